@@ -1,0 +1,87 @@
+#pragma once
+
+#include "ck_tile_masks/mask_def.hpp"
+
+// Longformer: a sliding window, dilated if wished, plus global tokens that attend and are attended everywhere.
+//
+//     attended iff  i < g  or  j < g  or  (m divides j - i  and  |i - j| <= (window / 2) * m)
+//
+//      window 2, g 1          window 2, g 0, dilation m = 2
+//      # # # # # #            # . # . . .
+//      # # # . . .            . # . # . .
+//      # # # # . .            # . # . # .
+//      # . # # # .            . # . # . #
+//      # . . # # #            . . # . # .
+//
+// Source: Beltagy, Peters, Cohan, "Longformer: The Long-Document Transformer", 2020, section 3.1. Positions of rows and
+// columns are compared as they are when seqlen_q != seqlen_k.
+
+namespace ck_tile_masks {
+
+// The pattern is symmetric, so that one walk serves rows and columns.
+struct Longformer : MaskDefABC<Longformer> {
+    index_t num_global;
+    index_t dilation;
+    index_t reach; // the window's last element: window / 2 * dilation, at most 2^31 - 1
+
+    CK_TILE_MASKS_HD constexpr Longformer(index_t window, index_t num_global_ = 0, index_t dilation_ = 1)
+        : num_global(num_global_), dilation(dilation_), reach(sat_mul(window / 2, dilation_) / dilation_ * dilation_)
+    {
+    }
+
+    CK_TILE_MASKS_HD static constexpr const char* get_name() { return "longformer"; }
+    CK_TILE_MASKS_HD constexpr bool exact() const { return true; }
+    CK_TILE_MASKS_HD constexpr bool mask_func(index_t i, index_t j) const
+    {
+        const index_t offset = j < i ? i - j : j - i;
+        return i < num_global || j < num_global || (offset <= reach && offset % dilation == 0);
+    }
+
+    CK_TILE_MASKS_HD constexpr index_t next_live_col(index_t i0, index_t i1, index_t from_j) const
+    {
+        return next_live(i0, i1, from_j);
+    }
+    CK_TILE_MASKS_HD constexpr index_t next_not_full_col(index_t i0, index_t i1, index_t from_j) const
+    {
+        return next_not_full(i0, i1, from_j);
+    }
+    CK_TILE_MASKS_HD constexpr index_t next_live_row(index_t j0, index_t j1, index_t from_i) const
+    {
+        return next_live(j0, j1, from_i);
+    }
+    CK_TILE_MASKS_HD constexpr index_t next_not_full_row(index_t j0, index_t j1, index_t from_i) const
+    {
+        return next_not_full(j0, j1, from_i);
+    }
+
+private:
+    CK_TILE_MASKS_HD constexpr index_t next_live(index_t b0, index_t b1, index_t from) const
+    {
+        if (b0 < num_global || from < num_global) return from;
+        const index_t last = b1 - 1;
+        if (from > sat_add(last, reach)) return kNone;
+        if (from < b0 - reach) return b0 - reach;
+        // Lines [lo, hi] of the band have `from` inside their reach; each attends the positions of its own residue.
+        const index_t lo = max(b0, from - reach), hi = min(last, sat_add(from, reach));
+        const index_t wait = floor_mod(lo - from, dilation); // line lo's next position is from + wait
+        if (wait == 0 || hi - lo >= dilation - wait) return from;
+        // Line hi + 1, if the band has it, begins its window at from + 1.
+        return hi < last ? from + 1 : sat_add(from, wait);
+    }
+
+    CK_TILE_MASKS_HD constexpr index_t next_not_full(index_t b0, index_t b1, index_t from) const
+    {
+        const index_t first = max(b0, num_global); // global lines attend everything
+        if (first >= b1) return kNone;
+        const index_t position = max(from, num_global);
+        const bool one_line = b1 - first == 1;
+        // Neighbouring lines of a dilated window have no position in common.
+        if (dilation > 1 && !one_line) return position;
+        const bool attended = position >= b1 - 1 - reach && position <= sat_add(first, reach) &&
+                              floor_mod(position - first, dilation) == 0;
+        if (!attended) return position;
+        return dilation > 1 ? position + 1 : sat_add(sat_add(first, reach), 1);
+    }
+};
+
+} // namespace ck_tile_masks

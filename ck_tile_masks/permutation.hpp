@@ -1,0 +1,82 @@
+#pragma once
+
+#include "ck_tile_masks/index.hpp"
+
+namespace ck_tile_masks {
+
+using hash_t = unsigned int;
+static_assert(sizeof(hash_t) == 4, "ck_tile_masks: unsigned int must have 32 bits on this target");
+
+// Finaliser of MurmurHash3 (A. Appleby, public domain): every input bit flips every output bit with probability ~1/2.
+CK_TILE_MASKS_HD constexpr hash_t mix(hash_t h)
+{
+    h ^= h >> 16;
+    h *= 0x85ebca6bu;
+    h ^= h >> 13;
+    h *= 0xc2b2ae35u;
+    h ^= h >> 16;
+    return h;
+}
+CK_TILE_MASKS_HD constexpr hash_t combine(hash_t a, hash_t b) { return mix(a + 0x9e3779b9u + mix(b)); }
+
+// A pseudo-random permutation of [0, n) that is computed, in both directions, without a table: a Feistel network on
+// the grid height x width >= n, walked until the value falls inside [0, n) ("cycle walking", Black and Rogaway 2002).
+// The grid has fewer than n + sqrt(n) + 1 cells, so nearly every value needs one pass.
+// @post forward is a bijection of [0, n) and inverse(forward(x)) == x
+class KeyedPermutation {
+public:
+    CK_TILE_MASKS_HD constexpr KeyedPermutation() = default;
+    CK_TILE_MASKS_HD constexpr explicit KeyedPermutation(index_t n) : n_(n)
+    {
+        while (static_cast<long_index_t>(height_) * height_ < n)
+            ++height_;
+        width_ = max(div_up(n, height_), 1);
+    }
+
+    CK_TILE_MASKS_HD constexpr index_t forward(index_t x, hash_t key) const
+    {
+        do {
+            index_t row = x / width_, col = x % width_;
+            for (hash_t round = 0; round < kRounds; round += 2) {
+                row = add_mod(row, draw(key, round, col, height_), height_);
+                col = add_mod(col, draw(key, round + 1, row, width_), width_);
+            }
+            x = row * width_ + col;
+        } while (x >= n_);
+        return x;
+    }
+
+    CK_TILE_MASKS_HD constexpr index_t inverse(index_t x, hash_t key) const
+    {
+        do {
+            index_t row = x / width_, col = x % width_;
+            for (hash_t round = kRounds; round > 0; round -= 2) {
+                col = add_mod(col, width_ - draw(key, round - 1, row, width_), width_);
+                row = add_mod(row, height_ - draw(key, round - 2, col, height_), height_);
+            }
+            x = row * width_ + col;
+        } while (x >= n_);
+        return x;
+    }
+
+private:
+    static constexpr hash_t kRounds = 4;
+
+    // A number in [0, range), a function of (key, round, value).
+    CK_TILE_MASKS_HD static constexpr index_t draw(hash_t key, hash_t round, index_t value, index_t range)
+    {
+        const hash_t h = mix(key ^ mix(static_cast<hash_t>(value) * 0x9e3779b9u + round));
+        return static_cast<index_t>((static_cast<bits_t>(h) * static_cast<bits_t>(range)) >> 32);
+    }
+    CK_TILE_MASKS_HD static constexpr index_t add_mod(index_t a, index_t b, index_t m)
+    {
+        const long_index_t sum = static_cast<long_index_t>(a) + b;
+        return static_cast<index_t>(sum >= m ? sum - m : sum);
+    }
+
+    index_t n_ = 1;
+    index_t height_ = 1;
+    index_t width_ = 1;
+};
+
+} // namespace ck_tile_masks

@@ -1,0 +1,164 @@
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cpu/attention.hpp"
+#include "cpu/tile_kernels.hpp"
+#include "fmha/fmha_args.h"
+#include "fmha/mask_expr.hpp"
+#include "fmha/mask_view.hpp"
+
+namespace py = pybind11;
+
+namespace {
+
+using ck_fmha::MaskExpr;
+using ck_tile_masks::MaskCall;
+
+// Tensors cross as addresses and strides: the module knows nothing of torch. The caller keeps them alive.
+using Tensor = std::array<int64_t, 4>; // address, stride_batch, stride_head, stride_seq
+using Sizes = std::array<int64_t, 7>;  // batch, num_heads, num_heads_kv, seqlen_q, seqlen_k, head_dim, head_dim_v
+
+ck_fmha_tensor to_tensor(const Tensor& t)
+{
+    return {reinterpret_cast<void*>(static_cast<uintptr_t>(t[0])), t[1], t[2], t[3]};
+}
+
+template <class Args>
+void set_problem(Args& args, int32_t dtype, const Sizes& sizes, double softmax_scale, int32_t num_threads)
+{
+    ck_fmha_problem& p = args.problem;
+    p.version = CK_FMHA_ARGS_VERSION;
+    p.size = sizeof(args);
+    p.dtype = dtype;
+    p.num_threads = num_threads;
+    p.batch = sizes[0];
+    p.num_heads = sizes[1];
+    p.num_heads_kv = sizes[2];
+    p.seqlen_q = sizes[3];
+    p.seqlen_k = sizes[4];
+    p.head_dim = sizes[5];
+    p.head_dim_v = sizes[6];
+    p.softmax_scale = softmax_scale;
+}
+
+void attention_forward(const MaskExpr& mask, int32_t dtype, const Sizes& sizes, double softmax_scale,
+                       int32_t num_threads, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& o,
+                       uintptr_t lse)
+{
+    ck_fmha_fwd_args args{};
+    set_problem(args, dtype, sizes, softmax_scale, num_threads);
+    args.q = to_tensor(q);
+    args.k = to_tensor(k);
+    args.v = to_tensor(v);
+    args.o = to_tensor(o);
+    args.lse = reinterpret_cast<float*>(lse);
+    const py::gil_scoped_release release;
+    ck_fmha::cpu::attention_forward(args, mask);
+}
+
+void attention_backward(const MaskExpr& mask, int32_t dtype, const Sizes& sizes, double softmax_scale,
+                        int32_t num_threads, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& o,
+                        uintptr_t lse, const Tensor& d_o, uintptr_t dlse, const Tensor& dq, const Tensor& dk,
+                        const Tensor& dv)
+{
+    ck_fmha_bwd_args args{};
+    set_problem(args, dtype, sizes, softmax_scale, num_threads);
+    args.q = to_tensor(q);
+    args.k = to_tensor(k);
+    args.v = to_tensor(v);
+    args.o = to_tensor(o);
+    args.lse = reinterpret_cast<const float*>(lse);
+    args.d_o = to_tensor(d_o);
+    args.dlse = reinterpret_cast<const float*>(dlse);
+    args.dq = to_tensor(dq);
+    args.dk = to_tensor(dk);
+    args.dv = to_tensor(dv);
+    const py::gil_scoped_release release;
+    ck_fmha::cpu::attention_backward(args, mask);
+}
+
+ck_fmha::MaskView view(const MaskExpr& mask, std::array<int32_t, 4> where, std::array<int32_t, 2> tile)
+{
+    return ck_fmha::MaskView(mask, MaskCall{where[2], where[3], where[0], where[1]}, {tile[0], tile[1]});
+}
+
+std::vector<std::string> available_isas()
+{
+    int count = 0;
+    const char* const* names = ck_fmha::cpu::available_isas(&count);
+    return std::vector<std::string>(names, names + count);
+}
+
+py::dict build_info()
+{
+    py::dict info;
+    info["version"] = CK_FMHA_VERSION;
+#if defined(__clang__)
+    info["compiler"] = __VERSION__;
+#else
+    info["compiler"] = "g++ " __VERSION__;
+#endif
+    info["build_type"] = CK_FMHA_BUILD_TYPE;
+    info["flags"] = CK_FMHA_CXX_FLAGS;
+#if defined(_OPENMP)
+    info["openmp"] = std::to_string(_OPENMP);
+#else
+    info["openmp"] = "none: one thread";
+#endif
+    return info;
+}
+
+} // namespace
+
+// `where` is (seqlen_q, seqlen_k, batch, head), `tile` is (rows, columns); outputs are addresses of buffers that the
+// caller sized.
+PYBIND11_MODULE(_native, m)
+{
+    m.doc() = "Native core of ck_fmha: masks and the CPU back end. Called by the ck_fmha package only.";
+
+    py::class_<MaskExpr, std::shared_ptr<MaskExpr>>(m, "Mask")
+        .def(py::init([](const std::string& structure, const std::vector<int64_t>& params) {
+                 return std::const_pointer_cast<MaskExpr>(ck_fmha::build_mask(structure, params));
+             }),
+             py::arg("structure"), py::arg("params"))
+        .def("materialize",
+             [](const MaskExpr& mask, std::array<int32_t, 4> where, uintptr_t out) {
+                 const py::gil_scoped_release release;
+                 view(mask, where, {64, 64}).materialize(reinterpret_cast<uint8_t*>(out));
+             })
+        .def("tile_status",
+             [](const MaskExpr& mask, std::array<int32_t, 4> where, std::array<int32_t, 2> tile, uintptr_t out) {
+                 const py::gil_scoped_release release;
+                 view(mask, where, tile).tile_status(reinterpret_cast<int8_t*>(out));
+             })
+        .def("count_tiles",
+             [](const MaskExpr& mask, std::array<int32_t, 4> where, std::array<int32_t, 2> tile) {
+                 ck_fmha::TileCounts c;
+                 {
+                     const py::gil_scoped_release release;
+                     c = view(mask, where, tile).count_tiles();
+                 }
+                 return std::array<int64_t, 4>{c.total, c.live, c.full, c.edge};
+             })
+        .def("count_attended",
+             [](const MaskExpr& mask, std::array<int32_t, 4> where) {
+                 const py::gil_scoped_release release;
+                 return view(mask, where, {64, 64}).count_attended();
+             })
+        .def_property_readonly("varies_by_head", &MaskExpr::varies_by_head);
+
+    m.def("attention_forward", &attention_forward);
+    m.def("attention_backward", &attention_backward);
+    m.def("isa_name", [] { return std::string(ck_fmha::cpu::tile_kernels().name); });
+    m.def("available_isas", &available_isas);
+    m.def("build_info", &build_info);
+    m.attr("TILE") = py::make_tuple(ck_fmha::cpu::kTileQ, ck_fmha::cpu::kTileK);
+    m.attr("FLOAT32") = static_cast<int>(CK_FMHA_FLOAT32);
+    m.attr("BFLOAT16") = static_cast<int>(CK_FMHA_BFLOAT16);
+}

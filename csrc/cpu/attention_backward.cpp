@@ -1,0 +1,355 @@
+#include <atomic>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <thread>
+
+#include "cpu/attention.hpp"
+#include "cpu/masked_heads.hpp"
+#include "cpu/parallel.hpp"
+#include "cpu/ranges.hpp"
+#include "cpu/tensor_rows.hpp"
+#include "cpu/tile_kernels.hpp"
+#include "cpu/workspace.hpp"
+#include "fmha/validate.hpp"
+
+// Backward: each task walks the live tiles of one column of tiles (or of a part of a long one), recomputes P from Q, K
+// and the LSE, keeps dK and dV of its column, and adds each tile's dQ to its row. Columns add to a row in ascending
+// order: a row carries the number of the column whose turn it is. So every sum has one order, whatever the threads do,
+// and no partial dQ is stored. Tasks are handed out in ascending order of columns, hence the column that a task waits
+// for has been handed out before and waits for smaller ones only: no deadlock.
+
+namespace ck_fmha::cpu {
+namespace {
+
+constexpr double kLog2e = 1.4426950408889634;
+
+// Rows [begin, end) of tiles, of one query head that shares the key/value head.
+struct Segment {
+    int32_t head_in_group;
+    index_t begin, end;
+};
+
+// A run of segments of one column of tiles.
+struct Task {
+    index_t line;
+    int32_t first_segment, num_segments;
+    int32_t part, num_parts; // of the column
+    int32_t column, slot;    // number of the cut column and of this part's partial sums, counted over the (batch, head_kv)
+};
+
+// The tasks of one (batch, head_kv); shared by all of them where the mask does not vary by head.
+struct ColumnPlan {
+    std::vector<Segment> segments;
+    std::vector<Task> tasks; // ascending in line
+    int32_t num_columns = 0; // cut columns
+    int32_t num_slots = 0;
+};
+
+struct Scratch {
+    float *k, *v, *k_t, *v_t, *q, *d_o, *p, *ds, *dq, *dk, *dv;
+
+    void lay_out(Arena& arena, int head_dim, int head_dim_v)
+    {
+        const size_t d = padded_head_dim(head_dim), dv_ld = padded_head_dim(head_dim_v);
+        for (float** rows : {&k, &k_t, &q, &dq, &dk})
+            *rows = arena.take<float>(64 * d);
+        for (float** rows : {&v, &v_t, &d_o, &dv})
+            *rows = arena.take<float>(64 * dv_ld);
+        for (float** rows : {&p, &ds})
+            *rows = arena.take<float>(kTileQ * kTileK);
+    }
+};
+
+class Backward {
+public:
+    Backward(const ck_fmha_bwd_args& args, const MaskExpr& mask)
+        : args_(args),
+          p_(args.problem),
+          head_dim_(static_cast<int>(p_.head_dim)),
+          head_dim_v_(static_cast<int>(p_.head_dim_v)),
+          ld_(padded_head_dim(head_dim_)),
+          ld_v_(padded_head_dim(head_dim_v_)),
+          group_(p_.num_heads / p_.num_heads_kv),
+          num_pairs_(p_.batch * p_.num_heads_kv),
+          kernels_(tile_kernels()),
+          masks_(mask, p_),
+          num_row_tiles_(masks_[0].num_tiles_y())
+    {
+        make_plans();
+    }
+
+    void run()
+    {
+        const int num_threads = p_.num_threads;
+        const int64_t rows = p_.batch * p_.num_heads * p_.seqlen_q;
+        const bool own_dq = args_.dq.data && p_.dtype != CK_FMHA_FLOAT32;
+        turn_ = std::make_unique<std::atomic<index_t>[]>(p_.batch * p_.num_heads * num_row_tiles_);
+        finished_parts_ = std::make_unique<std::atomic<int32_t>[]>(num_columns_);
+        std::vector<Scratch> scratch(num_threads);
+        const Workspace memory([&](Arena& arena) {
+            for (Scratch& s : scratch)
+                s.lay_out(arena, head_dim_, head_dim_v_);
+            lse2_ = arena.take<float>(rows);
+            delta_ = arena.take<float>(rows);
+            dq_ = own_dq ? arena.take<float>(rows * head_dim_) : nullptr;
+            partial_ = arena.take<float>(static_cast<size_t>(num_slots_) * kTileK * (ld_ + ld_v_));
+        });
+
+        std::atomic<int64_t> next_row{0};
+        parallel(num_threads, [&](int thread) {
+            const int64_t row_tiles = p_.batch * p_.num_heads * num_row_tiles_;
+            for (int64_t n = next_row++; n < row_tiles; n = next_row++)
+                prepare_row(n, scratch[thread]);
+        });
+        std::atomic<size_t> next{0};
+        parallel(num_threads, [&](int thread) {
+            for (size_t n = next++; n < order_.size(); n = next++)
+                run_task(order_[n].pair, order_[n].task, scratch[thread]);
+        });
+    }
+
+private:
+    struct Work {
+        int32_t pair;
+        int32_t task;
+    };
+
+    void make_plans()
+    {
+        const LineCounts<Axis::cols> counts(masks_, p_);
+        const bool shared = masks_.num_distinct() == 1;
+        for (int64_t head_kv = 0; head_kv < (shared ? 1 : p_.num_heads_kv); ++head_kv)
+            plans_.push_back(make_plan(counts, head_kv));
+
+        // As many pairs at a time as there are threads, column by column: threads then seldom add to the same row.
+        first_column_.resize(num_pairs_);
+        first_slot_.resize(num_pairs_);
+        for (int64_t pair = 0; pair < num_pairs_; ++pair) {
+            first_column_[pair] = num_columns_;
+            first_slot_[pair] = num_slots_;
+            num_columns_ += plan(pair).num_columns;
+            num_slots_ += plan(pair).num_slots;
+        }
+        for (int64_t first = 0; first < num_pairs_; first += p_.num_threads) {
+            const int64_t last = std::min<int64_t>(first + p_.num_threads, num_pairs_);
+            bool more = true;
+            for (size_t task = 0; more; ++task) {
+                more = false;
+                for (int64_t pair = first; pair < last; ++pair)
+                    if (task < plan(pair).tasks.size()) {
+                        order_.push_back({static_cast<int32_t>(pair), static_cast<int32_t>(task)});
+                        more = true;
+                    }
+            }
+        }
+    }
+
+    ColumnPlan make_plan(const LineCounts<Axis::cols>& counts, int64_t head_kv) const
+    {
+        ColumnPlan plan;
+        for (index_t line = 0; line < masks_[0].num_tiles_x(); ++line) {
+            const size_t first_task = plan.tasks.size();
+            index_t live = 0;
+            for (int32_t g = 0; g < group_; ++g)
+                for (const TileRange& r : counts.cut(masks_, masks_.index(head_kv * group_ + g), line)) {
+                    const bool fresh = plan.tasks.size() == first_task || live + r.num_live > counts.limit();
+                    if (fresh) {
+                        const auto part = static_cast<int32_t>(plan.tasks.size() - first_task);
+                        plan.tasks.push_back({line, static_cast<int32_t>(plan.segments.size()), 0, part, 1, 0, 0});
+                        live = 0;
+                    }
+                    plan.segments.push_back({g, r.begin, r.end});
+                    ++plan.tasks.back().num_segments;
+                    live += r.num_live;
+                }
+            const auto parts = static_cast<int32_t>(plan.tasks.size() - first_task);
+            if (parts == 1) continue;
+            for (size_t t = first_task; t < plan.tasks.size(); ++t) {
+                plan.tasks[t].num_parts = parts;
+                plan.tasks[t].column = plan.num_columns;
+                plan.tasks[t].slot = plan.num_slots + plan.tasks[t].part;
+            }
+            ++plan.num_columns;
+            plan.num_slots += parts;
+        }
+        return plan;
+    }
+
+    const ColumnPlan& plan(int64_t pair) const { return plans_.size() == 1 ? plans_[0] : plans_[pair % p_.num_heads_kv]; }
+
+    // delta, the LSE in base 2, dQ = 0 and the first column's turn, for one row of tiles
+    void prepare_row(int64_t row_tile, Scratch& s)
+    {
+        const int64_t bh = row_tile / num_row_tiles_, b = bh / p_.num_heads, h = bh % p_.num_heads;
+        const TiledMask& mask = masks_[h];
+        const auto i = static_cast<index_t>(row_tile % num_row_tiles_);
+        const auto rows = mask.rows(i);
+        const int64_t first = bh * p_.seqlen_q + rows.begin;
+
+        const auto d_o = rows_of(args_.d_o, b, h, head_dim_v_).from(rows.begin).stage(kernels_, rows.size(), s.d_o);
+        const auto o = rows_of(args_.o, b, h, head_dim_v_).from(rows.begin).stage(kernels_, rows.size(), s.dv);
+        kernels_.bwd_delta(d_o.data, d_o.ld, o.data, o.ld, args_.dlse ? args_.dlse + first : nullptr, rows.size(),
+                           head_dim_v_, delta_ + first);
+        for (int64_t n = first; n < first + rows.size(); ++n) {
+            // +inf makes P = exp(S - lse) of an empty row zero.
+            const bool empty = args_.lse[n] == -std::numeric_limits<float>::infinity();
+            lse2_[n] = empty ? std::numeric_limits<float>::infinity() : args_.lse[n] * static_cast<float>(kLog2e);
+        }
+        if (!args_.dq.data) return;
+        const DqRows dq = dq_rows(b, h, rows.begin);
+        for (index_t r = 0; r < rows.size(); ++r)
+            std::fill_n(dq.data + r * dq.ld, head_dim_, 0.0f);
+        turn_[row_tile].store(mask.NextLiveTileAlongX(i, 0, mask.num_tiles_x()), std::memory_order_relaxed);
+        if (turn_[row_tile] == mask.num_tiles_x()) finish_dq(b, h, rows, dq);
+    }
+
+    void run_task(int64_t pair, int32_t number, Scratch& s)
+    {
+        const Task& task = plan(pair).tasks[number];
+        const int64_t slot = first_slot_[pair] + task.slot;
+        const bool whole_column = task.num_parts == 1;
+        float* dk = whole_column ? s.dk : partial_ + slot * kTileK * (ld_ + ld_v_);
+        float* dv = whole_column ? s.dv : dk + kTileK * ld_;
+        walk(pair, task, s, dk, dv);
+        if (whole_column) {
+            write(pair, task, dk, dv);
+        } else if (++finished_parts_[first_column_[pair] + task.column] == task.num_parts) {
+            // The last part to finish adds up all of them, in their order.
+            float* first = partial_ + (slot - task.part) * kTileK * (ld_ + ld_v_);
+            const int size = kTileK * (ld_ + ld_v_);
+            for (int part = 1; part < task.num_parts; ++part)
+                kernels_.add_rows(first + static_cast<ptrdiff_t>(part) * size, size, 1, size, first, size);
+            write(pair, task, first, first + kTileK * ld_);
+        }
+    }
+
+    // dK, dV and dQ over the live tiles of a task
+    void walk(int64_t pair, const Task& task, Scratch& s, float* dk, float* dv)
+    {
+        const int64_t b = pair / p_.num_heads_kv, head_kv = pair % p_.num_heads_kv;
+        const index_t j = task.line;
+        const auto cols = masks_[0].cols(j);
+        uint64_t bits[kTileQ];
+
+        BwdTile tile{};
+        tile.num_k = cols.size();
+        tile.head_dim = head_dim_;
+        tile.head_dim_v = head_dim_v_;
+        tile.softmax_scale = static_cast<float>(p_.softmax_scale);
+        tile.k_t = s.k_t;
+        tile.v_t = s.v_t;
+        tile.p = s.p;
+        tile.ds = s.ds;
+        tile.dq = args_.dq.data ? s.dq : nullptr;
+        tile.dk = args_.dk.data ? dk : nullptr;
+        tile.dv = args_.dv.data ? dv : nullptr;
+        std::fill_n(dk, kTileK * ld_, 0.0f);
+        std::fill_n(dv, kTileK * ld_v_, 0.0f);
+
+        const auto k = rows_of(args_.k, b, head_kv, head_dim_).from(cols.begin).stage(kernels_, tile.num_k, s.k);
+        const auto v = rows_of(args_.v, b, head_kv, head_dim_v_).from(cols.begin).stage(kernels_, tile.num_k, s.v);
+        tile.k = k.data;
+        tile.ld_k = k.ld;
+        kernels_.transpose(k.data, k.ld, tile.num_k, head_dim_, static_cast<float>(p_.softmax_scale * kLog2e), s.k_t);
+        kernels_.transpose(v.data, v.ld, tile.num_k, head_dim_v_, 1.0f, s.v_t);
+
+        for (int32_t n = 0; n < task.num_segments; ++n) {
+            const Segment& segment = plan(pair).segments[task.first_segment + n];
+            const int64_t h = head_kv * group_ + segment.head_in_group, bh = b * p_.num_heads + h;
+            const TiledMask& mask = masks_[h];
+            for (auto i = mask.GetTileIndexIteratorAlongY(j, segment.begin, segment.end); !i.at_end(); i.advance()) {
+                const auto rows = mask.rows(i.current());
+                const auto q = rows_of(args_.q, b, h, head_dim_).from(rows.begin).stage(kernels_, rows.size(), s.q);
+                const auto d_o =
+                    rows_of(args_.d_o, b, h, head_dim_v_).from(rows.begin).stage(kernels_, rows.size(), s.d_o);
+                tile.num_q = rows.size();
+                tile.q = q.data;
+                tile.ld_q = q.ld;
+                tile.d_o = d_o.data;
+                tile.ld_do = d_o.ld;
+                tile.lse2 = lse2_ + bh * p_.seqlen_q + rows.begin;
+                tile.delta = delta_ + bh * p_.seqlen_q + rows.begin;
+                tile.query_bits = query_bits(mask, i.current(), j, bits);
+                kernels_.bwd_tile(tile);
+                if (tile.dq) add_dq(b, h, i.current(), j, s.dq);
+            }
+        }
+    }
+
+    // Adds a tile's dQ to its row when it is this column's turn.
+    void add_dq(int64_t b, int64_t h, index_t i, index_t j, const float* tile_dq)
+    {
+        const TiledMask& mask = masks_[h];
+        const auto rows = mask.rows(i);
+        std::atomic<index_t>& turn = turn_[(b * p_.num_heads + h) * num_row_tiles_ + i];
+        for (int spins = 0; turn.load(std::memory_order_acquire) != j; ++spins)
+            if (spins > 256) std::this_thread::yield();
+        const DqRows dq = dq_rows(b, h, rows.begin);
+        kernels_.add_rows(tile_dq, ld_, rows.size(), head_dim_, dq.data, dq.ld);
+        const index_t next = mask.NextLiveTileAlongX(i, j + 1, mask.num_tiles_x());
+        if (next == mask.num_tiles_x()) finish_dq(b, h, rows, dq);
+        turn.store(next, std::memory_order_release);
+    }
+
+    // dQ accumulates in float32: in the output itself, or beside it when that is narrower.
+    struct DqRows {
+        float* data;
+        ptrdiff_t ld;
+    };
+    DqRows dq_rows(int64_t b, int64_t h, index_t row) const
+    {
+        const TensorRows out = rows_of(args_.dq, b, h, head_dim_).from(row);
+        if (!dq_) return {out.float_rows(), out.stride()};
+        return {dq_ + ((b * p_.num_heads + h) * p_.seqlen_q + row) * head_dim_, head_dim_};
+    }
+    void finish_dq(int64_t b, int64_t h, ck_tile_masks::Interval rows, const DqRows& dq) const
+    {
+        if (dq_) rows_of(args_.dq, b, h, head_dim_).from(rows.begin).write(kernels_, dq.data, head_dim_, rows.size());
+    }
+
+    void write(int64_t pair, const Task& task, const float* dk, const float* dv) const
+    {
+        const int64_t b = pair / p_.num_heads_kv, head_kv = pair % p_.num_heads_kv;
+        const auto cols = masks_[0].cols(task.line);
+        if (args_.dk.data)
+            rows_of(args_.dk, b, head_kv, head_dim_).from(cols.begin).write(kernels_, dk, ld_, cols.size());
+        if (args_.dv.data)
+            rows_of(args_.dv, b, head_kv, head_dim_v_).from(cols.begin).write(kernels_, dv, ld_v_, cols.size());
+    }
+
+    TensorRows rows_of(const ck_fmha_tensor& t, int64_t batch, int64_t head, int head_dim) const
+    {
+        return TensorRows(t, p_.dtype, batch, head, head_dim);
+    }
+
+    const ck_fmha_bwd_args& args_;
+    const ck_fmha_problem& p_;
+    const int head_dim_, head_dim_v_;
+    const int ld_, ld_v_;
+    const int64_t group_;     // query heads per key/value head
+    const int64_t num_pairs_; // (batch, head_kv)
+    const TileKernels& kernels_;
+    const MaskedHeads masks_;
+    const int64_t num_row_tiles_;
+
+    std::vector<ColumnPlan> plans_;
+    std::vector<int32_t> first_column_, first_slot_; // per pair
+    int32_t num_columns_ = 0, num_slots_ = 0;
+    std::vector<Work> order_;
+
+    std::unique_ptr<std::atomic<index_t>[]> turn_;           // per row of tiles: the column whose dQ is added next
+    std::unique_ptr<std::atomic<int32_t>[]> finished_parts_; // per cut column
+    float *lse2_ = nullptr, *delta_ = nullptr, *dq_ = nullptr, *partial_ = nullptr;
+};
+
+} // namespace
+
+void attention_backward(const ck_fmha_bwd_args& args, const MaskExpr& mask)
+{
+    validate(args);
+    if (args.problem.batch == 0 || args.problem.num_heads == 0) return;
+    Backward(args, mask).run();
+}
+
+} // namespace ck_fmha::cpu

@@ -1,0 +1,78 @@
+#include <cstdlib>
+#include <stdexcept>
+#include <string>
+
+#include "cpu/tile_kernels.hpp"
+
+namespace ck_fmha::cpu {
+
+extern const TileKernels kTileKernels_generic;
+#if defined(CK_FMHA_X86)
+extern const TileKernels kTileKernels_avx2;
+extern const TileKernels kTileKernels_avx512;
+#endif
+
+namespace {
+
+constexpr int kMaxTables = 3;
+
+struct Available {
+    const TileKernels* tables[kMaxTables];
+    const char* names[kMaxTables];
+    int count = 0;
+
+    Available()
+    {
+        add(kTileKernels_generic);
+#if defined(CK_FMHA_X86)
+        __builtin_cpu_init();
+        const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+        if (avx2) add(kTileKernels_avx2);
+        if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+            add(kTileKernels_avx512);
+#endif
+    }
+
+    void add(const TileKernels& table)
+    {
+        tables[count] = &table;
+        names[count++] = table.name;
+    }
+};
+
+const Available& available()
+{
+    static const Available a;
+    return a;
+}
+
+const TileKernels& select()
+{
+    const Available& a = available();
+    const char* wanted = std::getenv("CK_FMHA_CPU_ISA");
+    if (!wanted || !*wanted) return *a.tables[a.count - 1];
+    std::string names;
+    for (int n = 0; n < a.count; ++n) {
+        if (a.names[n] == std::string(wanted)) return *a.tables[n];
+        names += (n ? ", " : "") + std::string(a.names[n]);
+    }
+    throw std::runtime_error("ck_fmha: CK_FMHA_CPU_ISA is '" + std::string(wanted) + "', but this processor offers " +
+                             names + ": choose one of them or unset the variable");
+}
+
+} // namespace
+
+const TileKernels& tile_kernels()
+{
+    static const TileKernels& table = select();
+    return table;
+}
+
+const char* const* available_isas(int* count)
+{
+    *count = available().count;
+    return available().names;
+}
+
+} // namespace ck_fmha::cpu

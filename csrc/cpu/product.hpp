@@ -1,0 +1,106 @@
+#pragma once
+
+// C (m, n) = init + sum_k A(m, k) B(k, n): the one matrix product of the CPU back end, for all seven of forward and
+// backward. B and C are rows of vectors; A is read one number at a time and broadcast, so that it may be transposed for
+// free: kRows = A's rows are contiguous (k runs fastest), kCols = its columns are.
+//
+// A block of C stays in registers: kM rows by kN vectors, 24 of 32 registers with AVX-512, 12 of 16 with AVX2 and SSE.
+
+#include "cpu/simd.hpp"
+
+namespace ck_fmha::cpu::CK_FMHA_ISA {
+
+enum class ALayout { rows, cols };
+enum class Init { zero, add, rescale }; // C starts from 0, from itself, or from itself times a factor per column
+
+inline constexpr int kBlockM = 6;
+inline constexpr int kBlockN = CK_FMHA_VECTOR_BYTES == 64 ? 4 : 2;
+
+struct Product {
+    const float* a;
+    ptrdiff_t ld_a;
+    const float* b;
+    ptrdiff_t ld_b;
+    float* c;
+    ptrdiff_t ld_c;
+    int depth;
+    const float* factor; // for Init::rescale: one per column of C
+};
+
+template <ALayout kLayout, Init kInit, int kM, int kN>
+static void product_block(const Product& t)
+{
+    vfloat acc[kM][kN];
+#pragma GCC unroll 8
+    for (int m = 0; m < kM; ++m)
+#pragma GCC unroll 8
+        for (int n = 0; n < kN; ++n) {
+            if constexpr (kInit == Init::zero) {
+                acc[m][n] = vfloat{};
+            } else {
+                acc[m][n] = load(t.c + m * t.ld_c + n * kLanes);
+                if constexpr (kInit == Init::rescale) acc[m][n] *= load(t.factor + n * kLanes);
+            }
+        }
+
+    const float* a = t.a;
+    const float* b = t.b;
+    const ptrdiff_t ld_a = t.ld_a, ld_b = t.ld_b;
+    for (int k = 0; k < t.depth; ++k) {
+        vfloat bv[kN];
+#pragma GCC unroll 8
+        for (int n = 0; n < kN; ++n)
+            bv[n] = load(b + n * kLanes);
+#pragma GCC unroll 8
+        for (int m = 0; m < kM; ++m) {
+            const vfloat av = splat(kLayout == ALayout::rows ? a[m * ld_a] : a[m]);
+#pragma GCC unroll 8
+            for (int n = 0; n < kN; ++n)
+                acc[m][n] += av * bv[n];
+        }
+        a += kLayout == ALayout::rows ? 1 : ld_a;
+        b += ld_b;
+    }
+
+#pragma GCC unroll 8
+    for (int m = 0; m < kM; ++m)
+#pragma GCC unroll 8
+        for (int n = 0; n < kN; ++n)
+            store(t.c + m * t.ld_c + n * kLanes, acc[m][n]);
+}
+
+using ProductBlock = void (*)(const Product&);
+
+// kBlocks[m - 1][n - 1] computes m rows by n vectors.
+template <ALayout kLayout, Init kInit>
+static inline ProductBlock product_block_of(int m, int n)
+{
+#define CK_FMHA_ROW(M)                                                                                                 \
+    {product_block<kLayout, kInit, M, 1>, product_block<kLayout, kInit, M, 2>,                                         \
+     product_block<kLayout, kInit, M, kBlockN - 1>, product_block<kLayout, kInit, M, kBlockN>}
+    static constexpr ProductBlock kBlocks[kBlockM][4] = {CK_FMHA_ROW(1), CK_FMHA_ROW(2), CK_FMHA_ROW(3),
+                                                         CK_FMHA_ROW(4), CK_FMHA_ROW(5), CK_FMHA_ROW(6)};
+#undef CK_FMHA_ROW
+    return kBlocks[m - 1][n - 1];
+}
+
+// `num_n` columns, a multiple of kLanes.
+template <ALayout kLayout, Init kInit>
+static void product(int num_m, int num_n, const Product& all)
+{
+    const int vectors = num_n / kLanes;
+    for (int n = 0; n < vectors; n += kBlockN) {
+        const int block_n = vectors - n < kBlockN ? vectors - n : kBlockN;
+        for (int m = 0; m < num_m; m += kBlockM) {
+            const int block_m = num_m - m < kBlockM ? num_m - m : kBlockM;
+            Product t = all;
+            t.a += kLayout == ALayout::rows ? m * all.ld_a : m;
+            t.b += n * kLanes;
+            t.c += m * all.ld_c + n * kLanes;
+            t.factor += kInit == Init::rescale ? n * kLanes : 0;
+            product_block_of<kLayout, kInit>(block_m, block_n)(t);
+        }
+    }
+}
+
+} // namespace ck_fmha::cpu::CK_FMHA_ISA

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+
+namespace ck_fmha::cpu {
+
+// One aligned block of memory, laid out by a first pass of `take` calls that only add up sizes and cut by a second one:
+//
+//     Buffers buffers;                          // a struct whose lay_out(Arena&) takes its parts
+//     Workspace memory(buffers);
+class Arena {
+public:
+    explicit Arena(std::byte* base) : base_(base) {}
+
+    template <class T>
+    T* take(size_t count)
+    {
+        T* p = base_ ? reinterpret_cast<T*>(base_ + used_) : nullptr;
+        used_ += (count * sizeof(T) + kAlignment - 1) / kAlignment * kAlignment;
+        return p;
+    }
+    size_t used() const { return used_; }
+
+    static constexpr size_t kAlignment = 64; // a cache line, and the widest vector
+
+private:
+    std::byte* base_;
+    size_t used_ = 0;
+};
+
+// Memory for `lay_out(arena)`; throws std::bad_alloc.
+class Workspace {
+public:
+    template <class LayOut>
+    explicit Workspace(const LayOut& lay_out)
+    {
+        Arena sizes(nullptr);
+        lay_out(sizes);
+        if (sizes.used() == 0) return;
+        memory_.reset(static_cast<std::byte*>(::operator new(sizes.used(), std::align_val_t{Arena::kAlignment})));
+        Arena parts(memory_.get());
+        lay_out(parts);
+    }
+
+private:
+    struct Free {
+        void operator()(std::byte* p) const { ::operator delete(p, std::align_val_t{Arena::kAlignment}); }
+    };
+    std::unique_ptr<std::byte, Free> memory_;
+};
+
+} // namespace ck_fmha::cpu

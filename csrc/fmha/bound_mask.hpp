@@ -1,0 +1,89 @@
+#pragma once
+
+// A bound mask behind virtual functions, so that the CPU back end walks any expression composed at run time without a
+// compiler. MaskRef turns it back into a mask definition: the algebra and GenericAttentionMask of ck_tile_masks then
+// serve run-time expressions with the code that serves compile-time ones.
+
+#include <memory>
+#include <tuple>
+#include <utility>
+
+#include "ck_tile_masks/generic_attention_mask.hpp"
+
+namespace ck_fmha {
+
+using ck_tile_masks::bits_t;
+using ck_tile_masks::index_t;
+
+class BoundMask {
+public:
+    virtual ~BoundMask() = default;
+    virtual bool exact() const = 0;
+    virtual bool mask_func(index_t i, index_t j) const = 0;
+    virtual index_t next_live_col(index_t i0, index_t i1, index_t from_j) const = 0;
+    virtual index_t next_not_full_col(index_t i0, index_t i1, index_t from_j) const = 0;
+    virtual index_t next_live_row(index_t j0, index_t j1, index_t from_i) const = 0;
+    virtual index_t next_not_full_row(index_t j0, index_t j1, index_t from_i) const = 0;
+    virtual bits_t row_bits(index_t i, index_t j0, index_t count) const = 0;
+};
+
+// Does not own what it refers to.
+struct MaskRef : ck_tile_masks::MaskDefABC<MaskRef> {
+    const BoundMask* mask;
+
+    explicit MaskRef(const BoundMask& m) : mask(&m) {}
+
+    static constexpr const char* get_name() { return "run-time mask"; }
+    bool exact() const { return mask->exact(); }
+    bool mask_func(index_t i, index_t j) const { return mask->mask_func(i, j); }
+    index_t next_live_col(index_t i0, index_t i1, index_t from) const { return mask->next_live_col(i0, i1, from); }
+    index_t next_not_full_col(index_t i0, index_t i1, index_t from) const
+    {
+        return mask->next_not_full_col(i0, i1, from);
+    }
+    index_t next_live_row(index_t j0, index_t j1, index_t from) const { return mask->next_live_row(j0, j1, from); }
+    index_t next_not_full_row(index_t j0, index_t j1, index_t from) const
+    {
+        return mask->next_not_full_row(j0, j1, from);
+    }
+    bits_t row_bits(index_t i, index_t j0, index_t count) const { return mask->row_bits(i, j0, count); }
+};
+
+// The run-time mask, bound and cut into the tiles of a kernel.
+using TiledMask = ck_tile_masks::GenericAttentionMask<MaskRef>;
+
+// Any bound definition of ck_tile_masks as a BoundMask. `Parts` keeps operands alive that the definition refers to.
+template <class Bound, class... Parts>
+class BoundMaskOf final : public BoundMask {
+public:
+    explicit BoundMaskOf(const Bound& bound, Parts... parts) : bound_(bound), parts_(std::move(parts)...) {}
+
+    bool exact() const override { return bound_.exact(); }
+    bool mask_func(index_t i, index_t j) const override { return bound_.mask_func(i, j); }
+    index_t next_live_col(index_t i0, index_t i1, index_t from) const override
+    {
+        return bound_.next_live_col(i0, i1, from);
+    }
+    index_t next_not_full_col(index_t i0, index_t i1, index_t from) const override
+    {
+        return bound_.next_not_full_col(i0, i1, from);
+    }
+    index_t next_live_row(index_t j0, index_t j1, index_t from) const override
+    {
+        return bound_.next_live_row(j0, j1, from);
+    }
+    index_t next_not_full_row(index_t j0, index_t j1, index_t from) const override
+    {
+        return bound_.next_not_full_row(j0, j1, from);
+    }
+    bits_t row_bits(index_t i, index_t j0, index_t count) const override
+    {
+        return ck_tile_masks::row_bits(bound_, i, j0, count);
+    }
+
+private:
+    Bound bound_;
+    std::tuple<Parts...> parts_;
+};
+
+} // namespace ck_fmha

@@ -1,0 +1,240 @@
+"""What one attention call is: its tensors checked, its sizes and strides, and the calls into the native core."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+
+from ck_fmha import _native
+from ck_fmha._arguments import check_bool, check_choice
+from ck_fmha.masks import Full, Mask, native_mask
+
+LAYOUTS = ("bhsd", "bshd")
+BACKENDS = ("auto", "cpu", "hip", "cuda")
+MAX_HEAD_DIM = 256
+
+_DTYPES = {torch.float32: _native.FLOAT32, torch.bfloat16: _native.BFLOAT16}
+_NO_TENSOR = (0, 0, 0, 0)
+
+TensorArg = tuple[int, int, int, int]
+
+
+class Sizes(NamedTuple):
+    """Sizes of a call, in the order the native core takes them."""
+
+    batch: int
+    num_heads: int
+    num_heads_kv: int
+    seqlen_q: int
+    seqlen_k: int
+    head_dim: int
+    head_dim_v: int
+
+
+def sizes_of(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, layout: str) -> Sizes:
+    """Return the sizes of a call whose tensors were checked."""
+    seq, heads = (2, 1) if layout == "bhsd" else (1, 2)
+    return Sizes(
+        q.shape[0], q.shape[heads], k.shape[heads], q.shape[seq], k.shape[seq], q.shape[3], v.shape[3]
+    )
+
+
+def check_mask(mask: object, name: str = "mask") -> Mask:
+    """Return the mask, `Full` for None; raise TypeError for anything else."""
+    if mask is None:
+        return Full()
+    if not isinstance(mask, Mask):
+        raise TypeError(
+            f"{name} must be a mask of ck_fmha.masks or None, got {type(mask).__name__}: "
+            "for a bool tensor use torch's own scaled_dot_product_attention"
+        )
+    return mask
+
+
+def check_scale(scale: object, head_dim: int) -> float:
+    """Return the softmax scale: 1/sqrt(head_dim) for None, any finite number else."""
+    if scale is None:
+        return 1.0 / math.sqrt(head_dim)
+    if isinstance(scale, bool) or not isinstance(scale, (int, float)):
+        raise TypeError(f"scale must be a float or None, got {scale!r} of type {type(scale).__name__}")
+    if not math.isfinite(scale):
+        raise ValueError(f"scale must be finite, got {scale}")
+    return float(scale)
+
+
+def check_backend(backend: object, device: torch.device) -> str:
+    """Return the back end that serves tensors on `device`; raise what stands in the way of the asked one."""
+    name = check_choice("backend", backend, BACKENDS)
+    if name in ("hip", "cuda"):
+        raise NotImplementedError(f'backend="{name}" is not covered yet: use backend="cpu" with tensors on the CPU')
+    if device.type not in ("cpu", "meta"):
+        raise NotImplementedError(
+            f'q is on device "{device}", which backend="{name}" does not cover yet: move q, k and v with .cpu()'
+        )
+    return "cpu"
+
+
+def check_tensors(q: object, k: object, v: object, layout: object, enable_gqa: object) -> Sizes:
+    """Check everything about q, k and v that a call relies on and return the sizes."""
+    layout = check_choice("layout", layout, LAYOUTS)
+    check_bool("enable_gqa", enable_gqa)
+    dims = "(batch, num_heads, seqlen, head_dim)" if layout == "bhsd" else "(batch, seqlen, num_heads, head_dim)"
+    for name, t in (("q", q), ("k", k), ("v", v)):
+        if not isinstance(t, torch.Tensor):
+            raise TypeError(f"{name} must be a torch.Tensor, got {type(t).__name__}")
+        if t.dim() != 4:
+            raise ValueError(f'{name} must have 4 dimensions {dims} for layout="{layout}", got shape {tuple(t.shape)}')
+        if t.layout != torch.strided:
+            raise NotImplementedError(f"{name} must be a dense tensor, got layout {t.layout}: use {name}.to_dense()")
+        if t.dtype not in _DTYPES:
+            raise NotImplementedError(
+                f"{name} has dtype {t.dtype}, which the CPU back end does not cover yet: "
+                f"use torch.float32 or torch.bfloat16, e.g. {name}.float()"
+            )
+    assert isinstance(q, torch.Tensor) and isinstance(k, torch.Tensor) and isinstance(v, torch.Tensor)
+    if not q.dtype == k.dtype == v.dtype:
+        raise ValueError(
+            f"q, k and v must have one dtype, got {q.dtype}, {k.dtype} and {v.dtype}: cast them, e.g. k.to(q.dtype)"
+        )
+    if not q.device == k.device == v.device:
+        raise ValueError(f"q, k and v must be on one device, got {q.device}, {k.device} and {v.device}")
+
+    s = sizes_of(q, k, v, layout)
+    shapes = f"got q {tuple(q.shape)}, k {tuple(k.shape)}, v {tuple(v.shape)}"
+    if not q.shape[0] == k.shape[0] == v.shape[0]:
+        raise ValueError(f"q, k and v must have one batch size, {shapes}: expand the smaller ones")
+    heads_dim, seq_dim = (1, 2) if layout == "bhsd" else (2, 1)
+    if k.shape[heads_dim] != v.shape[heads_dim]:
+        raise ValueError(f"k and v must have the same number of heads, {shapes}")
+    if k.shape[seq_dim] != v.shape[seq_dim]:
+        raise ValueError(f"k and v must have the same seqlen_k, {shapes}")
+    if s.head_dim != k.shape[3]:
+        raise ValueError(f"q and k must have the same head_dim, {shapes}")
+    for name, dim in (("head_dim", s.head_dim), ("head_dim of v", s.head_dim_v)):
+        if dim < 1:
+            raise ValueError(f"{name} must be at least 1, {shapes}")
+        if dim > MAX_HEAD_DIM:
+            raise NotImplementedError(
+                f"{name} must be at most {MAX_HEAD_DIM}, {shapes}: split the heads or use torch's own "
+                "scaled_dot_product_attention"
+            )
+    if s.num_heads != s.num_heads_kv:
+        if not enable_gqa:
+            raise ValueError(
+                f"q has {s.num_heads} heads, k and v have {s.num_heads_kv}: pass enable_gqa=True to share each "
+                "key/value head among a group of query heads"
+            )
+        if s.num_heads_kv == 0 or s.num_heads % s.num_heads_kv:
+            raise ValueError(
+                f"with enable_gqa=True the number of heads of q must be a multiple of that of k and v, "
+                f"got {s.num_heads} and {s.num_heads_kv}"
+            )
+    return s
+
+
+def check_gradients(
+    q: torch.Tensor,
+    out: torch.Tensor,
+    lse: torch.Tensor,
+    d_out: torch.Tensor,
+    d_lse: torch.Tensor | None,
+    sizes: Sizes,
+) -> None:
+    """Check what the backward operator receives besides q, k and v."""
+    out_shape = (*q.shape[:3], sizes.head_dim_v)
+    lse_shape = (sizes.batch, sizes.num_heads, sizes.seqlen_q)
+    for name, t, shape, dtype in (
+        ("out", out, out_shape, q.dtype),
+        ("d_out", d_out, out_shape, q.dtype),
+        ("lse", lse, lse_shape, torch.float32),
+        ("d_lse", d_lse, lse_shape, torch.float32),
+    ):
+        if t is not None and (tuple(t.shape) != shape or t.dtype != dtype):
+            raise ValueError(f"{name} must have shape {shape} and dtype {dtype}, got {tuple(t.shape)} and {t.dtype}")
+
+
+def native_ready(t: torch.Tensor) -> torch.Tensor:
+    """Return `t`, or a copy of it if its numbers do not lie in memory as the native core reads them."""
+    if t.is_neg():
+        t = t.resolve_neg()
+    return t if t.stride(3) == 1 or t.shape[3] == 1 else t.contiguous()
+
+
+def _address(t: torch.Tensor | None, layout: str) -> TensorArg:
+    if t is None:
+        return _NO_TENSOR
+    batch, one, two, _ = t.stride()
+    return (t.data_ptr(), batch, one, two) if layout == "bhsd" else (t.data_ptr(), batch, two, one)
+
+
+def forward(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    structure: str,
+    params: tuple[int, ...],
+    scale: float,
+    layout: str,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Compute (out, lse) by the native CPU kernels; the arguments were checked."""
+    s = sizes_of(q, k, v, layout)
+    q, k, v = native_ready(q), native_ready(k), native_ready(v)
+    out = torch.empty((*q.shape[:3], s.head_dim_v), dtype=q.dtype)
+    lse = torch.empty((s.batch, s.num_heads, s.seqlen_q), dtype=torch.float32)
+    _native.attention_forward(
+        native_mask(structure, params),
+        _DTYPES[q.dtype],
+        s,
+        scale,
+        torch.get_num_threads(),
+        _address(q, layout),
+        _address(k, layout),
+        _address(v, layout),
+        _address(out, layout),
+        lse.data_ptr(),
+    )
+    return out, lse
+
+
+def backward(
+    d_out: torch.Tensor,
+    d_lse: torch.Tensor | None,
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    out: torch.Tensor,
+    lse: torch.Tensor,
+    needs: tuple[bool, bool, bool],
+    structure: str,
+    params: tuple[int, ...],
+    scale: float,
+    layout: str,
+) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
+    """Compute those of (dq, dk, dv) that `needs` asks for by the native CPU kernels."""
+    s = sizes_of(q, k, v, layout)
+    q, k, v, out, d_out = (native_ready(t) for t in (q, k, v, out, d_out))
+    if d_lse is not None:
+        d_lse = d_lse.resolve_neg().contiguous()
+    dq, dk, dv = (
+        torch.empty(t.shape, dtype=t.dtype) if need else None for t, need in zip((q, k, v), needs, strict=True)
+    )
+    _native.attention_backward(
+        native_mask(structure, params),
+        _DTYPES[q.dtype],
+        s,
+        scale,
+        torch.get_num_threads(),
+        _address(q, layout),
+        _address(k, layout),
+        _address(v, layout),
+        _address(out, layout),
+        lse.data_ptr(),
+        _address(d_out, layout),
+        0 if d_lse is None else d_lse.data_ptr(),
+        _address(dq, layout),
+        _address(dk, layout),
+        _address(dv, layout),
+    )
+    return dq, dk, dv

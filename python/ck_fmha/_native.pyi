@@ -1,0 +1,48 @@
+class Mask:
+    def __init__(self, structure: str, params: list[int]) -> None: ...
+    def materialize(self, where: tuple[int, int, int, int], out: int) -> None: ...
+    def tile_status(self, where: tuple[int, int, int, int], tile: tuple[int, int], out: int) -> None: ...
+    def count_tiles(self, where: tuple[int, int, int, int], tile: tuple[int, int]) -> list[int]: ...
+    def count_attended(self, where: tuple[int, int, int, int]) -> int: ...
+    @property
+    def varies_by_head(self) -> bool: ...
+
+Tensor = tuple[int, int, int, int]
+Sizes = tuple[int, int, int, int, int, int, int]
+
+def attention_forward(
+    mask: Mask,
+    dtype: int,
+    sizes: Sizes,
+    softmax_scale: float,
+    num_threads: int,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    o: Tensor,
+    lse: int,
+) -> None: ...
+def attention_backward(
+    mask: Mask,
+    dtype: int,
+    sizes: Sizes,
+    softmax_scale: float,
+    num_threads: int,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    o: Tensor,
+    lse: int,
+    d_o: Tensor,
+    dlse: int,
+    dq: Tensor,
+    dk: Tensor,
+    dv: Tensor,
+) -> None: ...
+def isa_name() -> str: ...
+def available_isas() -> list[str]: ...
+def build_info() -> dict[str, str]: ...
+
+TILE: tuple[int, int]
+FLOAT32: int
+BFLOAT16: int

@@ -1,0 +1,264 @@
+"""The functions users call: `attention`, `scaled_dot_product_attention` and `explain`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, overload
+
+import torch
+from torch.autograd.function import once_differentiable
+
+from ck_fmha import _call, _native
+from ck_fmha import ops as _ops  # noqa: F401  registers the torch operators
+from ck_fmha._arguments import check_bool
+from ck_fmha.masks import Causal, Mask, TileCounts
+
+__all__ = ["Explanation", "attention", "explain", "scaled_dot_product_attention"]
+
+_PLAIN = (torch.Tensor, torch.nn.Parameter)
+
+
+class _Attention(torch.autograd.Function):
+    """The eager path: straight into the native core. Tracers get the operators of ops.py instead."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: Mask, scale: float, layout: str
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        out, lse = _call.forward(q, k, v, mask.structure, mask.params, scale, layout)
+        ctx.save_for_backward(q, k, v, out, lse)
+        ctx.set_materialize_grads(False)
+        ctx.call = (mask.structure, mask.params, scale, layout)
+        return out, lse
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, d_out: torch.Tensor | None, d_lse: torch.Tensor | None) -> tuple[Any, ...]:
+        q, k, v, out, lse = ctx.saved_tensors
+        if d_out is None:
+            d_out = torch.zeros_like(out)
+        grads = _call.backward(d_out, d_lse, q, k, v, out, lse, ctx.needs_input_grad[:3], *ctx.call)
+        return *grads, None, None, None
+
+
+def _is_plain_eager(*tensors: torch.Tensor) -> bool:
+    """Are these plain tensors, with nothing active that wants to see the operators?"""
+    return (
+        all(type(t) in _PLAIN and t.device.type == "cpu" for t in tensors)
+        and not torch.compiler.is_compiling()
+        and not torch._C._len_torch_dispatch_stack()
+        and not torch._C._len_torch_function_stack()
+        and torch._C._functorch.peek_interpreter_stack() is None
+    )
+
+
+def _autocast(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Cast as torch's scaled_dot_product_attention does where autocast is active."""
+    device = tensors[0].device.type
+    if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
+        return tensors
+    dtype = torch.get_autocast_dtype(device)
+    return tuple(t.to(dtype) if t.dtype in (torch.float32, torch.bfloat16, torch.float16) else t for t in tensors)
+
+
+@overload
+def attention(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    mask: Mask | None = None,
+    *,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+    return_lse: Literal[False] = False,
+    layout: str = "bhsd",
+    backend: str = "auto",
+) -> torch.Tensor: ...
+
+
+@overload
+def attention(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    mask: Mask | None = None,
+    *,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+    return_lse: Literal[True],
+    layout: str = "bhsd",
+    backend: str = "auto",
+) -> tuple[torch.Tensor, torch.Tensor]: ...
+
+
+def attention(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    mask: Mask | None = None,
+    *,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+    return_lse: bool = False,
+    layout: str = "bhsd",
+    backend: str = "auto",
+) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+    """Exact attention softmax(scale * q k^T, over attended keys) v that computes only the live tiles of its mask.
+
+    Differentiable once in q, k and v. Memory beyond the outputs is O(seqlen); nothing of size seqlen_q x seqlen_k is
+    stored. Forward and backward are deterministic: same inputs, same bits, for any number of threads.
+
+    Args:
+        q: (batch, num_heads, seqlen_q, head_dim), float32 or bfloat16, head_dim 1..256, any strides (a last stride
+            other than 1 costs a copy).
+        k: (batch, num_heads_kv, seqlen_k, head_dim).
+        v: (batch, num_heads_kv, seqlen_k, head_dim_v), head_dim_v 1..256.
+        mask: Which keys each query attends, from `ck_fmha.masks`; None attends all of them.
+        scale: Factor on the scores, any finite float; default 1 / sqrt(head_dim).
+        enable_gqa: Allow num_heads to be a multiple of num_heads_kv; query head h then reads key/value head
+            h // (num_heads / num_heads_kv).
+        return_lse: Also return the logarithm of the softmax's denominator.
+        layout: ``"bhsd"`` as above, or ``"bshd"``: (batch, seqlen, num_heads, head_dim) for q, k, v and the output.
+        backend: ``"auto"`` or ``"cpu"``.
+
+    Returns:
+        out (batch, num_heads, seqlen_q, head_dim_v), in the layout and dtype of q; with ``return_lse=True`` the pair
+        (out, lse), lse float32 (batch, num_heads, seqlen_q) in every layout: the natural logarithm of
+        sum_j exp(scale * q_i k_j), differentiable. A query that attends no key has out 0, lse -inf and gradient 0.
+
+    Raises:
+        TypeError: An argument has the wrong type.
+        ValueError: Shapes, dtypes, devices or values do not fit together.
+        NotImplementedError: What is asked for is not covered yet; the message says what is.
+        RuntimeError: A second derivative is asked for.
+
+    Source: Dao et al., "FlashAttention", 2022, with the live tiles of the mask in closed form.
+    """
+    if torch.is_autocast_enabled("cpu") and isinstance(q, torch.Tensor):
+        q, k, v = _autocast(q, k, v)
+    sizes = _call.check_tensors(q, k, v, layout, enable_gqa)
+    mask = _call.check_mask(mask)
+    softmax_scale = _call.check_scale(scale, sizes.head_dim)
+    check_bool("return_lse", return_lse)
+    backend = _call.check_backend(backend, q.device)
+
+    if _is_plain_eager(q, k, v):
+        out, lse = _Attention.apply(q, k, v, mask, softmax_scale, layout)
+    else:
+        out, lse = torch.ops.ck_fmha.attention_forward(
+            q, k, v, mask.structure, mask.params, [], softmax_scale, layout, backend
+        )
+    return (out, lse) if return_lse else out
+
+
+def scaled_dot_product_attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attn_mask: Mask | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> torch.Tensor:
+    """Drop-in for `torch.nn.functional.scaled_dot_product_attention` that takes mask objects.
+
+    Args:
+        query: (..., num_heads, seqlen_q, head_dim) with any number of leading dimensions, also none; float32 or
+            bfloat16.
+        key: (..., num_heads_kv, seqlen_k, head_dim), the same leading dimensions.
+        value: (..., num_heads_kv, seqlen_k, head_dim_v).
+        attn_mask: A mask of `ck_fmha.masks`, or None. Tensors are not covered yet.
+        dropout_p: Only 0.0 is covered yet.
+        is_causal: Causal, aligned top-left as in torch; together with a mask object both hold.
+        scale: Factor on the scores; default 1 / sqrt(head_dim).
+        enable_gqa: Allow the number of query heads to be a multiple of that of key and value.
+
+    Returns:
+        (..., num_heads, seqlen_q, head_dim_v). A query that attends no key gives 0.
+
+    Raises:
+        TypeError, ValueError: As `attention`.
+        NotImplementedError: A tensor as attn_mask, dropout, or leading dimensions that would need broadcasting.
+    """
+    if isinstance(attn_mask, torch.Tensor):
+        raise NotImplementedError(
+            f"attn_mask as a tensor is not covered yet, got shape {tuple(attn_mask.shape)} and dtype "
+            f"{attn_mask.dtype}: pass a mask of ck_fmha.masks, or use torch's own scaled_dot_product_attention"
+        )
+    mask = _call.check_mask(attn_mask, "attn_mask")
+    if isinstance(dropout_p, bool) or not isinstance(dropout_p, (int, float)):
+        raise TypeError(f"dropout_p must be a float, got {dropout_p!r} of type {type(dropout_p).__name__}")
+    if not 0.0 <= dropout_p <= 1.0:
+        raise ValueError(f"dropout_p must be in [0, 1], got {dropout_p}")
+    if dropout_p != 0.0:
+        raise NotImplementedError(f"dropout_p is not covered yet, got {dropout_p}: use dropout_p=0.0")
+    if check_bool("is_causal", is_causal):
+        mask = Causal() if attn_mask is None else mask & Causal()
+    q, k, v = (_as_4d(name, t) for name, t in (("query", query), ("key", key), ("value", value)))
+    lead = query.shape[:-3]
+    if not lead == key.shape[:-3] == value.shape[:-3]:
+        raise NotImplementedError(
+            "query, key and value with different leading dimensions are not covered yet, got "
+            f"{tuple(query.shape)}, {tuple(key.shape)} and {tuple(value.shape)}: expand them to the same"
+        )
+    out = attention(q, k, v, mask, scale=scale, enable_gqa=enable_gqa)
+    return out.reshape(*query.shape[:-1], value.shape[-1])
+
+
+def _as_4d(name: str, t: object) -> torch.Tensor:
+    if not isinstance(t, torch.Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor, got {type(t).__name__}")
+    if t.dim() < 2:
+        raise ValueError(f"{name} must have at least 2 dimensions (..., seqlen, head_dim), got {tuple(t.shape)}")
+    if t.dim() == 2:
+        return t[None, None]
+    return t[None] if t.dim() == 3 else t.flatten(0, -4)
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a call would do. `tile` is (rows, columns) of the kernel's tiles; `tiles` counts them over one sample."""
+
+    backend: str
+    isa: str
+    tile: tuple[int, int]
+    num_threads: int
+    tiles: TileCounts
+
+
+def explain(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    mask: Mask | None = None,
+    *,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+    return_lse: bool = False,
+    layout: str = "bhsd",
+    backend: str = "auto",
+) -> Explanation:
+    """Say which back end, kernel tile and live tiles a call of `attention` with the same arguments uses.
+
+    Raises what `attention` raises; computes nothing.
+    """
+    sizes = _call.check_tensors(q, k, v, layout, enable_gqa)
+    mask = _call.check_mask(mask)
+    _call.check_scale(scale, sizes.head_dim)
+    check_bool("return_lse", return_lse)
+    backend = _call.check_backend(backend, q.device)
+    per_head = [
+        mask.num_tiles(sizes.seqlen_q, sizes.seqlen_k, _native.TILE, head=head)
+        for head in range(sizes.num_heads if mask.native.varies_by_head else min(sizes.num_heads, 1))
+    ]
+    times = 1 if mask.native.varies_by_head else sizes.num_heads
+    return Explanation(
+        backend=backend,
+        isa=_native.isa_name(),
+        tile=_native.TILE,
+        num_threads=torch.get_num_threads(),
+        tiles=TileCounts(*(times * sum(count) for count in zip(*per_head, strict=True)))
+        if per_head
+        else TileCounts(0, 0, 0, 0),
+    )
