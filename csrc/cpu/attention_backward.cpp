@@ -22,8 +22,6 @@
 namespace ck_fmha::cpu {
 namespace {
 
-constexpr double kLog2e = 1.4426950408889634;
-
 // Rows [begin, end) of tiles, of one query head that shares the key/value head.
 struct Segment {
     int32_t head_in_group;
@@ -90,7 +88,7 @@ public:
         const Workspace memory([&](Arena& arena) {
             for (Scratch& s : scratch)
                 s.lay_out(arena, head_dim_, head_dim_v_);
-            lse2_ = arena.take<float>(rows);
+            lse_ = arena.take<float>(rows);
             delta_ = arena.take<float>(rows);
             dq_ = own_dq ? arena.take<float>(rows * head_dim_) : nullptr;
             partial_ = arena.take<float>(static_cast<size_t>(num_slots_) * kTileK * (ld_ + ld_v_));
@@ -178,7 +176,7 @@ private:
 
     const ColumnPlan& plan(int64_t pair) const { return plans_.size() == 1 ? plans_[0] : plans_[pair % p_.num_heads_kv]; }
 
-    // delta, the LSE in base 2, dQ = 0 and the first column's turn, for one row of tiles
+    // delta, the LSE, dQ = 0 and the first column's turn, for one row of tiles
     void prepare_row(int64_t row_tile, Scratch& s)
     {
         const int64_t bh = row_tile / num_row_tiles_, b = bh / p_.num_heads, h = bh % p_.num_heads;
@@ -194,7 +192,7 @@ private:
         for (int64_t n = first; n < first + rows.size(); ++n) {
             // +inf makes P = exp(S - lse) of an empty row zero.
             const bool empty = args_.lse[n] == -std::numeric_limits<float>::infinity();
-            lse2_[n] = empty ? std::numeric_limits<float>::infinity() : args_.lse[n] * static_cast<float>(kLog2e);
+            lse_[n] = empty ? std::numeric_limits<float>::infinity() : args_.lse[n];
         }
         if (!args_.dq.data) return;
         const DqRows dq = dq_rows(b, h, rows.begin);
@@ -251,8 +249,8 @@ private:
         const auto v = rows_of(args_.v, b, head_kv, head_dim_v_).from(cols.begin).stage(kernels_, tile.num_k, s.v);
         tile.k = k.data;
         tile.ld_k = k.ld;
-        kernels_.transpose(k.data, k.ld, tile.num_k, head_dim_, static_cast<float>(p_.softmax_scale * kLog2e), s.k_t);
-        kernels_.transpose(v.data, v.ld, tile.num_k, head_dim_v_, 1.0f, s.v_t);
+        kernels_.transpose(k.data, k.ld, tile.num_k, head_dim_, s.k_t);
+        kernels_.transpose(v.data, v.ld, tile.num_k, head_dim_v_, s.v_t);
 
         for (int32_t n = 0; n < task.num_segments; ++n) {
             const Segment& segment = plan(pair).segments[task.first_segment + n];
@@ -268,7 +266,7 @@ private:
                 tile.ld_q = q.ld;
                 tile.d_o = d_o.data;
                 tile.ld_do = d_o.ld;
-                tile.lse2 = lse2_ + bh * p_.seqlen_q + rows.begin;
+                tile.lse = lse_ + bh * p_.seqlen_q + rows.begin;
                 tile.delta = delta_ + bh * p_.seqlen_q + rows.begin;
                 tile.query_bits = query_bits(mask, i.current(), j, bits);
                 kernels_.bwd_tile(tile);
@@ -340,7 +338,7 @@ private:
 
     std::unique_ptr<std::atomic<index_t>[]> turn_;           // per row of tiles: the column whose dQ is added next
     std::unique_ptr<std::atomic<int32_t>[]> finished_parts_; // per cut column
-    float *lse2_ = nullptr, *delta_ = nullptr, *dq_ = nullptr, *partial_ = nullptr;
+    float *lse_ = nullptr, *delta_ = nullptr, *dq_ = nullptr, *partial_ = nullptr;
 };
 
 } // namespace

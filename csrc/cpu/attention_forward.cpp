@@ -17,8 +17,6 @@
 namespace ck_fmha::cpu {
 namespace {
 
-constexpr double kLog2e = 1.4426950408889634;
-
 struct Item {
     int32_t batch;
     int32_t head;
@@ -138,14 +136,14 @@ private:
         tile.num_q = mask.rows(i).size();
         tile.head_dim = head_dim_;
         tile.head_dim_v = head_dim_v_;
+        tile.softmax_scale = static_cast<float>(p_.softmax_scale);
         tile.first = true;
         tile.q_t = s.q_t;
         tile.s_t = s.s_t;
         tile.state = state;
 
         const auto staged_q = q.stage(kernels_, tile.num_q, s.rows);
-        kernels_.transpose(staged_q.data, staged_q.ld, tile.num_q, head_dim_,
-                           static_cast<float>(p_.softmax_scale * kLog2e), s.q_t);
+        kernels_.transpose(staged_q.data, staged_q.ld, tile.num_q, head_dim_, s.q_t);
         for (auto j = mask.GetTileIndexIteratorAlongX(i, item.range.begin, item.range.end); !j.at_end(); j.advance()) {
             const auto cols = mask.cols(j.current());
             tile.num_k = cols.size();

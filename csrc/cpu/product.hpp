@@ -1,10 +1,12 @@
 #pragma once
 
-// C (m, n) = init + sum_k A(m, k) B(k, n): the one matrix product of the CPU back end, for all seven of forward and
-// backward. B and C are rows of vectors; A is read one number at a time and broadcast, so that it may be transposed for
-// free: kRows = A's rows are contiguous (k runs fastest), kCols = its columns are.
+// C (m, n) = init + scale * sum_k A(m, k) B(k, n): the one matrix product of the CPU back end, for all seven of forward
+// and backward. B and C are rows of vectors; A is read one number at a time and broadcast, so that it may be transposed
+// for free: ALayout::rows = A's rows are contiguous (k runs fastest), ALayout::cols = its columns are.
 //
 // A block of C stays in registers: kM rows by kN vectors, 24 of 32 registers with AVX-512, 12 of 16 with AVX2 and SSE.
+// Sums longer than kBlockDepth are formed in pieces, each from zero: errors then grow with the number of pieces, not
+// with the length of the sum.
 
 #include "cpu/simd.hpp"
 
@@ -13,6 +15,7 @@ namespace ck_fmha::cpu::CK_FMHA_ISA {
 enum class ALayout { rows, cols };
 enum class Init { zero, add, rescale }; // C starts from 0, from itself, or from itself times a factor per column
 
+inline constexpr int kBlockDepth = 64;
 inline constexpr int kBlockM = 6;
 inline constexpr int kBlockN = CK_FMHA_VECTOR_BYTES == 64 ? 4 : 2;
 
@@ -24,25 +27,14 @@ struct Product {
     float* c;
     ptrdiff_t ld_c;
     int depth;
-    const float* factor; // for Init::rescale: one per column of C
+    float scale = 1.0f;
+    const float* factor = nullptr; // for Init::rescale: one per column of C
 };
 
 template <ALayout kLayout, Init kInit, int kM, int kN>
 static void product_block(const Product& t)
 {
-    vfloat acc[kM][kN];
-#pragma GCC unroll 8
-    for (int m = 0; m < kM; ++m)
-#pragma GCC unroll 8
-        for (int n = 0; n < kN; ++n) {
-            if constexpr (kInit == Init::zero) {
-                acc[m][n] = vfloat{};
-            } else {
-                acc[m][n] = load(t.c + m * t.ld_c + n * kLanes);
-                if constexpr (kInit == Init::rescale) acc[m][n] *= load(t.factor + n * kLanes);
-            }
-        }
-
+    vfloat acc[kM][kN] = {};
     const float* a = t.a;
     const float* b = t.b;
     const ptrdiff_t ld_a = t.ld_a, ld_b = t.ld_b;
@@ -65,8 +57,13 @@ static void product_block(const Product& t)
 #pragma GCC unroll 8
     for (int m = 0; m < kM; ++m)
 #pragma GCC unroll 8
-        for (int n = 0; n < kN; ++n)
-            store(t.c + m * t.ld_c + n * kLanes, acc[m][n]);
+        for (int n = 0; n < kN; ++n) {
+            float* c = t.c + m * t.ld_c + n * kLanes;
+            vfloat sum = t.scale * acc[m][n];
+            if constexpr (kInit == Init::add) sum += load(c);
+            if constexpr (kInit == Init::rescale) sum += load(t.factor + n * kLanes) * load(c);
+            store(c, sum);
+        }
 }
 
 using ProductBlock = void (*)(const Product&);
@@ -98,7 +95,14 @@ static void product(int num_m, int num_n, const Product& all)
             t.b += n * kLanes;
             t.c += m * all.ld_c + n * kLanes;
             t.factor += kInit == Init::rescale ? n * kLanes : 0;
+            t.depth = all.depth < kBlockDepth ? all.depth : kBlockDepth;
             product_block_of<kLayout, kInit>(block_m, block_n)(t);
+            for (int k = kBlockDepth; k < all.depth; k += kBlockDepth) {
+                t.a += kLayout == ALayout::rows ? kBlockDepth : kBlockDepth * all.ld_a;
+                t.b += kBlockDepth * all.ld_b;
+                t.depth = all.depth - k < kBlockDepth ? all.depth - k : kBlockDepth;
+                product_block_of<kLayout, Init::add>(block_m, block_n)(t);
+            }
         }
     }
 }

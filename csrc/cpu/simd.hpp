@@ -71,10 +71,12 @@ static inline bool all_equal(vfloat a, vfloat b)
 #endif
 }
 
-// 2^x to 1.7 units in the last place for -126 <= x <= 127, 0 for x < -126.5, NaN for NaN; larger x count as 127.
-// Cody-Waite: x = n + f with n an integer and |f| <= 1/2, a minimax polynomial for 2^f, n added to the exponent.
-static inline vfloat exp2(vfloat x)
+// e^x for the differences x = S - m of a softmax: relative error below 2^-23 * (1 + |x|), 0 for x < -87.7, NaN for NaN;
+// x above 88 counts as 88. Cody-Waite: x log2(e) = n + f with n an integer and |f| <= 1/2, a minimax polynomial for 2^f, n
+// added to the exponent.
+static inline vfloat exp(vfloat x)
 {
+    x *= 0x1.715476p+0f; // log2(e)
     // The order of the operands keeps a NaN.
     x = max_or_second(splat(-127.0f), x);
     x = -max_or_second(splat(-127.0f), -x);

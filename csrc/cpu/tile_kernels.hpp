@@ -21,10 +21,10 @@ inline constexpr int kMaxHeadDim = 256;
 // Leading dimension of staged rows: the widest vector (16 floats) divides it.
 inline constexpr int padded_head_dim(int head_dim) { return (head_dim + 15) / 16 * 16; }
 
-// Forward state of one row of tiles, one query a column of o_t; statistics are in base 2.
+// Forward state of one row of tiles, one query a column of o_t.
 struct FwdState {
-    float* m;    // kTileQ running row maxima of log2(e) * S
-    float* l;    // kTileQ running sums of 2^(log2(e) * S - m)
+    float* m;    // kTileQ running row maxima of S
+    float* l;    // kTileQ running sums of exp(S - m)
     float* o_t;  // (head_dim_v, kTileQ) running O^T, not yet divided by l
 };
 
@@ -32,8 +32,9 @@ struct FwdTile {
     int num_q;                 // rows of this tile that exist, <= kTileQ
     int num_k;                 // columns that exist, <= kTileK
     int head_dim, head_dim_v;
+    float softmax_scale;
     bool first;                // is this the first tile of the state?
-    const float* q_t;          // (head_dim, kTileQ), times softmax_scale * log2(e), columns past num_q zero
+    const float* q_t;          // (head_dim, kTileQ), columns past num_q zero
     const float* k;            // (num_k, head_dim)
     ptrdiff_t ld_k;
     const float* v;            // (num_k, head_dim_v)
@@ -47,7 +48,7 @@ struct BwdTile {
     int num_q, num_k;
     int head_dim, head_dim_v;
     float softmax_scale;
-    const float* k_t;            // (head_dim, kTileK), times softmax_scale * log2(e), columns past num_k zero
+    const float* k_t;            // (head_dim, kTileK), columns past num_k zero
     const float* v_t;            // (head_dim_v, kTileK), columns past num_k zero
     const float* k;              // (num_k, padded head_dim): rows zero-filled to ld_k
     ptrdiff_t ld_k;
@@ -55,7 +56,7 @@ struct BwdTile {
     ptrdiff_t ld_q;
     const float* d_o;            // (num_q, padded head_dim_v)
     ptrdiff_t ld_do;
-    const float* lse2;           // per query: log2(e) * lse, +inf for an empty row
+    const float* lse;            // per query; +inf for an empty row
     const float* delta;          // per query: dot(dO, O) - dLSE
     const uint64_t* query_bits;  // per query: bit k set iff it attends key k; null for a full tile
     float* p;                    // scratch (kTileQ, kTileK): P
@@ -74,8 +75,8 @@ struct TileKernels {
     void (*store_rows_f32)(const float* src, int ld_src, int rows, int cols, float* dst, ptrdiff_t ld_dst);
     // Rounds to the nearest bfloat16, ties to even.
     void (*store_rows_bf16)(const float* src, int ld_src, int rows, int cols, uint16_t* dst, ptrdiff_t ld_dst);
-    // dst (cols, 64) = factor * src^T, columns past `rows` zero.
-    void (*transpose)(const float* src, ptrdiff_t ld_src, int rows, int cols, float factor, float* dst);
+    // dst (cols, 64) = src^T, columns past `rows` zero.
+    void (*transpose)(const float* src, ptrdiff_t ld_src, int rows, int cols, float* dst);
 
     // One tile of the forward pass: updates the state.
     void (*fwd_tile)(const FwdTile& tile);

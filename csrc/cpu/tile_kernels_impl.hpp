@@ -8,7 +8,6 @@
 namespace ck_fmha::cpu::CK_FMHA_ISA {
 
 static constexpr float kInfinity = __builtin_inff();
-static constexpr float kLn2 = 0x1.62e430p-1f;
 
 static inline int round_to_lanes(int n) { return (n + kLanes - 1) / kLanes * kLanes; }
 static inline uint32_t lane_bits(uint64_t bits, int lane) { return static_cast<uint32_t>(bits >> lane); }
@@ -51,15 +50,13 @@ static void store_rows_bf16(const float* src, int ld_src, int rows, int cols, ui
 }
 
 // Four rows of four at a time, in registers.
-static inline void transpose_4x4(const float* src, ptrdiff_t ld_src, float factor, float* dst, ptrdiff_t ld_dst)
+static inline void transpose_4x4(const float* src, ptrdiff_t ld_src, float* dst, ptrdiff_t ld_dst)
 {
     using f4 = float __attribute__((vector_size(16)));
     using i4 = int32_t __attribute__((vector_size(16)));
     f4 r[4];
-    for (int n = 0; n < 4; ++n) {
+    for (int n = 0; n < 4; ++n)
         std::memcpy(&r[n], src + n * ld_src, sizeof(f4));
-        r[n] *= factor;
-    }
 #if defined(__clang__)
 #define CK_FMHA_SHUFFLE(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
 #else
@@ -74,22 +71,21 @@ static inline void transpose_4x4(const float* src, ptrdiff_t ld_src, float facto
         std::memcpy(dst + n * ld_dst, &out[n], sizeof(f4));
 }
 
-// dst (cols, rows) = factor * src (rows, cols) transposed
-static void transpose_tile(const float* src, ptrdiff_t ld_src, int rows, int cols, float factor, float* dst,
-                           ptrdiff_t ld_dst)
+// dst (cols, rows) = src (rows, cols) transposed
+static void transpose_tile(const float* src, ptrdiff_t ld_src, int rows, int cols, float* dst, ptrdiff_t ld_dst)
 {
     const int rows4 = rows / 4 * 4, cols4 = cols / 4 * 4;
     for (int c = 0; c < cols4; c += 4)
         for (int r = 0; r < rows4; r += 4)
-            transpose_4x4(src + r * ld_src + c, ld_src, factor, dst + c * ld_dst + r, ld_dst);
+            transpose_4x4(src + r * ld_src + c, ld_src, dst + c * ld_dst + r, ld_dst);
     for (int c = 0; c < cols; ++c)
         for (int r = c < cols4 ? rows4 : 0; r < rows; ++r)
-            dst[c * ld_dst + r] = factor * src[r * ld_src + c];
+            dst[c * ld_dst + r] = src[r * ld_src + c];
 }
 
-static void transpose(const float* src, ptrdiff_t ld_src, int rows, int cols, float factor, float* dst)
+static void transpose(const float* src, ptrdiff_t ld_src, int rows, int cols, float* dst)
 {
-    transpose_tile(src, ld_src, rows, cols, factor, dst, 64);
+    transpose_tile(src, ld_src, rows, cols, dst, 64);
     for (int c = 0; c < cols; ++c)
         std::memset(dst + c * 64 + rows, 0, sizeof(float) * (64 - rows));
 }
@@ -109,13 +105,13 @@ static vfloat mask_and_max(const FwdTile& t, int lane, vfloat m)
     return m;
 }
 
-// P = 2^(S - m) in place of S; returns the sums over keys.
+// P = exp(S - m) in place of S; returns the sums over keys.
 static vfloat exponentiate(const FwdTile& t, int lane, vfloat m)
 {
     vfloat sum = vfloat{};
     for (int k = 0; k < t.num_k; ++k) {
         float* s_ptr = t.s_t + k * kTileQ + lane;
-        const vfloat p = exp2(load(s_ptr) - m);
+        const vfloat p = exp(load(s_ptr) - m);
         store(s_ptr, p);
         sum += p;
     }
@@ -128,23 +124,23 @@ static void fwd_tile(const FwdTile& t)
     alignas(64) float alpha[kTileQ];
     bool rescale = false;
 
-    // S^T = K Q^T
+    // S^T = scale K Q^T
     product<ALayout::rows, Init::zero>(t.num_k, num_q,
-                                       {t.k, t.ld_k, t.q_t, kTileQ, t.s_t, kTileQ, t.head_dim, nullptr});
+                                       {t.k, t.ld_k, t.q_t, kTileQ, t.s_t, kTileQ, t.head_dim, t.softmax_scale});
     for (int lane = 0; lane < num_q; lane += kLanes) {
         const vfloat m_old = t.first ? splat(-kInfinity) : load(t.state.m + lane);
         const vfloat l_old = t.first ? vfloat{} : load(t.state.l + lane);
         const vfloat m = mask_and_max(t, lane, m_old);
-        // A row without any attended key so far keeps m = -inf; 0 stands in for it, so that exp2 gives 0, not NaN.
+        // A row without any attended key so far keeps m = -inf; 0 stands in for it, so that exp gives 0, not NaN.
         const vfloat m_finite = m == splat(-kInfinity) ? vfloat{} : m;
-        const vfloat a = exp2(m_old - m_finite);
+        const vfloat a = exp(m_old - m_finite);
         store(t.state.m + lane, m);
         store(t.state.l + lane, a * l_old + exponentiate(t, lane, m_finite));
         store(alpha + lane, a);
         rescale = rescale || !all_equal(a, splat(1.0f));
     }
     // O^T = alpha O^T + V^T P^T
-    const Product o{t.v, t.ld_v, t.s_t, kTileQ, t.state.o_t, kTileQ, t.num_k, alpha};
+    const Product o{t.v, t.ld_v, t.s_t, kTileQ, t.state.o_t, kTileQ, t.num_k, 1.0f, alpha};
     if (t.first)
         product<ALayout::cols, Init::zero>(t.head_dim_v, num_q, o);
     else if (rescale)
@@ -159,7 +155,7 @@ static void fwd_merge(const FwdState& into, const FwdState& from, int head_dim_v
         const vfloat m_a = load(into.m + lane), m_b = load(from.m + lane);
         const vfloat m = max_or_second(m_a, m_b);
         const vfloat m_finite = m == splat(-kInfinity) ? vfloat{} : m;
-        const vfloat a = exp2(m_a - m_finite), b = exp2(m_b - m_finite);
+        const vfloat a = exp(m_a - m_finite), b = exp(m_b - m_finite);
         store(into.m + lane, m);
         store(into.l + lane, a * load(into.l + lane) + b * load(from.l + lane));
         for (int d = 0; d < head_dim_v; ++d) {
@@ -179,9 +175,9 @@ static void fwd_finish(const FwdState& s, int num_q, int head_dim_v, float* o, p
             store(o_t, load(o_t) * inverse);
         }
     }
-    transpose_tile(s.o_t, kTileQ, head_dim_v, num_q, 1.0f, o, ld_o);
+    transpose_tile(s.o_t, kTileQ, head_dim_v, num_q, o, ld_o);
     for (int q = 0; q < num_q; ++q)
-        lse[q] = s.l[q] == 0 ? -kInfinity : s.m[q] * kLn2 + __builtin_logf(s.l[q]);
+        lse[q] = s.l[q] == 0 ? -kInfinity : s.m[q] + __builtin_logf(s.l[q]);
 }
 
 static void bwd_delta(const float* d_o, ptrdiff_t ld_do, const float* o, ptrdiff_t ld_o, const float* d_lse, int rows,
@@ -198,19 +194,19 @@ static void bwd_delta(const float* d_o, ptrdiff_t ld_do, const float* o, ptrdiff
 static void bwd_tile(const BwdTile& t)
 {
     const int num_k = round_to_lanes(t.num_k);
-    // S = Q K^T, dP = dO V^T
-    product<ALayout::rows, Init::zero>(t.num_q, num_k, {t.q, t.ld_q, t.k_t, kTileK, t.p, kTileK, t.head_dim, nullptr});
+    // S = scale Q K^T, dP = dO V^T
+    product<ALayout::rows, Init::zero>(t.num_q, num_k, {t.q, t.ld_q, t.k_t, kTileK, t.p, kTileK, t.head_dim, t.softmax_scale});
     product<ALayout::rows, Init::zero>(t.num_q, num_k,
-                                       {t.d_o, t.ld_do, t.v_t, kTileK, t.ds, kTileK, t.head_dim_v, nullptr});
-    // P = 2^(S - lse), dS = scale P (dP - delta); columns past num_k count as unattended.
+                                       {t.d_o, t.ld_do, t.v_t, kTileK, t.ds, kTileK, t.head_dim_v});
+    // P = exp(S - lse), dS = scale P (dP - delta); columns past num_k count as unattended.
     const uint64_t inside = t.num_k < 64 ? (uint64_t{1} << t.num_k) - 1 : ~uint64_t{0};
     for (int q = 0; q < t.num_q; ++q) {
-        const vfloat lse2 = splat(t.lse2[q]), delta = splat(t.delta[q]);
+        const vfloat lse = splat(t.lse[q]), delta = splat(t.delta[q]);
         const uint64_t bits = t.query_bits ? t.query_bits[q] : inside;
         for (int lane = 0; lane < num_k; lane += kLanes) {
             float* p_ptr = t.p + q * kTileK + lane;
             float* ds_ptr = t.ds + q * kTileK + lane;
-            const vfloat p = select_bits(lane_bits(bits, lane), exp2(load(p_ptr) - lse2), vfloat{});
+            const vfloat p = select_bits(lane_bits(bits, lane), exp(load(p_ptr) - lse), vfloat{});
             const vfloat ds = p * (load(ds_ptr) - delta) * t.softmax_scale;
             store(p_ptr, p);
             store(ds_ptr, select_bits(lane_bits(bits, lane), ds, vfloat{}));
@@ -220,9 +216,9 @@ static void bwd_tile(const BwdTile& t)
     const int d = round_to_lanes(t.head_dim), dv = round_to_lanes(t.head_dim_v);
     const int ld = padded_head_dim(t.head_dim), ld_dv = padded_head_dim(t.head_dim_v);
     if (t.dv)
-        product<ALayout::cols, Init::add>(t.num_k, dv, {t.p, kTileK, t.d_o, t.ld_do, t.dv, ld_dv, t.num_q, nullptr});
-    if (t.dk) product<ALayout::cols, Init::add>(t.num_k, d, {t.ds, kTileK, t.q, t.ld_q, t.dk, ld, t.num_q, nullptr});
-    if (t.dq) product<ALayout::rows, Init::zero>(t.num_q, d, {t.ds, kTileK, t.k, t.ld_k, t.dq, ld, t.num_k, nullptr});
+        product<ALayout::cols, Init::add>(t.num_k, dv, {t.p, kTileK, t.d_o, t.ld_do, t.dv, ld_dv, t.num_q});
+    if (t.dk) product<ALayout::cols, Init::add>(t.num_k, d, {t.ds, kTileK, t.q, t.ld_q, t.dk, ld, t.num_q});
+    if (t.dq) product<ALayout::rows, Init::zero>(t.num_q, d, {t.ds, kTileK, t.k, t.ld_k, t.dq, ld, t.num_k});
 }
 
 static void add_rows(const float* src, int ld_src, int rows, int cols, float* dst, ptrdiff_t ld_dst)

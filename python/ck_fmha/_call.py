@@ -47,8 +47,8 @@ def check_mask(mask: object, name: str = "mask") -> Mask:
         return Full()
     if not isinstance(mask, Mask):
         raise TypeError(
-            f"{name} must be a mask of ck_fmha.masks or None, got {type(mask).__name__}: "
-            "for a bool tensor use torch's own scaled_dot_product_attention"
+            f"{name} must be a mask object of ck_fmha.masks or None, got {type(mask).__name__}: "
+            "for a tensor use torch's own scaled_dot_product_attention"
         )
     return mask
 
@@ -64,24 +64,35 @@ def check_scale(scale: object, head_dim: int) -> float:
     return float(scale)
 
 
-def check_backend(backend: object, device: torch.device) -> str:
+def check_backend(backend: object, device: torch.device, name: str = "q") -> str:
     """Return the back end that serves tensors on `device`; raise what stands in the way of the asked one."""
-    name = check_choice("backend", backend, BACKENDS)
-    if name in ("hip", "cuda"):
-        raise NotImplementedError(f'backend="{name}" is not covered yet: use backend="cpu" with tensors on the CPU')
+    asked = check_choice("backend", backend, BACKENDS)
+    if asked in ("hip", "cuda"):
+        raise NotImplementedError(f'backend="{asked}" is not covered yet: use backend="cpu" with tensors on the CPU')
     if device.type not in ("cpu", "meta"):
         raise NotImplementedError(
-            f'q is on device "{device}", which backend="{name}" does not cover yet: move q, k and v with .cpu()'
+            f'{name} is on device "{device}", which backend="{asked}" does not cover yet: move it with {name}.cpu()'
         )
     return "cpu"
 
 
-def check_tensors(q: object, k: object, v: object, layout: object, enable_gqa: object) -> Sizes:
-    """Check everything about q, k and v that a call relies on and return the sizes."""
+def check_tensors(
+    q: object,
+    k: object,
+    v: object,
+    layout: object,
+    enable_gqa: object,
+    names: tuple[str, str, str] = ("q", "k", "v"),
+) -> Sizes:
+    """Check everything about q, k and v that a call relies on and return the sizes.
+
+    `names` is what the caller's user calls the three.
+    """
     layout = check_choice("layout", layout, LAYOUTS)
     check_bool("enable_gqa", enable_gqa)
     dims = "(batch, num_heads, seqlen, head_dim)" if layout == "bhsd" else "(batch, seqlen, num_heads, head_dim)"
-    for name, t in (("q", q), ("k", k), ("v", v)):
+    q_, k_, v_ = names
+    for name, t in zip(names, (q, k, v), strict=True):
         if not isinstance(t, torch.Tensor):
             raise TypeError(f"{name} must be a torch.Tensor, got {type(t).__name__}")
         if t.dim() != 4:
@@ -96,40 +107,42 @@ def check_tensors(q: object, k: object, v: object, layout: object, enable_gqa: o
     assert isinstance(q, torch.Tensor) and isinstance(k, torch.Tensor) and isinstance(v, torch.Tensor)
     if not q.dtype == k.dtype == v.dtype:
         raise ValueError(
-            f"q, k and v must have one dtype, got {q.dtype}, {k.dtype} and {v.dtype}: cast them, e.g. k.to(q.dtype)"
+            f"{q_}, {k_} and {v_} must have one dtype, got {q.dtype}, {k.dtype} and {v.dtype}: cast them, "
+            f"e.g. {k_}.to({q_}.dtype)"
         )
     if not q.device == k.device == v.device:
-        raise ValueError(f"q, k and v must be on one device, got {q.device}, {k.device} and {v.device}")
+        raise ValueError(
+            f"{q_}, {k_} and {v_} must be on one device, got {q.device}, {k.device} and {v.device}: "
+            f"move them, e.g. {k_}.to({q_}.device)"
+        )
 
     s = sizes_of(q, k, v, layout)
-    shapes = f"got q {tuple(q.shape)}, k {tuple(k.shape)}, v {tuple(v.shape)}"
+    shapes = f"got {q_} {tuple(q.shape)}, {k_} {tuple(k.shape)}, {v_} {tuple(v.shape)}"
     if not q.shape[0] == k.shape[0] == v.shape[0]:
-        raise ValueError(f"q, k and v must have one batch size, {shapes}: expand the smaller ones")
+        raise ValueError(f"{q_}, {k_} and {v_} must have one batch size, {shapes}: expand the smaller ones")
     heads_dim, seq_dim = (1, 2) if layout == "bhsd" else (2, 1)
     if k.shape[heads_dim] != v.shape[heads_dim]:
-        raise ValueError(f"k and v must have the same number of heads, {shapes}")
+        raise ValueError(f"{k_} and {v_} must have the same number of heads, {shapes}")
     if k.shape[seq_dim] != v.shape[seq_dim]:
-        raise ValueError(f"k and v must have the same seqlen_k, {shapes}")
+        raise ValueError(f"{k_} and {v_} must have the same seqlen_k, {shapes}")
     if s.head_dim != k.shape[3]:
-        raise ValueError(f"q and k must have the same head_dim, {shapes}")
-    for name, dim in (("head_dim", s.head_dim), ("head_dim of v", s.head_dim_v)):
+        raise ValueError(f"{q_} and {k_} must have the same head_dim, {shapes}")
+    for name, dim in ((f"head_dim of {q_} and {k_}", s.head_dim), (f"head_dim_v, that of {v_},", s.head_dim_v)):
+        bounds = f"{name} must be at least 1 and at most {MAX_HEAD_DIM}, {shapes}"
         if dim < 1:
-            raise ValueError(f"{name} must be at least 1, {shapes}")
+            raise ValueError(bounds)
         if dim > MAX_HEAD_DIM:
-            raise NotImplementedError(
-                f"{name} must be at most {MAX_HEAD_DIM}, {shapes}: split the heads or use torch's own "
-                "scaled_dot_product_attention"
-            )
+            raise NotImplementedError(f"{bounds}: use torch's own scaled_dot_product_attention")
     if s.num_heads != s.num_heads_kv:
         if not enable_gqa:
             raise ValueError(
-                f"q has {s.num_heads} heads, k and v have {s.num_heads_kv}: pass enable_gqa=True to share each "
-                "key/value head among a group of query heads"
+                f"{q_} has {s.num_heads} heads, {k_} and {v_} have {s.num_heads_kv}: pass enable_gqa=True to share "
+                f"each key/value head among a group of query heads; {shapes}"
             )
         if s.num_heads_kv == 0 or s.num_heads % s.num_heads_kv:
             raise ValueError(
-                f"with enable_gqa=True the number of heads of q must be a multiple of that of k and v, "
-                f"got {s.num_heads} and {s.num_heads_kv}"
+                f"with enable_gqa=True the number of heads of {q_} must be a multiple of that of {k_} and {v_}, "
+                f"got {s.num_heads} and {s.num_heads_kv}; {shapes}"
             )
     return s
 

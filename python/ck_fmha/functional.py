@@ -134,21 +134,32 @@ def attention(
 
     Source: Dao et al., "FlashAttention", 2022, with the live tiles of the mask in closed form.
     """
+    out, lse = _attention(("q", "k", "v"), q, k, v, mask, scale, enable_gqa, layout, backend)
+    return (out, lse) if check_bool("return_lse", return_lse) else out
+
+
+def _attention(
+    names: tuple[str, str, str],
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    mask: Mask | None,
+    scale: float | None,
+    enable_gqa: bool,
+    layout: str,
+    backend: str,
+) -> tuple[torch.Tensor, torch.Tensor]:
     if torch.is_autocast_enabled("cpu") and isinstance(q, torch.Tensor):
         q, k, v = _autocast(q, k, v)
-    sizes = _call.check_tensors(q, k, v, layout, enable_gqa)
+    sizes = _call.check_tensors(q, k, v, layout, enable_gqa, names)
     mask = _call.check_mask(mask)
     softmax_scale = _call.check_scale(scale, sizes.head_dim)
-    check_bool("return_lse", return_lse)
-    backend = _call.check_backend(backend, q.device)
-
+    backend = _call.check_backend(backend, q.device, names[0])
     if _is_plain_eager(q, k, v):
-        out, lse = _Attention.apply(q, k, v, mask, softmax_scale, layout)
-    else:
-        out, lse = torch.ops.ck_fmha.attention_forward(
-            q, k, v, mask.structure, mask.params, [], softmax_scale, layout, backend
-        )
-    return (out, lse) if return_lse else out
+        return _Attention.apply(q, k, v, mask, softmax_scale, layout)  # type: ignore[no-any-return]
+    return torch.ops.ck_fmha.attention_forward(  # type: ignore[no-any-return]
+        q, k, v, mask.structure, mask.params, [], softmax_scale, layout, backend
+    )
 
 
 def scaled_dot_product_attention(
@@ -184,7 +195,7 @@ def scaled_dot_product_attention(
     if isinstance(attn_mask, torch.Tensor):
         raise NotImplementedError(
             f"attn_mask as a tensor is not covered yet, got shape {tuple(attn_mask.shape)} and dtype "
-            f"{attn_mask.dtype}: pass a mask of ck_fmha.masks, or use torch's own scaled_dot_product_attention"
+            f"{attn_mask.dtype}: pass a mask object of ck_fmha.masks, or use torch's own scaled_dot_product_attention"
         )
     mask = _call.check_mask(attn_mask, "attn_mask")
     if isinstance(dropout_p, bool) or not isinstance(dropout_p, (int, float)):
@@ -202,7 +213,7 @@ def scaled_dot_product_attention(
             "query, key and value with different leading dimensions are not covered yet, got "
             f"{tuple(query.shape)}, {tuple(key.shape)} and {tuple(value.shape)}: expand them to the same"
         )
-    out = attention(q, k, v, mask, scale=scale, enable_gqa=enable_gqa)
+    out, _ = _attention(("query", "key", "value"), q, k, v, mask, scale, enable_gqa, "bhsd", "auto")
     return out.reshape(*query.shape[:-1], value.shape[-1])
 
 

@@ -157,6 +157,7 @@ class Mask:
         """
         from ck_fmha.viz import plot_mask
 
+        seqlen_q, seqlen_k, _, head = _where(seqlen_q, seqlen_k, 0, head)
         return plot_mask(self, seqlen_q, seqlen_k, head=head, ax=ax, path=path)
 
 
@@ -338,7 +339,8 @@ class BigBird(Mask):
 
     def __post_init__(self) -> None:
         _set(self, "block_size", check_int("BigBird: block_size", self.block_size, 1))
-        _set(self, "num_window_blocks", check_int("BigBird: num_window_blocks", self.num_window_blocks, 1))
+        odd = " and odd"
+        _set(self, "num_window_blocks", check_int("BigBird: num_window_blocks", self.num_window_blocks, 1, meaning=odd))
         if self.num_window_blocks % 2 == 0:
             raise ValueError(
                 "BigBird: num_window_blocks must be odd (the diagonal block and as many on each side), "

@@ -147,7 +147,9 @@ def _backward(ctx: Any, d_out: torch.Tensor | None, d_lse: torch.Tensor | None) 
     if d_out is None:
         d_out = torch.zeros_like(out)
     grads = torch.ops.ck_fmha.attention_backward(d_out, d_lse, q, k, v, out, lse, needs, *ctx.mask_args)
-    return (*(g if need else None for g, need in zip(grads, needs, strict=True)), *[None] * len(ctx.mask_args))
+    # None for every other argument, an empty list for an empty one: the registration compares the structures.
+    rest = [[] if isinstance(arg, (list, tuple)) and not arg else None for arg in ctx.mask_args]
+    return (*(g if need else None for g, need in zip(grads, needs, strict=True)), *rest)
 
 
 def _no_second_derivative(ctx: Any, *grads: torch.Tensor | None) -> tuple[Any, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 _ELEMENT_VIEW = 256  # up to this many rows and columns, every element is drawn
 _MAX_TILES = 256  # a tile view has at most this many tiles a side
 _MIN_TILE = 64
-_TITLE_WIDTH = 72
+_NAME_WIDTH = 80  # characters of a title line; a mask's name gets two of them
 
 _EMPTY, _EDGE, _FULL = "#f4f1ea", "#f2a541", "#1f4e79"  # apart in grey as well, and for the colour-blind
 
@@ -141,17 +142,14 @@ def _draw(
     ax.set_xlim(0, seqlen_k)  # the last tile of a row or column is clipped to the sequence
     ax.set_ylim(seqlen_q, 0)
     ax.set_aspect("equal" if max(seqlen_q, seqlen_k) <= 8 * min(seqlen_q, seqlen_k) else "auto")
-    handles = [
-        Patch(facecolor=colours[value], edgecolor="#888888", label=label) for value, label in legend.items()
-    ]
-    ax.legend(
-        handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncol=len(handles), frameon=False
-    )
+    handles = [Patch(facecolor=colours[value], edgecolor="#888888", label=label) for value, label in legend.items()]
+    ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncol=len(handles), frameon=False)
 
 
 def _title(ax: Axes, mask: Any, seqlen_q: int, seqlen_k: int, head: int, counts: str) -> None:
     name = repr(mask)
-    if len(name) > _TITLE_WIDTH:
-        name = name[: _TITLE_WIDTH - 1] + "…"
+    if len(name) > 2 * _NAME_WIDTH - 10:  # the end says as much as the beginning: `... & Causal()`
+        name = f"{name[:_NAME_WIDTH]} … {name[-(_NAME_WIDTH - 20) :]}"
+    name = textwrap.fill(name, _NAME_WIDTH)
     density = mask.density(seqlen_q, seqlen_k, head=head)
     ax.set_title(f"{name}\nhead {head}, density {density:.2%}, {counts}", fontsize=9)

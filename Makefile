@@ -1,0 +1,128 @@
+# One command for each thing a contributor does. `make help` lists them.
+
+PYTHON ?= python3
+VENV ?= .venv
+TORCH_VERSION ?= 2.13.0
+TORCH_PIP_ARGS ?=
+JOBS ?= $(shell nproc)
+export PYTHON VENV TORCH_VERSION TORCH_PIP_ARGS
+
+BUILD := build/native
+SANITIZE := build/sanitize
+BIN := $(abspath $(VENV))/bin
+STAMPS := $(VENV)/.stamps
+SETUP := scripts/setup.sh
+# CMake and Ninja of the virtual environment; the module and the C++ tests share one build tree.
+CMAKE := $(BIN)/cmake
+CONFIGURE := $(CMAKE) -G Ninja -S . -DCMAKE_MAKE_PROGRAM=$(BIN)/ninja
+CPP_FILES = $(shell find ck_tile_masks csrc tests/cpp -name '*.hpp' -o -name '*.cpp')
+# Everything that the installed package is made of. The list itself is kept in a file, so that a file that is
+# added or removed counts as a change too.
+SOURCES := setup.py pyproject.toml CMakeLists.txt $(wildcard README.md) \
+	$(sort $(shell find ck_tile_masks csrc python -name '*.hpp' -o -name '*.cpp' -o -name 'CMakeLists.txt' \
+	-o -name '*.py' -o -name '*.pyi' -o -name py.typed))
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "Variables: PYTHON=$(PYTHON) VENV=$(VENV) TORCH_VERSION=$(TORCH_VERSION) TORCH_PIP_ARGS= JOBS=$(JOBS)"
+
+# --- set up and build --------------------------------------------------------------------------------------------
+
+.PHONY: setup
+setup: $(STAMPS)/debian-test $(STAMPS)/demo $(STAMPS)/test $(STAMPS)/lint ## install everything: Debian packages, .venv, PyTorch, tools
+
+$(STAMPS)/debian-build: $(SETUP)
+	$(SETUP) debian build
+	@mkdir -p $(@D) && touch $@
+
+$(STAMPS)/debian-test: $(SETUP)
+	$(SETUP) debian test
+	@mkdir -p $(@D) && touch $@
+
+$(STAMPS)/venv: $(SETUP) pyproject.toml | $(STAMPS)/debian-build
+	$(SETUP) venv
+	@mkdir -p $(@D) && touch $@
+
+$(STAMPS)/demo $(STAMPS)/test $(STAMPS)/lint: $(STAMPS)/%: $(SETUP) pyproject.toml | $(STAMPS)/venv
+	$(SETUP) extras $*
+	@touch $@
+
+$(STAMPS)/sources: FORCE
+	@mkdir -p $(@D) && echo '$(SOURCES)' | cmp -s - $@ || echo '$(SOURCES)' > $@
+
+# Not editable: what is tested is what a user gets. The folders removed are setuptools' own copies, which would
+# otherwise bring back a module that was deleted.
+$(STAMPS)/package: $(SOURCES) $(STAMPS)/sources $(STAMPS)/venv
+	@echo ">> Building ck_fmha and installing it into $(VENV)"
+	@rm -rf build/lib* build/bdist* python/*.egg-info
+	CK_FMHA_BUILD_DIR=$(BUILD) CK_FMHA_CMAKE_ARGS=-DCK_FMHA_WERROR=$(if $(CI),ON,OFF) CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) \
+		$(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check \
+		--no-build-isolation --no-deps --force-reinstall .
+	@touch $@
+
+.PHONY: build
+build: $(STAMPS)/package ## build the library and install it into .venv (again only if a source changed)
+
+.PHONY: FORCE
+FORCE:
+
+# --- run -----------------------------------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: $(STAMPS)/package $(STAMPS)/demo ## train a byte-level model with a Big Bird mask, against dense masked attention
+	$(BIN)/python examples/train_bytes.py
+
+.PHONY: test
+test: cpp-test py-test ## run the C++ and the Python tests (sets everything up first)
+
+.PHONY: cpp-test
+cpp-test: $(STAMPS)/debian-test $(STAMPS)/package ## run the C++ tests only
+	$(CONFIGURE) -B $(BUILD) -DCK_FMHA_BUILD_TESTS=ON
+	$(CMAKE) --build $(BUILD) --parallel $(JOBS)
+	$(BIN)/ctest --test-dir $(BUILD) --output-on-failure --parallel $(JOBS) --no-tests=error --progress
+
+.PHONY: py-test
+py-test: $(STAMPS)/package $(STAMPS)/test ## run the Python tests only (PYTEST_ARGS='-k name' to choose)
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: sweep
+sweep: $(STAMPS)/package $(STAMPS)/test ## run the long random sweeps
+	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+.PHONY: bench
+bench: $(STAMPS)/package ## time the CPU back end against torch's matmul and SDPA (BENCH_ARGS='--head-dim 128')
+	$(BIN)/python benchmarks/cpu_rates.py --sdpa $(BENCH_ARGS)
+
+.PHONY: pictures
+pictures: $(STAMPS)/package $(STAMPS)/demo ## draw the pictures of the documents again
+	$(BIN)/python docs/pictures.py
+
+.PHONY: sanitize
+sanitize: $(STAMPS)/debian-test $(STAMPS)/venv ## run the C++ tests under the address and undefined-behaviour sanitizers
+	$(CONFIGURE) -B $(SANITIZE) -DCK_FMHA_SANITIZE=ON -DCK_FMHA_BUILD_TESTS=ON -DCK_FMHA_WERROR=$(if $(CI),ON,OFF)
+	$(CMAKE) --build $(SANITIZE) --parallel $(JOBS)
+	$(BIN)/ctest --test-dir $(SANITIZE) --output-on-failure --parallel $(JOBS) --no-tests=error --progress -L unit
+
+# --- style -----------------------------------------------------------------------------------------------------------
+
+.PHONY: lint
+lint: $(STAMPS)/venv $(STAMPS)/lint $(STAMPS)/demo ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run -Werror $(CPP_FILES)
+	$(BIN)/mypy
+
+.PHONY: format
+format: $(STAMPS)/venv $(STAMPS)/lint ## put the sources into the style that lint asks for
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CPP_FILES)
+
+.PHONY: clean
+clean: ## remove what was built (keeps .venv; `rm -r .venv` removes that too)
+	rm -rf build dist demo_out python/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -f $(STAMPS)/package

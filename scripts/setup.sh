@@ -1,0 +1,139 @@
+#!/usr/bin/env bash
+# What `make setup` does, in steps; each is skipped where it has nothing to do, and says what it installs before it does.
+#
+#   setup.sh debian build|test    Debian packages to build the library / to run the C++ tests too
+#   setup.sh venv                 $VENV with PyTorch and what the build needs
+#   setup.sh extras NAME...       the packages of these extras of pyproject.toml, into $VENV
+#
+# Environment: VENV (.venv), PYTHON (python3), TORCH_VERSION (2.13.0), TORCH_PIP_ARGS (further arguments of pip install
+# for PyTorch, for example the index of another build).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+VENV=${VENV:-.venv}
+PYTHON=${PYTHON:-python3}
+TORCH_VERSION=${TORCH_VERSION:-2.13.0}
+TORCH_PIP_ARGS=${TORCH_PIP_ARGS:-}
+
+say() { printf '\033[1m>> %s\033[0m\n' "$*"; }
+
+pip_install() { "$VENV/bin/python" -m pip install --quiet --no-input --disable-pip-version-check "$@"; }
+
+has_gtest() {
+    printf '#include <gtest/gtest.h>\n' | "${CXX:-g++}" -x c++ -std=c++17 -fsyntax-only - 2>/dev/null
+}
+
+# clang 15 or newer: older ones cannot check device code as the tests do.
+has_clang() {
+    local suffix
+    for suffix in -22 -21 -20 -19 -18 -17 -16 -15; do
+        command -v "clang++$suffix" >/dev/null && return 0
+    done
+    command -v clang++ >/dev/null && [ "$(clang++ -dumpversion | cut -d. -f1)" -ge 15 ]
+}
+
+has_python_headers() {
+    "$PYTHON" -c 'import os, sysconfig, sys
+sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))' 2>/dev/null
+}
+
+# Packages that are missing, one a line.
+missing_packages() {
+    command -v "$PYTHON" >/dev/null || echo python3
+    "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
+    has_python_headers || echo python3-dev
+    command -v "${CXX:-g++}" >/dev/null || echo g++
+    if [ "$1" = test ]; then
+        has_gtest || echo libgtest-dev
+        has_clang || echo clang-19
+    fi
+}
+
+debian() {
+    local missing
+    missing=$(missing_packages "$1" | tr '\n' ' ')
+    missing=${missing% }
+    if [ -z "$missing" ]; then
+        return
+    fi
+    local as_root=()
+    if [ "$(id -u)" != 0 ]; then
+        as_root=(sudo)
+        [ -t 0 ] || as_root=(sudo -n)
+    fi
+    if ! command -v apt-get >/dev/null || { [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null; }; then
+        say "Missing on this machine: $missing"
+        echo "These are the names of Debian's packages. Install them (or what your system calls them), for example:"
+        echo "    apt-get install --no-install-recommends $missing"
+        echo "and run make again. A Python other than $PYTHON: make PYTHON=/path/to/python3"
+        exit 1
+    fi
+    say "Installing Debian packages: $missing"
+    export DEBIAN_FRONTEND=noninteractive
+    "${as_root[@]}" apt-get update -qq
+    # shellcheck disable=SC2086  # one word a package
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends $missing </dev/null
+    missing=$(missing_packages "$1" | tr '\n' ' ')
+    if [ -n "$missing" ]; then
+        say "Still missing after that: $missing"
+        echo "If $PYTHON is not Debian's own, either complete it or choose Debian's: make PYTHON=/usr/bin/python3"
+        exit 1
+    fi
+}
+
+# requirements build|EXTRA...: the requirement strings of pyproject.toml, one a line.
+requirements() {
+    "$VENV/bin/python" - "$@" <<'PYTHON'
+import sys
+
+try:
+    import tomllib
+except ImportError:  # Python 3.10
+    from pip._vendor import tomli as tomllib
+
+with open("pyproject.toml", "rb") as file:
+    project = tomllib.load(file)
+for name in sys.argv[1:]:
+    wanted = project["build-system"]["requires"] if name == "build" else project["project"]["optional-dependencies"][name]
+    print("\n".join(wanted))
+PYTHON
+}
+
+venv() {
+    if ! "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 10))'; then
+        say "ck_fmha needs Python 3.10 or newer, and $PYTHON is $("$PYTHON" --version). Choose another: make PYTHON=/path/to/python3"
+        exit 1
+    fi
+    if [ ! -x "$VENV/bin/python" ]; then
+        say "Making a virtual environment in $VENV"
+        "$PYTHON" -m venv "$VENV"
+    fi
+    if [ "$("$VENV/bin/python" -c 'import torch; print(torch.__version__.split("+")[0])' 2>/dev/null)" != "$TORCH_VERSION" ]; then
+        say "Installing PyTorch $TORCH_VERSION into $VENV (the CPU build if pip finds one by that name)"
+        # The CPU build is a tenth of the size of the others and all that is needed here.
+        local refused
+        # shellcheck disable=SC2086  # zero or more words
+        if ! refused=$(pip_install $TORCH_PIP_ARGS "torch==$TORCH_VERSION+cpu" 2>&1); then
+            tail -n 2 <<<"$refused"
+            say "Not found by that name: taking torch==$TORCH_VERSION (on x86-64 that may be several GB; see TORCH_PIP_ARGS)"
+            # shellcheck disable=SC2086
+            pip_install $TORCH_PIP_ARGS "torch==$TORCH_VERSION"
+        fi
+    fi
+    install_requirements build
+}
+
+install_requirements() {
+    local wanted
+    mapfile -t wanted < <(requirements "$@")
+    say "Installing into $VENV ($*): ${wanted[*]}"
+    pip_install "${wanted[@]}"
+}
+
+case "${1:-}" in
+    debian) debian "${2:-test}" ;;
+    venv) venv ;;
+    extras) install_requirements "${@:2}" ;;
+    *) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2 ;;
+esac

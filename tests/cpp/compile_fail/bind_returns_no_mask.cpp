@@ -1,0 +1,12 @@
+// expect: ck_tile_masks: a mask definition must derive from MaskDefABC of itself: write `struct MyMask :
+#include "ck_tile_masks/generic_attention_mask.hpp"
+
+using namespace ck_tile_masks;
+
+struct Mine : MaskDefABC<Mine> {
+    static constexpr const char* get_name() { return "mine"; }
+    constexpr bool mask_func(index_t i_y, index_t i_x) const { return i_x <= i_y; }
+    constexpr index_t bind(const MaskCall& call) const { return call.seqlen_q; }
+};
+
+bool use(const MaskCall& call) { return GenericAttentionMask<Mine>(Mine{}, call).TileMask(0, 0); }

@@ -1,0 +1,13 @@
+// expect: ck_tile_masks: a mask with IsTileMask = true must have `bool tile_mask_func(index_t i_y_tile, index_t
+#include "ck_tile_masks/generic_attention_mask.hpp"
+
+using namespace ck_tile_masks;
+
+struct Mine : MaskDefABC<Mine> {
+    static constexpr bool IsTileMask = true;
+    static constexpr const char* get_name() { return "mine"; }
+    constexpr index_t block_y() const { return 16; }
+    constexpr index_t block_x() const { return 16; }
+};
+
+bool use(const MaskCall& call) { return GenericAttentionMask<Mine>(Mine{}, call).TileMask(0, 0); }

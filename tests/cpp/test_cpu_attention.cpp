@@ -1,0 +1,242 @@
+#include <gtest/gtest.h>
+
+#include <array>
+#include <stdexcept>
+#include <string>
+
+#include "cpu/ranges.hpp"
+#include "cpu/tile_kernels.hpp"
+#include "cpu_call.hpp"
+
+// The CPU back end against float64, at the level of the native core. Run once per instruction set (CK_FMHA_CPU_ISA) and
+// under the sanitizers.
+
+namespace ck_fmha::test {
+namespace {
+
+struct MaskCase {
+    const char* structure;
+    std::vector<int64_t> params;
+};
+
+const MaskCase kMasks[] = {
+    {"full", {}},
+    {"diagonal", {-1, 0, 0, 0}},
+    {"diagonal", {5, 3, 1, 2}},
+    {"longformer", {20, 3, 1}},
+    {"longformer", {8, 0, 3}},
+    {"big_bird", {16, 3, 1, 1, 7}},
+    {"and(big_bird,diagonal)", {8, 3, 1, 2, 1, -1, 0, 0, 0}},
+    {"or(not(longformer),diagonal)", {90, 0, 1, 4, 0, 0, 0}},
+    {"not(full)", {}},
+};
+
+void expect_near(const char* name, const TestTensor& actual, const std::vector<double>& expected, int64_t batch,
+                 int64_t heads, int64_t seqlen, int64_t head_dim, double eps)
+{
+    double largest = 0, error = 0;
+    bool nan = false;
+    int64_t n = 0;
+    for (int64_t b = 0; b < batch; ++b)
+        for (int64_t h = 0; h < heads; ++h)
+            for (int64_t i = 0; i < seqlen; ++i)
+                for (int64_t d = 0; d < head_dim; ++d, ++n) {
+                    const double x = actual.at(b, h, i, d);
+                    nan = nan || std::isnan(x);
+                    largest = std::max(largest, std::abs(expected[n]));
+                    error = std::max(error, std::abs(x - expected[n]));
+                }
+    EXPECT_FALSE(nan) << name << " has a NaN";
+    EXPECT_LE(error, eps * (largest + 1e-3)) << name << ", largest value " << largest;
+    EXPECT_TRUE(actual.gaps_are_nan()) << name << ": a stride gap was written";
+}
+
+void check(const Shape& s, const MaskCase& m, uint32_t seed)
+{
+    SCOPED_TRACE(std::string(m.structure) + " batch " + std::to_string(s.batch) + " heads " +
+                 std::to_string(s.num_heads) + "/" + std::to_string(s.num_heads_kv) + " seqlen " +
+                 std::to_string(s.seqlen_q) + "x" + std::to_string(s.seqlen_k) + " head_dim " +
+                 std::to_string(s.head_dim) + "/" + std::to_string(s.head_dim_v) + " dtype " +
+                 std::to_string(s.dtype) + " threads " + std::to_string(s.num_threads));
+    CpuCall c(s, build_mask(m.structure, m.params), seed);
+    c.run();
+    const Reference r(c);
+    // Generous: the exact error rule is applied in the Python tests. dS subtracts numbers of the size of dO V^T, and O
+    // enters it rounded to its dtype.
+    const double eps = s.dtype == CK_FMHA_FLOAT32 ? 4e-5 : 3e-2;
+    expect_near("o", c.o, r.o, s.batch, s.num_heads, s.seqlen_q, s.head_dim_v, eps);
+    expect_near("dq", c.dq, r.dq, s.batch, s.num_heads, s.seqlen_q, s.head_dim, eps);
+    expect_near("dk", c.dk, r.dk, s.batch, s.num_heads_kv, s.seqlen_k, s.head_dim, eps);
+    expect_near("dv", c.dv, r.dv, s.batch, s.num_heads_kv, s.seqlen_k, s.head_dim_v, eps);
+    for (size_t n = 0; n < r.lse.size(); ++n) {
+        if (std::isinf(r.lse[n]))
+            ASSERT_EQ(c.lse[n], r.lse[n]) << "lse of empty row " << n;
+        else
+            ASSERT_NEAR(c.lse[n], r.lse[n], 2e-5 * (1 + std::abs(r.lse[n]))) << "lse of row " << n;
+    }
+}
+
+TEST(CpuAttention, EveryMaskAndShape)
+{
+    const std::vector<std::array<int64_t, 2>> seqlens = {{64, 64}, {1, 1}, {130, 67}, {63, 200}, {0, 5}, {5, 0}};
+    uint32_t seed = 0;
+    for (const MaskCase& mask : kMasks)
+        for (const auto& seqlen : seqlens) {
+            Shape s;
+            s.seqlen_q = seqlen[0];
+            s.seqlen_k = seqlen[1];
+            s.dtype = ++seed % 2 ? CK_FMHA_FLOAT32 : CK_FMHA_BFLOAT16;
+            s.gap = seed % 3;
+            s.num_threads = 1 + static_cast<int32_t>(seed % 3);
+            check(s, mask, seed);
+        }
+}
+
+TEST(CpuAttention, EveryHeadDim)
+{
+    std::mt19937 rng(1);
+    for (int64_t head_dim : {1, 2, 3, 7, 8, 15, 16, 17, 31, 33, 48, 64, 80, 96, 127, 128, 160, 256}) {
+        Shape s;
+        s.seqlen_q = 70;
+        s.seqlen_k = 65;
+        s.head_dim = head_dim;
+        s.head_dim_v = std::uniform_int_distribution<int64_t>(1, 256)(rng);
+        s.softmax_scale = 1 / std::sqrt(static_cast<double>(head_dim));
+        check(s, kMasks[3], static_cast<uint32_t>(head_dim));
+        s.dtype = CK_FMHA_BFLOAT16;
+        check(s, kMasks[6], static_cast<uint32_t>(head_dim));
+    }
+}
+
+TEST(CpuAttention, GroupedHeads)
+{
+    for (const MaskCase& mask : kMasks) {
+        Shape s;
+        s.batch = 2;
+        s.num_heads = 6;
+        s.num_heads_kv = 2;
+        s.head_dim = 16;
+        s.head_dim_v = 24;
+        s.gap = 5;
+        check(s, mask, 11);
+    }
+}
+
+TEST(CpuAttention, ScaleOfAnySign)
+{
+    for (double scale : {0.0, -0.3, 1.0}) {
+        Shape s;
+        s.head_dim = 8;
+        s.softmax_scale = scale;
+        check(s, kMasks[1], 5);
+    }
+}
+
+// One row (column) of tiles is much longer than the rest: it is cut and its parts merged.
+TEST(CpuAttention, LongRowsAndColumnsAreCut)
+{
+    Shape s;
+    s.num_heads = s.num_heads_kv = 1;
+    s.seqlen_q = s.seqlen_k = 70 * 64;
+    s.head_dim = s.head_dim_v = 4;
+    const auto expr = build_mask("longformer", {2, 1, 1});
+    ck_fmha_problem problem{};
+    problem.batch = problem.num_heads = 1;
+    problem.seqlen_q = problem.seqlen_k = s.seqlen_q;
+    const cpu::MaskedHeads masks(*expr, problem);
+    ASSERT_EQ(cpu::LineCounts<cpu::Axis::rows>(masks, problem).cut(masks, 0, 0).size(), 2u);
+    ASSERT_EQ(cpu::LineCounts<cpu::Axis::cols>(masks, problem).cut(masks, 0, 0).size(), 2u);
+    CpuCall one(s, expr, 3);
+    one.run();
+    const Reference r(one);
+    expect_near("o", one.o, r.o, 1, 1, s.seqlen_q, 4, 4e-5);
+    expect_near("dq", one.dq, r.dq, 1, 1, s.seqlen_q, 4, 4e-5);
+    expect_near("dk", one.dk, r.dk, 1, 1, s.seqlen_k, 4, 1e-4);
+    expect_near("dv", one.dv, r.dv, 1, 1, s.seqlen_k, 4, 1e-4);
+    // Where lines are cut does not depend on the number of threads, so neither do the bits.
+    s.num_threads = 5;
+    CpuCall five(s, expr, 3);
+    five.run();
+    for (int64_t i = 0; i < s.seqlen_q; ++i)
+        for (int64_t d = 0; d < 4; ++d) {
+            ASSERT_EQ(one.o.at(0, 0, i, d), five.o.at(0, 0, i, d));
+            ASSERT_EQ(one.dq.at(0, 0, i, d), five.dq.at(0, 0, i, d));
+            ASSERT_EQ(one.dk.at(0, 0, i, d), five.dk.at(0, 0, i, d));
+            ASSERT_EQ(one.dv.at(0, 0, i, d), five.dv.at(0, 0, i, d));
+        }
+}
+
+TEST(CpuAttention, GradientsThatNobodyWants)
+{
+    for (int wanted = 0; wanted < 8; ++wanted) {
+        CpuCall c(Shape{}, build_mask("longformer", {20, 3, 1}), 2), all(Shape{}, c.mask, 2);
+        all.run();
+        cpu::attention_forward(c.forward_args(), *c.mask);
+        ck_fmha_bwd_args a = c.backward_args();
+        if (!(wanted & 1)) a.dq.data = nullptr;
+        if (!(wanted & 2)) a.dk.data = nullptr;
+        if (!(wanted & 4)) a.dv.data = nullptr;
+        cpu::attention_backward(a, *c.mask);
+        for (int64_t i = 0; i < c.s.seqlen_q; ++i) {
+            EXPECT_TRUE(wanted & 1 ? c.dq.at(0, 1, i, 3) == all.dq.at(0, 1, i, 3) : std::isnan(c.dq.at(0, 1, i, 3)));
+            EXPECT_TRUE(wanted & 2 ? c.dk.at(0, 1, i, 3) == all.dk.at(0, 1, i, 3) : std::isnan(c.dk.at(0, 1, i, 3)));
+            EXPECT_TRUE(wanted & 4 ? c.dv.at(0, 1, i, 3) == all.dv.at(0, 1, i, 3) : std::isnan(c.dv.at(0, 1, i, 3)));
+        }
+    }
+}
+
+TEST(CpuAttention, RunsTheAskedInstructionSet)
+{
+    const char* wanted = std::getenv("CK_FMHA_CPU_ISA");
+    int count = 0;
+    const char* const* names = cpu::available_isas(&count);
+    ASSERT_GE(count, 1);
+    EXPECT_STREQ(names[0], "generic");
+    EXPECT_STREQ(cpu::tile_kernels().name, wanted ? wanted : names[count - 1]);
+}
+
+std::string message_of(const ck_fmha_fwd_args& a, const MaskExpr& mask)
+{
+    try {
+        cpu::attention_forward(a, mask);
+    } catch (const std::invalid_argument& e) {
+        return e.what();
+    }
+    return "";
+}
+
+TEST(CpuAttention, RefusesArgumentsThatItCouldNotServe)
+{
+    CpuCall c(Shape{}, build_mask("full", {}), 1);
+    const ck_fmha_fwd_args good = c.forward_args();
+    const auto refuse = [&](auto change) {
+        ck_fmha_fwd_args a = good;
+        change(a);
+        return message_of(a, *c.mask);
+    };
+    const auto contains = [](const std::string& text, const std::string& part) {
+        return text.find(part) != std::string::npos ? ::testing::AssertionSuccess()
+                                                    : ::testing::AssertionFailure() << "'" << text << "'";
+    };
+    EXPECT_EQ(message_of(good, *c.mask), "");
+    EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.version = 99; }), "version 99"));
+    EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.size = 8; }), "size 8"));
+    EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.dtype = 7; }), "got 7"));
+    EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.num_threads = 0; }), "num_threads"));
+    EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.batch = -1; }), "batch"));
+    EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.head_dim = 257; }), "[1, 256], got 257"));
+    EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.head_dim_v = 0; }), "head_dim_v"));
+    EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.seqlen_k = int64_t{1} << 31; }), "seqlen_k"));
+    EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.num_heads = 3; }), "multiple of num_heads_kv"));
+    EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.num_heads_kv = 0; }), "num_heads_kv"));
+    EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.softmax_scale = NAN; }), "softmax_scale must be finite"));
+    EXPECT_TRUE(contains(refuse([](auto& a) { a.k.data = nullptr; }), "k.data is null"));
+    EXPECT_TRUE(contains(refuse([](auto& a) { a.lse = nullptr; }), "lse is null"));
+    EXPECT_TRUE(contains(refuse([](auto& a) { a.v.stride_seq = int64_t{1} << 60; }), "v has strides"));
+    EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.extras.softcap = 1; }), "softcap is not implemented"));
+    EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.extras.dropout_p = 1; }), "dropout is not implemented"));
+    EXPECT_TRUE(contains(refuse([&](auto& a) { a.problem.extras.bias = a.q; }), "bias is not implemented"));
+}
+
+} // namespace
+} // namespace ck_fmha::test

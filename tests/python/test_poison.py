@@ -1,0 +1,199 @@
+"""The poison rule: what a mask says is not attended is not read.
+
+Bit-equal results while the operands that must not matter are NaN; NaN in all stride gaps; guard bands round
+inputs, outputs and workspaces.
+"""
+
+import math
+
+import pytest
+import torch
+
+import ck_fmha
+from calls import Call, Tensors, assert_matches_reference, bits_equal, make_tensors, run
+from ck_fmha import masks
+from guard_bands import guarded_allocations, guarded_copy
+
+DTYPES = [torch.float32, torch.bfloat16]
+
+
+def kernel_tile(call: Call) -> tuple[int, int]:
+    q, k, v, *_ = make_tensors(call)
+    return tuple(ck_fmha.explain(q, k, v, call.mask, **call.options()).tile)
+
+
+def calls_of(rows: int, cols: int, dtype: torch.dtype) -> list[Call]:
+    """Masks with empty tiles of the kernel's own size, ragged last tiles, two query heads on a key head."""
+    square = (4 * rows + rows // 2 + 1, 4 * cols + cols // 2 + 1)
+    near_rows = rows // 2
+    cases = [
+        (masks.Causal(), square),
+        (masks.Causal("bottom-right"), (square[0], square[1] - 2 * cols)),
+        (masks.Window(near_rows, 3), square),
+        (masks.Window(cols // 4, 0, "bottom-right", num_sinks=2), square),
+        (masks.Longformer(16, global_tokens=3), square),
+        (masks.Longformer(8, dilation=2, causal=True), square),
+        (masks.BigBird(block_size=max(rows, cols), num_random_blocks=1, num_window_blocks=1), square),
+        (masks.BigBird(block_size=max(rows, cols)) & masks.Causal(), square),
+        (masks.Window(5, 5) | ~masks.Causal() & masks.Window(-1, 7 * cols // 2), square),
+        (~masks.Causal(), square),
+    ]
+    return [
+        Call(mask, dtype, head_dim=24, head_dim_v=16, seqlens=seqlens, heads=(4, 2), batch=1) for mask, seqlens in cases
+    ]
+
+
+def statuses(call: Call, tile: tuple[int, int]) -> torch.Tensor:
+    """(head, row tile, column tile), of the kernel's tiles."""
+    return torch.stack([call.mask.tile_status(*call.seqlens, tile, head=head) for head in range(call.heads[0])])
+
+
+def cases(dtype: torch.dtype):
+    """Calls whose tile is known: first asked for at one size, then confirmed at the size that is used."""
+    rows, cols = kernel_tile(Call(masks.Causal(), dtype, head_dim=24, head_dim_v=16, seqlens=(512, 512), heads=(4, 2)))
+    for call in calls_of(rows, cols, dtype):
+        tile = kernel_tile(call)
+        status = statuses(call, tile)
+        assert (status == 0).any() and (status != 0).any(), f"{call.mask} leaves nothing to test with tile {tile}"
+        yield call, tile, status
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_keys_of_empty_tiles_are_not_read(dtype, value):
+    for call, (rows, cols), status in cases(dtype):
+        tensors = make_tensors(call)
+        clean = run(call, tensors)
+        for column in range(status.shape[2]):
+            here = slice(column * cols, (column + 1) * cols)
+            k, v = tensors.k.clone(), tensors.v.clone()
+            k[:, :, here], v[:, :, here] = value, value
+            poisoned = run(call, tensors._replace(k=k, v=v))
+            blind = row_elements(status[:, :, column] == 0, rows, call.seqlens[0])
+            for name in ("out", "lse", "dq"):
+                same = bits_equal(getattr(poisoned, name)[0][blind], getattr(clean, name)[0][blind])
+                assert same, f"{name}, column tile {column} of {call.mask}"
+            attending = call_elements(call)[:, :, here].any(2)
+            assert not poisoned.out[0][attending].isfinite().any(), "the poison itself does not show"
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_queries_of_empty_tiles_are_not_read(dtype, value):
+    for call, (rows, cols), status in cases(dtype):
+        tensors = make_tensors(call)
+        clean = run(call, tensors)
+        groups = call.heads[0] // call.heads[1]
+        for row in range(status.shape[1]):
+            here = slice(row * rows, (row + 1) * rows)
+            q, dout = tensors.q.clone(), tensors.dout.clone()
+            q[:, :, here], dout[:, :, here] = value, value
+            poisoned = run(call, tensors._replace(q=q, dout=dout))
+            # dK and dV sum over the query heads of a group: untouched where none of them has the tile.
+            nothing = (status[:, row] == 0).unflatten(0, (-1, groups)).all(1)
+            blind = row_elements(nothing, cols, call.seqlens[1])
+            for name in ("dk", "dv"):
+                same = bits_equal(getattr(poisoned, name)[0][blind], getattr(clean, name)[0][blind])
+                assert same, f"{name}, row tile {row} of {call.mask}"
+            attended = call_elements(call)[:, here].any(1).unflatten(0, (-1, groups)).any(1)
+            assert not poisoned.dv[0][attended].isfinite().any(), "the poison itself does not show"
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_heads_and_samples_do_not_read_each_other(dtype):
+    call = Call(masks.BigBird(block_size=16), dtype, seqlens=(150, 130), heads=(4, 2), batch=3)
+    tensors = make_tensors(call)
+    clean = run(call, tensors)
+    poisoned = Tensors(*(t.clone() for t in tensors))
+    poisoned.k[1, 1], poisoned.v[1, 1] = math.nan, math.nan
+    poisoned.q[2, 0], poisoned.dout[2, 0] = math.nan, math.nan
+    results = run(call, poisoned)
+    for name in ("out", "lse", "dq"):
+        touched = torch.zeros(3, 4, dtype=torch.bool)
+        touched[1, 2:], touched[2, 0] = True, True
+        assert bits_equal(getattr(results, name)[~touched], getattr(clean, name)[~touched]), name
+        assert getattr(results, name)[touched].isnan().any(), name
+    touched = torch.zeros(3, 2, dtype=torch.bool)
+    touched[1, 1], touched[2, 0] = True, True
+    for name in ("dk", "dv"):
+        assert bits_equal(getattr(results, name)[~touched], getattr(clean, name)[~touched]), name
+
+
+def row_elements(tiles: torch.Tensor, size: int, length: int) -> torch.Tensor:
+    """Bool per (head, tile) -> bool per (head, element)."""
+    return tiles.repeat_interleave(size, 1)[:, :length]
+
+
+def call_elements(call: Call) -> torch.Tensor:
+    return torch.stack([call.mask.materialize(*call.seqlens, head=head) for head in range(call.heads[0])])
+
+
+LAYOUTS = {
+    "rows 7 apart": lambda b, h, s, d: (h * s * (d + 7), s * (d + 7), d + 7, 1),
+    "heads inside, 3 apart": lambda b, h, s, d: (s * h * (d + 3) + 11, d + 3, h * (d + 3), 1),
+    "contiguous": lambda b, h, s, d: (h * s * d, s * d, d, 1),
+    "last stride 2": lambda b, h, s, d: (h * s * 2 * d, s * 2 * d, 2 * d, 2),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("strides", LAYOUTS)
+@pytest.mark.parametrize("head_dim, head_dim_v", [(1, 1), (24, 40), (65, 31), (256, 200)])
+def test_stride_gaps_and_guard_bands_are_nan(strides, head_dim, head_dim_v, dtype):
+    call = Call(masks.Longformer(30, 2), dtype, head_dim, head_dim_v, seqlens=(77, 91), heads=(4, 2))
+    plain = make_tensors(call)
+    guarded = [guarded_copy(t, LAYOUTS[strides](*t.shape)) for t in plain[:4]]
+    guarded.append(guarded_copy(plain.dlse))
+    tensors = Tensors(*(g.tensor for g in guarded))
+    with guarded_allocations() as made:
+        results = run(call, tensors)
+    for g in guarded:
+        g.assert_intact()
+    assert_matches_reference(call, tensors, results._asdict())
+    allocated = {g.tensor.data_ptr() for g in made}
+    missing = [name for name, t in results._asdict().items() if t.data_ptr() not in allocated]
+    assert not missing, f"{missing} were not allocated through torch.empty or torch.zeros: guard bands unchecked"
+
+
+@pytest.mark.parametrize("mask", [~masks.Full(), masks.Window(3, 0, "bottom-right"), masks.Causal("bottom-right")])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_output_element_is_written(mask, dtype):
+    """Outputs start as NaN: rows and columns that the kernels never visit must be written all the same."""
+    call = Call(mask, dtype, seqlens=(150, 90), heads=(2, 1))
+    tensors = make_tensors(call)
+    with guarded_allocations() as made:
+        results = run(call, tensors)
+    assert made
+    for name, t in results._asdict().items():
+        assert not t.isnan().any(), name
+    assert_matches_reference(call, tensors, results._asdict())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gradients_of_empty_rows_are_not_read(dtype):
+    """dO and dLSE of a row that attends nothing may be anything."""
+    call = Call(masks.Causal("bottom-right"), dtype, seqlens=(300, 100))
+    tensors = make_tensors(call)
+    clean = run(call, tensors)
+    rows, _ = kernel_tile(call)
+    whole_tiles = 200 // rows * rows  # row 200 is the first that attends a key
+    assert whole_tiles > 0, "no whole row tile is empty: widen the call"
+    dout, dlse = tensors.dout.clone(), tensors.dlse.clone()
+    dout[:, :, :whole_tiles], dlse[:, :, :whole_tiles] = math.nan, math.nan
+    poisoned = run(call, tensors._replace(dout=dout, dlse=dlse))
+    assert all(bits_equal(a, b) for a, b in zip(poisoned, clean, strict=True))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_attended_nan_is_not_swallowed(dtype):
+    """A vector maximum or a clamped exponential can turn NaN into a number; an attended NaN has to show."""
+    call = Call(masks.Window(70, 0), dtype, seqlens=(200, 200))
+    elements = call_elements(call)[0]
+    for name, index in [("q", 100), ("q", 0), ("k", 100), ("k", 0), ("v", 100)]:
+        tensors = make_tensors(call)
+        getattr(tensors, name)[:, :, index] = math.nan
+        results = run(call, tensors)
+        rows = torch.arange(200) == index if name == "q" else elements[:, index]
+        assert results.out[:, :, rows].isnan().all(), (name, index)
+        assert results.lse[:, :, rows].isnan().all() != (name == "v"), (name, index)
+        assert results.dq[:, :, rows].isnan().all(), (name, index)
