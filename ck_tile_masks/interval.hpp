@@ -19,7 +19,7 @@ struct Interval {
 CK_TILE_MASKS_HD constexpr Interval tile_interval(index_t i_tile, index_t tile, index_t seqlen)
 {
     const index_t begin = sat_mul(i_tile, tile);
-    return {min(begin, seqlen), min(sat_add(begin, tile), seqlen)};
+    return {min(max(begin, 0), seqlen), min(max(sat_add(begin, tile), 0), seqlen)};
 }
 
 } // namespace ck_tile_masks

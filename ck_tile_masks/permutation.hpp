@@ -35,32 +35,43 @@ public:
 
     CK_TILE_MASKS_HD constexpr index_t forward(index_t x, hash_t key) const
     {
+        cell_t cell = static_cast<cell_t>(x);
         do {
-            index_t row = x / width_, col = x % width_;
+            index_t row = row_of(cell), col = col_of(cell);
             for (hash_t round = 0; round < kRounds; round += 2) {
                 row = add_mod(row, draw(key, round, col, height_), height_);
                 col = add_mod(col, draw(key, round + 1, row, width_), width_);
             }
-            x = row * width_ + col;
-        } while (x >= n_);
-        return x;
+            cell = cell_at(row, col);
+        } while (cell >= static_cast<cell_t>(n_));
+        return static_cast<index_t>(cell);
     }
 
     CK_TILE_MASKS_HD constexpr index_t inverse(index_t x, hash_t key) const
     {
+        cell_t cell = static_cast<cell_t>(x);
         do {
-            index_t row = x / width_, col = x % width_;
+            index_t row = row_of(cell), col = col_of(cell);
             for (hash_t round = kRounds; round > 0; round -= 2) {
                 col = add_mod(col, width_ - draw(key, round - 1, row, width_), width_);
                 row = add_mod(row, height_ - draw(key, round - 2, col, height_), height_);
             }
-            x = row * width_ + col;
-        } while (x >= n_);
-        return x;
+            cell = cell_at(row, col);
+        } while (cell >= static_cast<cell_t>(n_));
+        return static_cast<index_t>(cell);
     }
 
 private:
     static constexpr hash_t kRounds = 4;
+
+    // The grid may have more cells than index_t has values, though never more than 2^31 + 2^16.
+    using cell_t = hash_t;
+    CK_TILE_MASKS_HD constexpr index_t row_of(cell_t c) const { return static_cast<index_t>(c / static_cast<cell_t>(width_)); }
+    CK_TILE_MASKS_HD constexpr index_t col_of(cell_t c) const { return static_cast<index_t>(c % static_cast<cell_t>(width_)); }
+    CK_TILE_MASKS_HD constexpr cell_t cell_at(index_t row, index_t col) const
+    {
+        return static_cast<cell_t>(row) * static_cast<cell_t>(width_) + static_cast<cell_t>(col);
+    }
 
     // A number in [0, range), a function of (key, round, value).
     CK_TILE_MASKS_HD static constexpr index_t draw(hash_t key, hash_t round, index_t value, index_t range)

@@ -49,12 +49,18 @@ def native_mask(structure: str, params: tuple[int, ...]) -> _native.Mask:
 class Mask:
     """Base of all masks. Make one from the classes of this module; combine them with ``&``, ``|`` and ``~``."""
 
+    # Computed when a mask is made, not when it is first used: that may be inside a graph that torch.compile traces.
+    _description: tuple[str, tuple[int, ...]]
+
+    def __post_init__(self) -> None:
+        self._check()
+        object.__setattr__(self, "_description", self._describe())
+
+    def _check(self) -> None:
+        """Refuse bad parameters; store integers of any type as int."""
+
     def _describe(self) -> tuple[str, tuple[int, ...]]:
         raise NotImplementedError(f"{type(self).__name__} is not a mask itself: use a class of ck_fmha.masks")
-
-    @functools.cached_property
-    def _description(self) -> tuple[str, tuple[int, ...]]:
-        return self._describe()
 
     @property
     def structure(self) -> str:
@@ -82,9 +88,6 @@ class Mask:
 
     def __bool__(self) -> bool:
         raise TypeError("a mask has no truth value: combine masks with &, | and ~ instead of `and`, `or` and `not`")
-
-    def __getstate__(self) -> dict[str, object]:
-        return {name: value for name, value in self.__dict__.items() if name != "_description"}
 
     def materialize(self, seqlen_q: int, seqlen_k: int, *, batch: int = 0, head: int = 0) -> torch.Tensor:
         """Write the mask out as a bool tensor, True where attended: O(seqlen_q * seqlen_k) memory, for tests and peers.
@@ -234,7 +237,7 @@ class Causal(Mask):
 
     alignment: str = "top-left"
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         check_choice("Causal: alignment", self.alignment, _ALIGNMENTS)
 
     def _describe(self) -> tuple[str, tuple[int, ...]]:
@@ -257,7 +260,7 @@ class Window(Mask):
     alignment: str = "top-left"
     num_sinks: int = 0
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         unbounded = " (-1 = unbounded)"
         _set(self, "left", check_int("Window: left", self.left, -1, meaning=unbounded))
         _set(self, "right", check_int("Window: right", self.right, -1, meaning=unbounded))
@@ -288,7 +291,7 @@ class Longformer(Mask):
     dilation: int = 1
     causal: bool = False
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         _set(self, "window", check_int("Longformer: window", self.window, 0))
         if self.window % 2:
             raise ValueError(
@@ -337,7 +340,7 @@ class BigBird(Mask):
     seed: int = 0
     random_blocks: None = None
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         _set(self, "block_size", check_int("BigBird: block_size", self.block_size, 1))
         odd = " and odd"
         _set(self, "num_window_blocks", check_int("BigBird: num_window_blocks", self.num_window_blocks, 1, meaning=odd))

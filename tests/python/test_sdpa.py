@@ -152,6 +152,16 @@ def test_fully_masked_rows_are_zero():
     assert all(g.isfinite().all() for g in grads) and (grads[0][:, :, :20] == 0).all()
 
 
+@pytest.mark.parametrize("enabled", [False, True])
+def test_autocast_as_in_torch(enabled):
+    inputs = tensors(2, 3)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+        out, expected = OURS(*inputs, is_causal=True), TORCH(*inputs, is_causal=True)
+    assert out.dtype == expected.dtype
+    torch.testing.assert_close(out, expected, **TOLERANCE[expected.dtype])
+    assert all(g.dtype == torch.float32 for g in torch.autograd.grad(out.sum(), inputs))
+
+
 def test_stands_in_for_torch_inside_its_own_layers(monkeypatch):
     """torch.nn.MultiheadAttention calls the function by its name in torch.nn.functional."""
     layer = torch.nn.MultiheadAttention(32, 4, batch_first=True).train()
