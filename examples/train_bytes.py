@@ -1,6 +1,6 @@
 """Train a byte-level model under BigBird & Causal: ck_fmha against SDPA with the same mask, dense.
 
-    python examples/train_bytes.py [--steps 32] [--seqlen 4096] [--dense-mask bool|float] [--out demo_out]
+    python examples/train_bytes.py [--steps 24] [--seqlen 4096] [--dense-mask bool|float] [--out demo_out]
 
 Both variants start from equal weights, see equal batches and run one after the other, each in its own
 process. Exits with 1 if their losses differ by more than the tolerance or if a future byte reaches an
@@ -20,8 +20,8 @@ from pathlib import Path
 from train_variant import NAMES, Result, Settings
 
 # Largest difference of the two losses at any step, in nats. The two round differently, and Adam carries the
-# difference on; in the runs behind this number it stayed below a tenth of it.
-LOSS_TOLERANCE = 1e-3
+# difference on; where this was written it stayed below 1e-6, the last digit that a float32 loss has.
+LOSS_TOLERANCE = 1e-4
 MIB = 2**20
 
 
@@ -113,7 +113,7 @@ def faults(ours: Result, dense: Result, worst: float) -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=24)
     parser.add_argument("--seqlen", type=int, default=4096, help="at least 1024")
     parser.add_argument(
         "--dense-mask",

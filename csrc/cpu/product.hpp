@@ -15,7 +15,12 @@ namespace ck_fmha::cpu::CK_FMHA_ISA {
 enum class ALayout { rows, cols };
 enum class Init { zero, add, rescale }; // C starts from 0, from itself, or from itself times a factor per column
 
+// Without fused multiply-adds every product is rounded as well; shorter pieces make up for it.
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
 inline constexpr int kBlockDepth = 64;
+#else
+inline constexpr int kBlockDepth = 16;
+#endif
 inline constexpr int kBlockM = 6;
 inline constexpr int kBlockN = CK_FMHA_VECTOR_BYTES == 64 ? 4 : 2;
 

@@ -85,7 +85,7 @@ struct TileKernels {
     // o (num_q, ld_o) = O, lse (num_q) = natural logarithm of the sum; an empty row gives 0 and -inf.
     void (*fwd_finish)(const FwdState& state, int num_q, int head_dim_v, float* o, ptrdiff_t ld_o, float* lse);
 
-    // delta (rows) = dot(dO, O) - dLSE; d_lse may be null.
+    // delta (rows) = dot(dO, O) - dLSE; d_lse may be null. The rows of dO and O are filled up with zeros.
     void (*bwd_delta)(const float* d_o, ptrdiff_t ld_do, const float* o, ptrdiff_t ld_o, const float* d_lse, int rows,
                       int head_dim_v, float* delta);
     // One tile of the backward pass: dQ of this tile, dK and dV accumulated.

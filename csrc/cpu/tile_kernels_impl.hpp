@@ -184,9 +184,12 @@ static void bwd_delta(const float* d_o, ptrdiff_t ld_do, const float* o, ptrdiff
                       int head_dim_v, float* delta)
 {
     for (int r = 0; r < rows; ++r) {
+        vfloat sums = vfloat{};
+        for (int d = 0; d < head_dim_v; d += kLanes)
+            sums += load(d_o + r * ld_do + d) * load(o + r * ld_o + d);
         float sum = 0;
-        for (int d = 0; d < head_dim_v; ++d)
-            sum += d_o[r * ld_do + d] * o[r * ld_o + d];
+        for (int lane = 0; lane < kLanes; ++lane)
+            sum += sums[lane];
         delta[r] = sum - (d_lse ? d_lse[r] : 0.0f);
     }
 }
