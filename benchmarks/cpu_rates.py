@@ -1,7 +1,7 @@
 """How fast the CPU back end is, as ratios to torch's own float32 matmul in the same run: `make bench`.
 
-FLOPs are those of the live 64 x 64 tiles: 4 * head_dim * 64 * 64 a tile forward, 2.5 times that backward. All rounds are
-interleaved and medians taken, so that a machine whose speed drifts slows everything alike.
+FLOPs are those of the live 64 x 64 tiles: 4 * head_dim * 64 * 64 a tile forward, 2.5 times that backward. All rounds
+are interleaved and medians taken, so that a machine whose speed drifts slows everything alike.
 
     python benchmarks/cpu_rates.py [--seqlen 4096] [--heads 4] [--head-dim 64] [--dtype float32] [--rounds 9] [--sdpa]
 """

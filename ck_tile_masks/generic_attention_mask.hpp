@@ -83,9 +83,12 @@ public:
     CK_TILE_MASKS_HD constexpr bool IsEdgeTile(index_t i_y_tile, index_t i_x_tile) const
     {
         switch (GetTileStatus(i_y_tile, i_x_tile)) {
-        case TileStatus::empty: return false;
-        case TileStatus::edge: return true;
-        default: return rows(i_y_tile).size() < tile_.y() || cols(i_x_tile).size() < tile_.x();
+        case TileStatus::empty:
+            return false;
+        case TileStatus::edge:
+            return true;
+        default:
+            return rows(i_y_tile).size() < tile_.y() || cols(i_x_tile).size() < tile_.x();
         }
     }
 

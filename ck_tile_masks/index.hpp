@@ -15,9 +15,9 @@
 
 namespace ck_tile_masks {
 
-using index_t = int;                  // element, block and tile indices: seqlen up to 2^31 - 1
-using long_index_t = long long;       // intermediate sums and totals
-using bits_t = unsigned long long;    // up to 64 elements of one row, bit n = element j0 + n
+using index_t = int;               // element, block and tile indices: seqlen up to 2^31 - 1
+using long_index_t = long long;    // intermediate sums and totals
+using bits_t = unsigned long long; // up to 64 elements of one row, bit n = element j0 + n
 
 static_assert(sizeof(index_t) == 4 && sizeof(long_index_t) == 8 && sizeof(bits_t) == 8,
               "ck_tile_masks: int must have 32 bits and long long 64 on this target");
@@ -35,18 +35,9 @@ CK_TILE_MASKS_HD constexpr index_t saturate(long_index_t a)
 {
     return a > kIndexMax ? kIndexMax : a < kIndexMin ? kIndexMin : static_cast<index_t>(a);
 }
-CK_TILE_MASKS_HD constexpr index_t sat_add(index_t a, index_t b)
-{
-    return saturate(static_cast<long_index_t>(a) + b);
-}
-CK_TILE_MASKS_HD constexpr index_t sat_sub(index_t a, index_t b)
-{
-    return saturate(static_cast<long_index_t>(a) - b);
-}
-CK_TILE_MASKS_HD constexpr index_t sat_mul(index_t a, index_t b)
-{
-    return saturate(static_cast<long_index_t>(a) * b);
-}
+CK_TILE_MASKS_HD constexpr index_t sat_add(index_t a, index_t b) { return saturate(static_cast<long_index_t>(a) + b); }
+CK_TILE_MASKS_HD constexpr index_t sat_sub(index_t a, index_t b) { return saturate(static_cast<long_index_t>(a) - b); }
+CK_TILE_MASKS_HD constexpr index_t sat_mul(index_t a, index_t b) { return saturate(static_cast<long_index_t>(a) * b); }
 
 // @post div_up(a, b) == ceil(a / b) for a >= 0, b >= 1, without forming a + b - 1
 CK_TILE_MASKS_HD constexpr index_t div_up(index_t a, index_t b) { return a / b + (a % b != 0 ? 1 : 0); }

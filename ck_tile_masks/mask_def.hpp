@@ -93,9 +93,8 @@ CK_TILE_MASKS_WALK(next_not_full_block_row)
 #undef CK_TILE_MASKS_WALK
 
 template <class M>
-inline constexpr int num_walks =
-    meta::detected<next_live_col_t, M> + meta::detected<next_not_full_col_t, M> +
-    meta::detected<next_live_row_t, M> + meta::detected<next_not_full_row_t, M>;
+inline constexpr int num_walks = meta::detected<next_live_col_t, M> + meta::detected<next_not_full_col_t, M> +
+                                 meta::detected<next_live_row_t, M> + meta::detected<next_not_full_row_t, M>;
 template <class M>
 inline constexpr int num_block_walks =
     meta::detected<next_live_block_col_t, M> + meta::detected<next_not_full_block_col_t, M> +

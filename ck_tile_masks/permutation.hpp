@@ -66,8 +66,14 @@ private:
 
     // The grid may have more cells than index_t has values, though never more than 2^31 + 2^16.
     using cell_t = hash_t;
-    CK_TILE_MASKS_HD constexpr index_t row_of(cell_t c) const { return static_cast<index_t>(c / static_cast<cell_t>(width_)); }
-    CK_TILE_MASKS_HD constexpr index_t col_of(cell_t c) const { return static_cast<index_t>(c % static_cast<cell_t>(width_)); }
+    CK_TILE_MASKS_HD constexpr index_t row_of(cell_t c) const
+    {
+        return static_cast<index_t>(c / static_cast<cell_t>(width_));
+    }
+    CK_TILE_MASKS_HD constexpr index_t col_of(cell_t c) const
+    {
+        return static_cast<index_t>(c % static_cast<cell_t>(width_));
+    }
     CK_TILE_MASKS_HD constexpr cell_t cell_at(index_t row, index_t col) const
     {
         return static_cast<cell_t>(row) * static_cast<cell_t>(width_) + static_cast<cell_t>(col);

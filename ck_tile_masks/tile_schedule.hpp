@@ -15,8 +15,8 @@ struct TileRange {
     index_t begin;
     index_t end;
     index_t num_live;
-    index_t part;       // 0 .. num_parts - 1: which piece of the line this is
-    index_t num_parts;  // 1 unless the line was cut
+    index_t part;      // 0 .. num_parts - 1: which piece of the line this is
+    index_t num_parts; // 1 unless the line was cut
 };
 
 template <Axis kAxis, class Mask>

@@ -63,10 +63,10 @@ private:
         if (from < b0 - reach) return b0 - reach;
         // Lines [lo, hi] of the band have `from` inside their reach; each attends the positions of its own residue.
         const index_t lo = max(b0, from - reach), hi = min(last, sat_add(from, reach));
-        const index_t wait = floor_mod(lo - from, dilation); // line lo's next position is from + wait
-        if (wait == 0 || hi - lo >= dilation - wait) return from;
-        // Line hi + 1, if the band has it, begins its window at from + 1.
-        return hi < last ? from + 1 : sat_add(from, wait);
+        // Line lo's next position is from + wait, the next line's one further, until one stands on `from`. If the band
+        // reaches beyond hi, then line hi does: dilation divides reach = hi - from.
+        const index_t wait = floor_mod(lo - from, dilation);
+        return wait == 0 || hi - lo >= dilation - wait ? from : sat_add(from, wait);
     }
 
     CK_TILE_MASKS_HD constexpr index_t next_not_full(index_t b0, index_t b1, index_t from) const

@@ -33,7 +33,7 @@ struct Task {
     index_t line;
     int32_t first_segment, num_segments;
     int32_t part, num_parts; // of the column
-    int32_t column, slot;    // number of the cut column and of this part's partial sums, counted over the (batch, head_kv)
+    int32_t column, slot; // number of the cut column and of this part's partial sums, counted over the (batch, head_kv)
 };
 
 // The tasks of one (batch, head_kv); shared by all of them where the mask does not vary by head.
@@ -174,7 +174,10 @@ private:
         return plan;
     }
 
-    const ColumnPlan& plan(int64_t pair) const { return plans_.size() == 1 ? plans_[0] : plans_[pair % p_.num_heads_kv]; }
+    const ColumnPlan& plan(int64_t pair) const
+    {
+        return plans_.size() == 1 ? plans_[0] : plans_[pair % p_.num_heads_kv];
+    }
 
     // delta, the LSE, dQ = 0 and the first column's turn, for one row of tiles
     void prepare_row(int64_t row_tile, Scratch& s)

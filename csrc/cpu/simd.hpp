@@ -72,8 +72,8 @@ static inline bool all_equal(vfloat a, vfloat b)
 }
 
 // e^x for the differences x = S - m of a softmax: relative error below 2^-23 * (1 + |x|), 0 for x < -87.7, NaN for NaN;
-// x above 88 counts as 88. Cody-Waite: x log2(e) = n + f with n an integer and |f| <= 1/2, a minimax polynomial for 2^f, n
-// added to the exponent.
+// x above 88 counts as 88. Cody-Waite: x log2(e) = n + f with n an integer and |f| <= 1/2, a minimax polynomial for
+// 2^f, n added to the exponent.
 static inline vfloat exp(vfloat x)
 {
     x *= 0x1.715476p+0f; // log2(e)

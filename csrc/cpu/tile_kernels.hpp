@@ -7,8 +7,8 @@
 // per instruction set (isa/*.cpp). Everything here is plain pointers, so that no code compiled for a newer instruction
 // set can be shared with the rest of the library by the linker.
 //
-// Letters as in the algorithm: S = scale * Q K^T, P = exp(S - m), l = row sums of P, O = P V / l. A `_t` is a transposed
-// tile. All tiles are float32; element (r, c) of a tile with leading dimension ld lies at r * ld + c.
+// Letters as in the algorithm: S = scale * Q K^T, P = exp(S - m), l = row sums of P, O = P V / l. A `_t` is a
+// transposed tile. All tiles are float32; element (r, c) of a tile with leading dimension ld lies at r * ld + c.
 
 namespace ck_fmha::cpu {
 
@@ -23,24 +23,24 @@ inline constexpr int padded_head_dim(int head_dim) { return (head_dim + 15) / 16
 
 // Forward state of one row of tiles, one query a column of o_t.
 struct FwdState {
-    float* m;    // kTileQ running row maxima of S
-    float* l;    // kTileQ running sums of exp(S - m)
-    float* o_t;  // (head_dim_v, kTileQ) running O^T, not yet divided by l
+    float* m;   // kTileQ running row maxima of S
+    float* l;   // kTileQ running sums of exp(S - m)
+    float* o_t; // (head_dim_v, kTileQ) running O^T, not yet divided by l
 };
 
 struct FwdTile {
-    int num_q;                 // rows of this tile that exist, <= kTileQ
-    int num_k;                 // columns that exist, <= kTileK
+    int num_q; // rows of this tile that exist, <= kTileQ
+    int num_k; // columns that exist, <= kTileK
     int head_dim, head_dim_v;
     float softmax_scale;
-    bool first;                // is this the first tile of the state?
-    const float* q_t;          // (head_dim, kTileQ), columns past num_q zero
-    const float* k;            // (num_k, head_dim)
+    bool first;       // is this the first tile of the state?
+    const float* q_t; // (head_dim, kTileQ), columns past num_q zero
+    const float* k;   // (num_k, head_dim)
     ptrdiff_t ld_k;
-    const float* v;            // (num_k, head_dim_v)
+    const float* v; // (num_k, head_dim_v)
     ptrdiff_t ld_v;
-    const uint64_t* key_bits;  // per key: bit q set iff query q attends it; null for a full tile
-    float* s_t;                // scratch (kTileK, kTileQ)
+    const uint64_t* key_bits; // per key: bit q set iff query q attends it; null for a full tile
+    float* s_t;               // scratch (kTileK, kTileQ)
     FwdState state;
 };
 
@@ -48,22 +48,22 @@ struct BwdTile {
     int num_q, num_k;
     int head_dim, head_dim_v;
     float softmax_scale;
-    const float* k_t;            // (head_dim, kTileK), columns past num_k zero
-    const float* v_t;            // (head_dim_v, kTileK), columns past num_k zero
-    const float* k;              // (num_k, padded head_dim): rows zero-filled to ld_k
+    const float* k_t; // (head_dim, kTileK), columns past num_k zero
+    const float* v_t; // (head_dim_v, kTileK), columns past num_k zero
+    const float* k;   // (num_k, padded head_dim): rows zero-filled to ld_k
     ptrdiff_t ld_k;
-    const float* q;              // (num_q, padded head_dim)
+    const float* q; // (num_q, padded head_dim)
     ptrdiff_t ld_q;
-    const float* d_o;            // (num_q, padded head_dim_v)
+    const float* d_o; // (num_q, padded head_dim_v)
     ptrdiff_t ld_do;
-    const float* lse;            // per query; +inf for an empty row
-    const float* delta;          // per query: dot(dO, O) - dLSE
-    const uint64_t* query_bits;  // per query: bit k set iff it attends key k; null for a full tile
-    float* p;                    // scratch (kTileQ, kTileK): P
-    float* ds;                   // scratch (kTileQ, kTileK): dS
-    float* dq;                   // (kTileQ, padded head_dim): this tile's part of dQ; null if not wanted
-    float* dk;                   // (kTileK, padded head_dim), accumulated; null if not wanted
-    float* dv;                   // (kTileK, padded head_dim_v), accumulated; null if not wanted
+    const float* lse;           // per query; +inf for an empty row
+    const float* delta;         // per query: dot(dO, O) - dLSE
+    const uint64_t* query_bits; // per query: bit k set iff it attends key k; null for a full tile
+    float* p;                   // scratch (kTileQ, kTileK): P
+    float* ds;                  // scratch (kTileQ, kTileK): dS
+    float* dq;                  // (kTileQ, padded head_dim): this tile's part of dQ; null if not wanted
+    float* dk;                  // (kTileK, padded head_dim), accumulated; null if not wanted
+    float* dv;                  // (kTileK, padded head_dim_v), accumulated; null if not wanted
 };
 
 struct TileKernels {

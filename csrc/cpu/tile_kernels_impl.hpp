@@ -198,9 +198,9 @@ static void bwd_tile(const BwdTile& t)
 {
     const int num_k = round_to_lanes(t.num_k);
     // S = scale Q K^T, dP = dO V^T
-    product<ALayout::rows, Init::zero>(t.num_q, num_k, {t.q, t.ld_q, t.k_t, kTileK, t.p, kTileK, t.head_dim, t.softmax_scale});
     product<ALayout::rows, Init::zero>(t.num_q, num_k,
-                                       {t.d_o, t.ld_do, t.v_t, kTileK, t.ds, kTileK, t.head_dim_v});
+                                       {t.q, t.ld_q, t.k_t, kTileK, t.p, kTileK, t.head_dim, t.softmax_scale});
+    product<ALayout::rows, Init::zero>(t.num_q, num_k, {t.d_o, t.ld_do, t.v_t, kTileK, t.ds, kTileK, t.head_dim_v});
     // P = exp(S - lse), dS = scale P (dP - delta); columns past num_k count as unattended.
     const uint64_t inside = t.num_k < 64 ? (uint64_t{1} << t.num_k) - 1 : ~uint64_t{0};
     for (int q = 0; q < t.num_q; ++q) {
@@ -218,8 +218,7 @@ static void bwd_tile(const BwdTile& t)
     // dV += P^T dO, dK += dS^T Q, dQ = dS K
     const int d = round_to_lanes(t.head_dim), dv = round_to_lanes(t.head_dim_v);
     const int ld = padded_head_dim(t.head_dim), ld_dv = padded_head_dim(t.head_dim_v);
-    if (t.dv)
-        product<ALayout::cols, Init::add>(t.num_k, dv, {t.p, kTileK, t.d_o, t.ld_do, t.dv, ld_dv, t.num_q});
+    if (t.dv) product<ALayout::cols, Init::add>(t.num_k, dv, {t.p, kTileK, t.d_o, t.ld_do, t.dv, ld_dv, t.num_q});
     if (t.dk) product<ALayout::cols, Init::add>(t.num_k, d, {t.ds, kTileK, t.q, t.ld_q, t.dk, ld, t.num_q});
     if (t.dq) product<ALayout::rows, Init::zero>(t.num_q, d, {t.ds, kTileK, t.k, t.ld_k, t.dq, ld, t.num_k});
 }

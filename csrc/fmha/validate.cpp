@@ -8,10 +8,7 @@
 namespace ck_fmha {
 namespace {
 
-[[noreturn]] void refuse(const std::string& what)
-{
-    throw std::invalid_argument("ck_fmha: " + what);
-}
+[[noreturn]] void refuse(const std::string& what) { throw std::invalid_argument("ck_fmha: " + what); }
 
 void check_range(const char* name, int64_t value, int64_t low, int64_t high)
 {
@@ -43,15 +40,14 @@ void check_problem(const ck_fmha_problem& p, uint32_t size)
     if (p.num_heads > 0 && p.batch > int_max / p.num_heads)
         refuse("batch * num_heads must be below 2^31, got " + std::to_string(p.batch) + " * " +
                std::to_string(p.num_heads));
-    if (!std::isfinite(p.softmax_scale))
-        refuse("softmax_scale must be finite, got " + std::to_string(p.softmax_scale));
+    if (!std::isfinite(p.softmax_scale)) refuse("softmax_scale must be finite, got " + std::to_string(p.softmax_scale));
 
     const ck_fmha_extras& e = p.extras;
     if (e.bias.data || e.dbias.data) refuse("bias is not implemented yet: bias.data and dbias.data must be null");
     if (e.alibi_slopes) refuse("ALiBi is not implemented yet: alibi_slopes must be null");
     if (e.softcap != 0) refuse("softcap is not implemented yet: it must be 0, got " + std::to_string(e.softcap));
-    if (e.dropout_p != 0) refuse("dropout is not implemented yet: dropout_p must be 0, got " +
-                                 std::to_string(e.dropout_p));
+    if (e.dropout_p != 0)
+        refuse("dropout is not implemented yet: dropout_p must be 0, got " + std::to_string(e.dropout_p));
     if (e.tile_weights) refuse("tile weights are not implemented yet: tile_weights must be null");
     if (e.sample_masks) refuse("per-sample masks are not implemented yet: sample_masks must be null");
 }

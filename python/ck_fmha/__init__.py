@@ -10,7 +10,7 @@
 """
 
 # torch first: it loads the OpenMP runtime that the native module then shares.
-import torch  # noqa: F401, I001
+import torch  # noqa: F401
 
 from ck_fmha import masks
 from ck_fmha.functional import Explanation, attention, explain, scaled_dot_product_attention

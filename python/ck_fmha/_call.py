@@ -36,9 +36,7 @@ class Sizes(NamedTuple):
 def sizes_of(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, layout: str) -> Sizes:
     """Return the sizes of a call whose tensors were checked."""
     seq, heads = (2, 1) if layout == "bhsd" else (1, 2)
-    return Sizes(
-        q.shape[0], q.shape[heads], k.shape[heads], q.shape[seq], k.shape[seq], q.shape[3], v.shape[3]
-    )
+    return Sizes(q.shape[0], q.shape[heads], k.shape[heads], q.shape[seq], k.shape[seq], q.shape[3], v.shape[3])
 
 
 def check_mask(mask: object, name: str = "mask") -> Mask:

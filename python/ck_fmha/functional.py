@@ -32,7 +32,7 @@ class _Attention(torch.autograd.Function):
         return out, lse
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, d_out: torch.Tensor | None, d_lse: torch.Tensor | None) -> tuple[Any, ...]:
         q, k, v, out, lse = ctx.saved_tensors
         if d_out is None:
@@ -156,7 +156,7 @@ def _attention(
     softmax_scale = _call.check_scale(scale, sizes.head_dim)
     backend = _call.check_backend(backend, q.device, names[0])
     if _is_plain_eager(q, k, v):
-        return _Attention.apply(q, k, v, mask, softmax_scale, layout)  # type: ignore[no-any-return]
+        return _Attention.apply(q, k, v, mask, softmax_scale, layout)  # type: ignore[no-any-return,no-untyped-call]
     return torch.ops.ck_fmha.attention_forward(  # type: ignore[no-any-return]
         q, k, v, mask.structure, mask.params, [], softmax_scale, layout, backend
     )

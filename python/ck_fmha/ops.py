@@ -130,9 +130,7 @@ def _backward_fake(
     layout: str,
     backend: str,
 ) -> tuple[torch.Tensor, ...]:
-    return tuple(
-        t.new_empty(t.shape if need else 0) for t, need in zip((q, k, v), needs, strict=True)
-    )
+    return tuple(t.new_empty(t.shape if need else 0) for t, need in zip((q, k, v), needs, strict=True))
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, torch.Tensor]) -> None:
@@ -148,7 +146,7 @@ def _backward(ctx: Any, d_out: torch.Tensor | None, d_lse: torch.Tensor | None) 
         d_out = torch.zeros_like(out)
     grads = torch.ops.ck_fmha.attention_backward(d_out, d_lse, q, k, v, out, lse, needs, *ctx.mask_args)
     # None for every other argument, an empty list for an empty one: the registration compares the structures.
-    rest = [[] if isinstance(arg, (list, tuple)) and not arg else None for arg in ctx.mask_args]
+    rest: list[list[Any] | None] = [[] if isinstance(arg, (list, tuple)) and not arg else None for arg in ctx.mask_args]
     return (*(g if need else None for g, need in zip(grads, needs, strict=True)), *rest)
 
 

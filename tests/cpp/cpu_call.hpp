@@ -5,8 +5,8 @@
 // NaN, and a float64 reference.
 
 #include <cmath>
-#include <cstring>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <random>
 #include <vector>

@@ -56,8 +56,8 @@ void check(const Shape& s, const MaskCase& m, uint32_t seed)
     SCOPED_TRACE(std::string(m.structure) + " batch " + std::to_string(s.batch) + " heads " +
                  std::to_string(s.num_heads) + "/" + std::to_string(s.num_heads_kv) + " seqlen " +
                  std::to_string(s.seqlen_q) + "x" + std::to_string(s.seqlen_k) + " head_dim " +
-                 std::to_string(s.head_dim) + "/" + std::to_string(s.head_dim_v) + " dtype " +
-                 std::to_string(s.dtype) + " threads " + std::to_string(s.num_threads));
+                 std::to_string(s.head_dim) + "/" + std::to_string(s.head_dim_v) + " dtype " + std::to_string(s.dtype) +
+                 " threads " + std::to_string(s.num_threads));
     CpuCall c(s, build_mask(m.structure, m.params), seed);
     c.run();
     const Reference r(c);
