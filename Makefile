@@ -90,8 +90,12 @@ py-test: $(STAMPS)/package $(STAMPS)/test ## run the Python tests only (PYTEST_A
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 .PHONY: sweep
-sweep: $(STAMPS)/package $(STAMPS)/test ## run the long random sweeps
+sweep: $(STAMPS)/package $(STAMPS)/test ## run the long random sweeps, and the kernels' tests on every instruction set
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+	for isa in $$($(BIN)/python -c 'import ck_fmha._native as n; print(*n.available_isas())'); do \
+		echo ">> CK_FMHA_CPU_ISA=$$isa"; \
+		CK_FMHA_CPU_ISA=$$isa $(BIN)/python -m pytest -q tests/python/test_forward.py tests/python/test_backward.py || exit 1; \
+	done
 
 .PHONY: bench
 bench: $(STAMPS)/package ## time the CPU back end against torch's matmul and SDPA (BENCH_ARGS='--head-dim 128')

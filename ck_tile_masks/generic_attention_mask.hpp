@@ -149,7 +149,7 @@ public:
     // Forward: the live tiles of a row of tiles. Backward: those of a column. [start, end) cuts long lines.
     CK_TILE_MASKS_HD constexpr auto GetTileIndexIteratorAlongX(index_t i_y_tile, index_t start, index_t end) const
     {
-        return IndexIterator(AlongX{this, i_y_tile}, start, min(end, num_tiles_x()));
+        return IndexIterator(AlongX{this, i_y_tile}, max(start, 0), min(end, num_tiles_x()));
     }
     CK_TILE_MASKS_HD constexpr auto GetTileIndexIteratorAlongX(index_t i_y_tile) const
     {
@@ -157,7 +157,7 @@ public:
     }
     CK_TILE_MASKS_HD constexpr auto GetTileIndexIteratorAlongY(index_t i_x_tile, index_t start, index_t end) const
     {
-        return IndexIterator(AlongY{this, i_x_tile}, start, min(end, num_tiles_y()));
+        return IndexIterator(AlongY{this, i_x_tile}, max(start, 0), min(end, num_tiles_y()));
     }
     CK_TILE_MASKS_HD constexpr auto GetTileIndexIteratorAlongY(index_t i_x_tile) const
     {

@@ -103,14 +103,14 @@ template <class M>
 inline constexpr bool has_edge_blocks = meta::detected<edge_tile_func_t, M> && meta::detected<mask_func_t, M>;
 
 template <class M>
-constexpr bool derives_from_itself()
+CK_TILE_MASKS_HD constexpr bool derives_from_itself()
 {
     return __is_base_of(MaskDefABC<M>, M);
 }
 
 // Each broken rule is one sentence in the compiler's output. First what a definition needs to be bound ...
 template <class M>
-constexpr bool check_definition()
+CK_TILE_MASKS_HD constexpr bool check_definition()
 {
     constexpr bool derives = derives_from_itself<M>();
     static_assert(derives, "ck_tile_masks: a mask definition must derive from MaskDefABC of itself: "
@@ -131,7 +131,7 @@ constexpr bool check_definition()
 
 // ... then what the bound definition needs to be walked.
 template <class M>
-constexpr bool check_bound()
+CK_TILE_MASKS_HD constexpr bool check_bound()
 {
     constexpr bool block = M::IsTileMask;
     static_assert(block || meta::detected<mask_func_t, M>,

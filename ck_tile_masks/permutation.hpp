@@ -25,7 +25,7 @@ CK_TILE_MASKS_HD constexpr hash_t combine(hash_t a, hash_t b) { return mix(a + 0
 // @post forward is a bijection of [0, n) and inverse(forward(x)) == x
 class KeyedPermutation {
 public:
-    CK_TILE_MASKS_HD constexpr KeyedPermutation() = default;
+    constexpr KeyedPermutation() = default;
     CK_TILE_MASKS_HD constexpr explicit KeyedPermutation(index_t n) : n_(n)
     {
         while (static_cast<long_index_t>(height_) * height_ < n)

@@ -88,6 +88,18 @@ ck_fmha::MaskView view(const MaskExpr& mask, std::array<int32_t, 4> where, std::
     return ck_fmha::MaskView(mask, MaskCall{where[2], where[3], where[0], where[1]}, {tile[0], tile[1]});
 }
 
+// A bytearray of `size` bytes that `fill` writes without the GIL.
+template <class Fill>
+py::bytearray filled(int64_t size, const Fill& fill)
+{
+    auto bytes = py::reinterpret_steal<py::bytearray>(PyByteArray_FromStringAndSize(nullptr, size));
+    if (!bytes) throw py::error_already_set();
+    char* out = PyByteArray_AsString(bytes.ptr());
+    const py::gil_scoped_release release;
+    fill(out);
+    return bytes;
+}
+
 std::vector<std::string> available_isas()
 {
     int count = 0;
@@ -116,8 +128,7 @@ py::dict build_info()
 
 } // namespace
 
-// `where` is (seqlen_q, seqlen_k, batch, head), `tile` is (rows, columns); outputs are addresses of buffers that the
-// caller sized.
+// `where` is (seqlen_q, seqlen_k, batch, head), `tile` is (rows, columns).
 PYBIND11_MODULE(_native, m)
 {
     m.doc() = "Native core of ck_fmha: masks and the CPU back end. Called by the ck_fmha package only.";
@@ -128,14 +139,16 @@ PYBIND11_MODULE(_native, m)
              }),
              py::arg("structure"), py::arg("params"))
         .def("materialize",
-             [](const MaskExpr& mask, std::array<int32_t, 4> where, uintptr_t out) {
-                 const py::gil_scoped_release release;
-                 view(mask, where, {64, 64}).materialize(reinterpret_cast<uint8_t*>(out));
+             [](const MaskExpr& mask, std::array<int32_t, 4> where) {
+                 return filled(static_cast<int64_t>(where[0]) * where[1], [&](char* out) {
+                     view(mask, where, {64, 64}).materialize(reinterpret_cast<uint8_t*>(out));
+                 });
              })
         .def("tile_status",
-             [](const MaskExpr& mask, std::array<int32_t, 4> where, std::array<int32_t, 2> tile, uintptr_t out) {
-                 const py::gil_scoped_release release;
-                 view(mask, where, tile).tile_status(reinterpret_cast<int8_t*>(out));
+             [](const MaskExpr& mask, std::array<int32_t, 4> where, std::array<int32_t, 2> tile) {
+                 using ck_tile_masks::div_up;
+                 return filled(static_cast<int64_t>(div_up(where[0], tile[0])) * div_up(where[1], tile[1]),
+                               [&](char* out) { view(mask, where, tile).tile_status(reinterpret_cast<int8_t*>(out)); });
              })
         .def("count_tiles",
              [](const MaskExpr& mask, std::array<int32_t, 4> where, std::array<int32_t, 2> tile) {

@@ -79,10 +79,12 @@ public:
 
     void run()
     {
-        const int num_threads = p_.num_threads;
+        const int64_t num_row_tiles = p_.batch * p_.num_heads * num_row_tiles_;
+        const int64_t num_items = std::max(num_row_tiles, static_cast<int64_t>(order_.size()));
+        const int num_threads = std::min<int64_t>(p_.num_threads, num_items);
         const int64_t rows = p_.batch * p_.num_heads * p_.seqlen_q;
         const bool own_dq = args_.dq.data && p_.dtype != CK_FMHA_FLOAT32;
-        turn_ = std::make_unique<std::atomic<index_t>[]>(p_.batch * p_.num_heads * num_row_tiles_);
+        turn_ = std::make_unique<std::atomic<index_t>[]>(num_row_tiles);
         finished_parts_ = std::make_unique<std::atomic<int32_t>[]>(num_columns_);
         std::vector<Scratch> scratch(num_threads);
         const Workspace memory([&](Arena& arena) {
@@ -94,17 +96,10 @@ public:
             partial_ = arena.take<float>(static_cast<size_t>(num_slots_) * kTileK * (ld_ + ld_v_));
         });
 
-        std::atomic<int64_t> next_row{0};
-        parallel(num_threads, [&](int thread) {
-            const int64_t row_tiles = p_.batch * p_.num_heads * num_row_tiles_;
-            for (int64_t n = next_row++; n < row_tiles; n = next_row++)
-                prepare_row(n, scratch[thread]);
-        });
-        std::atomic<size_t> next{0};
-        parallel(num_threads, [&](int thread) {
-            for (size_t n = next++; n < order_.size(); n = next++)
-                run_task(order_[n].pair, order_[n].task, scratch[thread]);
-        });
+        parallel_for(num_threads, num_row_tiles,
+                     [&](size_t n, int thread) { prepare_row(static_cast<int64_t>(n), scratch[thread]); });
+        parallel_for(num_threads, order_.size(),
+                     [&](size_t n, int thread) { run_task(order_[n].pair, order_[n].task, scratch[thread]); });
     }
 
 private:

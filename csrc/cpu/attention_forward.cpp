@@ -66,18 +66,14 @@ public:
     void run()
     {
         const int num_threads = std::min<int64_t>(p_.num_threads, static_cast<int64_t>(items_.size()));
-        std::vector<Scratch> scratch(std::max(num_threads, 1));
+        std::vector<Scratch> scratch(num_threads);
         const Workspace memory([&](Arena& arena) {
             for (Scratch& s : scratch)
                 s.lay_out(arena, head_dim_, head_dim_v_);
             for (FwdState& s : partial_)
                 s = Scratch::lay_out_state(arena, head_dim_v_);
         });
-        std::atomic<size_t> next{0};
-        parallel(num_threads, [&](int thread) {
-            for (size_t n = next++; n < items_.size(); n = next++)
-                run_item(items_[n], scratch[thread]);
-        });
+        parallel_for(num_threads, items_.size(), [&](size_t n, int thread) { run_item(items_[n], scratch[thread]); });
     }
 
 private:

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <atomic>
+#include <cstddef>
+
 #if defined(_OPENMP)
 #include <omp.h>
 #endif
@@ -10,19 +13,26 @@ namespace ck_fmha::cpu {
 // its runtime hangs when asked for them again, so that such a process computes on the calling thread alone.
 bool forked();
 
-// Runs body(thread) with distinct thread numbers in [0, num_threads), on at most that many threads. `body` takes work
-// from a shared counter, so that fewer threads than asked for still finish it, and must not throw.
+// Runs body(item, thread) for every item in [0, num_items), handed out in ascending order to at most num_threads
+// threads; fewer than that still finish. `thread` is in [0, num_threads). `body` must not throw.
 template <class Body>
-void parallel(int num_threads, const Body& body)
+void parallel_for(int num_threads, size_t num_items, const Body& body)
 {
+    std::atomic<size_t> next{0};
+    const auto work = [&](int thread) {
+        for (size_t item = next++; item < num_items; item = next++)
+            body(item, thread);
+    };
 #if defined(_OPENMP)
     if (num_threads > 1 && !forked()) {
 #pragma omp parallel num_threads(num_threads)
-        body(omp_get_thread_num());
+        work(omp_get_thread_num());
         return;
     }
+#else
+    (void)num_threads;
 #endif
-    body(0);
+    work(0);
 }
 
 } // namespace ck_fmha::cpu

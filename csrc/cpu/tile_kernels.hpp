@@ -17,7 +17,6 @@ inline constexpr int kTileQ = 64;
 inline constexpr int kTileK = 64;
 static_assert(kTileQ == 64 && kTileK == 64, "one 64-bit word holds the mask bits of a tile's row");
 
-inline constexpr int kMaxHeadDim = 256;
 // Leading dimension of staged rows: the widest vector (16 floats) divides it.
 inline constexpr int padded_head_dim(int head_dim) { return (head_dim + 15) / 16 * 16; }
 

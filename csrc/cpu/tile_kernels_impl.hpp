@@ -53,13 +53,13 @@ static void store_rows_bf16(const float* src, int ld_src, int rows, int cols, ui
 static inline void transpose_4x4(const float* src, ptrdiff_t ld_src, float* dst, ptrdiff_t ld_dst)
 {
     using f4 = float __attribute__((vector_size(16)));
-    using i4 = int32_t __attribute__((vector_size(16)));
     f4 r[4];
     for (int n = 0; n < 4; ++n)
         std::memcpy(&r[n], src + n * ld_src, sizeof(f4));
 #if defined(__clang__)
 #define CK_FMHA_SHUFFLE(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
 #else
+    using i4 = int32_t __attribute__((vector_size(16)));
 #define CK_FMHA_SHUFFLE(a, b, i, j, k, l) __builtin_shuffle(a, b, i4{i, j, k, l})
 #endif
     const f4 lo01 = CK_FMHA_SHUFFLE(r[0], r[1], 0, 4, 1, 5), hi01 = CK_FMHA_SHUFFLE(r[0], r[1], 2, 6, 3, 7);
@@ -169,10 +169,11 @@ static void fwd_finish(const FwdState& s, int num_q, int head_dim_v, float* o, p
 {
     for (int lane = 0; lane < round_to_lanes(num_q); lane += kLanes) {
         const vfloat l = load(s.l + lane);
-        const vfloat inverse = l == vfloat{} ? vfloat{} : 1.0f / l;
+        const vfloat inverse = 1.0f / l;
         for (int d = 0; d < head_dim_v; ++d) {
             float* o_t = s.o_t + d * kTileQ + lane;
-            store(o_t, load(o_t) * inverse);
+            // Chosen, not multiplied by zero: O^T of an empty row is NaN where V is infinite.
+            store(o_t, l == vfloat{} ? vfloat{} : load(o_t) * inverse);
         }
     }
     transpose_tile(s.o_t, kTileQ, head_dim_v, num_q, o, ld_o);

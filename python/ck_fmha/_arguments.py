@@ -17,13 +17,17 @@ def check_int(name: str, value: object, low: int, high: int = INDEX_MAX, meaning
         high: Largest accepted value.
         meaning: What special values stand for, appended to the message.
     """
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be an int, got {value!r} of type {type(value).__name__}")
-    number = operator.index(value)
+    if type(value) is int:  # the usual case, and the one that torch.compile can trace
+        number = value
+    else:
+        try:
+            if isinstance(value, bool):
+                raise TypeError
+            number = operator.index(value)  # type: ignore[arg-type]
+        except TypeError:
+            raise TypeError(f"{name} must be an int, got {value!r} of type {type(value).__name__}") from None
     if not low <= number <= high:
-        bounds = f"at least {low}" if high >= INDEX_MAX else f"in [{low}, {high}]"
-        if number > high >= INDEX_MAX:
-            bounds += " and below 2**31"
+        bounds = f"at least {low} and below 2**31" if high == INDEX_MAX else f"in [{low}, {high}]"
         raise ValueError(f"{name} must be {bounds}{meaning}, got {number}")
     return number
 

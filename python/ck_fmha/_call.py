@@ -15,6 +15,9 @@ LAYOUTS = ("bhsd", "bshd")
 BACKENDS = ("auto", "cpu", "hip", "cuda")
 MAX_HEAD_DIM = 256
 
+_FLOAT32_MAX = 3.4028234663852886e38
+_MAX_THREADS = 1024
+
 _DTYPES = {torch.float32: _native.FLOAT32, torch.bfloat16: _native.BFLOAT16}
 _NO_TENSOR = (0, 0, 0, 0)
 
@@ -44,10 +47,8 @@ def check_mask(mask: object, name: str = "mask") -> Mask:
     if mask is None:
         return Full()
     if not isinstance(mask, Mask):
-        raise TypeError(
-            f"{name} must be a mask object of ck_fmha.masks or None, got {type(mask).__name__}: "
-            "for a tensor use torch's own scaled_dot_product_attention"
-        )
+        hint = ": for a tensor use torch's own scaled_dot_product_attention" if isinstance(mask, torch.Tensor) else ""
+        raise TypeError(f"{name} must be a mask object of ck_fmha.masks or None, got {type(mask).__name__}{hint}")
     return mask
 
 
@@ -57,8 +58,8 @@ def check_scale(scale: object, head_dim: int) -> float:
         return 1.0 / math.sqrt(head_dim)
     if isinstance(scale, bool) or not isinstance(scale, (int, float)):
         raise TypeError(f"scale must be a float or None, got {scale!r} of type {type(scale).__name__}")
-    if not math.isfinite(scale):
-        raise ValueError(f"scale must be finite, got {scale}")
+    if not -_FLOAT32_MAX <= scale <= _FLOAT32_MAX:  # NaN included; a comparison that torch.compile can trace
+        raise ValueError(f"scale must be a finite float32, got {scale}")
     return float(scale)
 
 
@@ -93,10 +94,11 @@ def check_tensors(
     for name, t in zip(names, (q, k, v), strict=True):
         if not isinstance(t, torch.Tensor):
             raise TypeError(f"{name} must be a torch.Tensor, got {type(t).__name__}")
+        if t.layout != torch.strided or t.is_nested:
+            got = "a nested one" if t.is_nested else f"layout {t.layout}"
+            raise NotImplementedError(f"{name} must be a dense tensor, got {got}: convert it, e.g. {name}.to_dense()")
         if t.dim() != 4:
             raise ValueError(f'{name} must have 4 dimensions {dims} for layout="{layout}", got shape {tuple(t.shape)}')
-        if t.layout != torch.strided:
-            raise NotImplementedError(f"{name} must be a dense tensor, got layout {t.layout}: use {name}.to_dense()")
         if t.dtype not in _DTYPES:
             raise NotImplementedError(
                 f"{name} has dtype {t.dtype}, which the CPU back end does not cover yet: "
@@ -137,7 +139,7 @@ def check_tensors(
                 f"{q_} has {s.num_heads} heads, {k_} and {v_} have {s.num_heads_kv}: pass enable_gqa=True to share "
                 f"each key/value head among a group of query heads; {shapes}"
             )
-        if s.num_heads_kv == 0 or s.num_heads % s.num_heads_kv:
+        if s.num_heads_kv == 0 or s.num_heads == 0 or s.num_heads % s.num_heads_kv:
             raise ValueError(
                 f"with enable_gqa=True the number of heads of {q_} must be a multiple of that of {k_} and {v_}, "
                 f"got {s.num_heads} and {s.num_heads_kv}; {shapes}"
@@ -170,6 +172,8 @@ def native_ready(t: torch.Tensor) -> torch.Tensor:
     """Return `t`, or a copy of it if its numbers do not lie in memory as the native core reads them."""
     if t.is_neg():
         t = t.resolve_neg()
+    if t.data_ptr() % t.element_size():
+        return t.clone(memory_format=torch.contiguous_format)
     return t if t.stride(3) == 1 or t.shape[3] == 1 else t.contiguous()
 
 
@@ -199,7 +203,7 @@ def forward(
         _DTYPES[q.dtype],
         s,
         scale,
-        torch.get_num_threads(),
+        min(torch.get_num_threads(), _MAX_THREADS),
         _address(q, layout),
         _address(k, layout),
         _address(v, layout),
@@ -236,7 +240,7 @@ def backward(
         _DTYPES[q.dtype],
         s,
         scale,
-        torch.get_num_threads(),
+        min(torch.get_num_threads(), _MAX_THREADS),
         _address(q, layout),
         _address(k, layout),
         _address(v, layout),

@@ -37,28 +37,47 @@ class _Attention(torch.autograd.Function):
         q, k, v, out, lse = ctx.saved_tensors
         if d_out is None:
             d_out = torch.zeros_like(out)
-        grads = _call.backward(d_out, d_lse, q, k, v, out, lse, ctx.needs_input_grad[:3], *ctx.call)
-        return *grads, None, None, None
+        needs = ctx.needs_input_grad[:3]
+        if _is_plain_eager(d_out, *(() if d_lse is None else (d_lse,))):
+            grads = _call.backward(d_out, d_lse, q, k, v, out, lse, needs, *ctx.call)
+        else:
+            structure, params, scale, layout = ctx.call
+            grads = torch.ops.ck_fmha.attention_backward(
+                d_out, d_lse, q, k, v, out, lse, needs, structure, params, [], scale, layout, "auto"
+            )
+        return *(g if need else None for g, need in zip(grads, needs, strict=True)), None, None, None
 
 
 def _is_plain_eager(*tensors: torch.Tensor) -> bool:
     """Are these plain tensors, with nothing active that wants to see the operators?"""
     return (
-        all(type(t) in _PLAIN and t.device.type == "cpu" for t in tensors)
+        all(type(t) in _PLAIN and t.device.type == "cpu" and t.layout is torch.strided for t in tensors)
         and not torch.compiler.is_compiling()
         and not torch._C._len_torch_dispatch_stack()
         and not torch._C._len_torch_function_stack()
-        and torch._C._functorch.peek_interpreter_stack() is None
     )
 
 
-def _autocast(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Cast as torch's scaled_dot_product_attention does where autocast is active."""
-    device = tensors[0].device.type
-    if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
+def _autocast(*tensors: Any) -> tuple[Any, ...]:
+    """Cast as torch's scaled_dot_product_attention does where autocast is active on the CPU."""
+    if not torch.is_autocast_enabled("cpu") or not all(isinstance(t, torch.Tensor) for t in tensors):
         return tensors
-    dtype = torch.get_autocast_dtype(device)
-    return tuple(t.to(dtype) if t.dtype in (torch.float32, torch.bfloat16, torch.float16) else t for t in tensors)
+    dtype = torch.get_autocast_dtype("cpu")
+    if dtype != torch.bfloat16:
+        raise NotImplementedError(
+            f"autocast to {dtype} is not covered yet: use torch.autocast with dtype=torch.bfloat16, or call attention "
+            'inside torch.autocast("cpu", enabled=False)'
+        )
+    return tuple(t.to(dtype) if t.dtype in (torch.float32, torch.float16) else t for t in tensors)
+
+
+def _refuse_functorch() -> None:
+    # Its forward-mode derivative of an operator without one is a silent zero.
+    if not torch.compiler.is_compiling() and torch._C._functorch.peek_interpreter_stack() is not None:
+        raise NotImplementedError(
+            "attention inside torch.func (grad, jvp, vmap, ...) is not covered yet: use torch.autograd, or torch's own "
+            "scaled_dot_product_attention"
+        )
 
 
 @overload
@@ -134,8 +153,9 @@ def attention(
 
     Source: Dao et al., "FlashAttention", 2022, with the live tiles of the mask in closed form.
     """
+    check_bool("return_lse", return_lse)
     out, lse = _attention(("q", "k", "v"), q, k, v, mask, scale, enable_gqa, layout, backend)
-    return (out, lse) if check_bool("return_lse", return_lse) else out
+    return (out, lse) if return_lse else out
 
 
 def _attention(
@@ -149,8 +169,8 @@ def _attention(
     layout: str,
     backend: str,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    if torch.is_autocast_enabled("cpu") and isinstance(q, torch.Tensor):
-        q, k, v = _autocast(q, k, v)
+    _refuse_functorch()
+    q, k, v = _autocast(q, k, v)
     sizes = _call.check_tensors(q, k, v, layout, enable_gqa, names)
     mask = _call.check_mask(mask)
     softmax_scale = _call.check_scale(scale, sizes.head_dim)
@@ -254,6 +274,7 @@ def explain(
 
     Raises what `attention` raises; computes nothing.
     """
+    q, k, v = _autocast(q, k, v)
     sizes = _call.check_tensors(q, k, v, layout, enable_gqa)
     mask = _call.check_mask(mask)
     _call.check_scale(scale, sizes.head_dim)

@@ -13,10 +13,12 @@ A row that attends nothing gives output 0, LSE -inf and zero gradients.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
+from torch.utils._python_dispatch import _disable_current_modes
 
 from ck_fmha import _native
 from ck_fmha._arguments import check_bool, check_choice, check_int
@@ -51,16 +53,24 @@ class Mask:
 
     # Computed when a mask is made, not when it is first used: that may be inside a graph that torch.compile traces.
     _description: tuple[str, tuple[int, ...]]
+    _depth: int = 1
+
+    def __init__(self) -> None:
+        raise TypeError(f"{type(self).__name__} is not a mask itself: use Full, Causal, Window, Longformer or BigBird")
 
     def __post_init__(self) -> None:
         self._check()
         object.__setattr__(self, "_description", self._describe())
 
+    def __reduce__(self) -> tuple[type[Mask], tuple[object, ...]]:
+        # Through the constructor: the version that reads a pickle derives its own description from the fields.
+        return type(self), tuple(getattr(self, f.name) for f in fields(self))  # type: ignore[arg-type]
+
     def _check(self) -> None:
         """Refuse bad parameters; store integers of any type as int."""
 
     def _describe(self) -> tuple[str, tuple[int, ...]]:
-        raise NotImplementedError(f"{type(self).__name__} is not a mask itself: use a class of ck_fmha.masks")
+        raise NotImplementedError
 
     @property
     def structure(self) -> str:
@@ -102,9 +112,7 @@ class Mask:
             Tensor (seqlen_q, seqlen_k) of dtype torch.bool on the CPU.
         """
         where = _where(seqlen_q, seqlen_k, batch, head)
-        out = torch.empty(where[:2], dtype=torch.bool)
-        self.native.materialize(where, out.data_ptr())
-        return out
+        return _tensor(self.native.materialize(where), torch.bool, where[:2])
 
     def density(self, seqlen_q: int, seqlen_k: int, *, batch: int = 0, head: int = 0) -> float:
         """Return the attended share of all elements, in [0, 1] (0.0 if there are none). O(live tiles)."""
@@ -133,9 +141,8 @@ class Mask:
             Tensor (row tiles, column tiles) of dtype torch.int8.
         """
         where, tile = _where(seqlen_q, seqlen_k, batch, head), _tile(tile)
-        out = torch.empty([-(-where[0] // tile[0]), -(-where[1] // tile[1])], dtype=torch.int8)
-        self.native.tile_status(where, tile, out.data_ptr())
-        return out
+        shape = (-(-where[0] // tile[0]), -(-where[1] // tile[1]))
+        return _tensor(self.native.tile_status(where, tile), torch.int8, shape)
 
     def plot(
         self,
@@ -173,16 +180,40 @@ def _where(seqlen_q: int, seqlen_k: int, batch: int, head: int) -> tuple[int, in
     )
 
 
+def _tensor(data: bytearray, dtype: torch.dtype, shape: tuple[int, int]) -> torch.Tensor:
+    # Not memory of a new tensor: under a default device or a fake mode that has none which can be written.
+    with _disable_current_modes():
+        return (
+            torch.frombuffer(data, dtype=dtype).view(shape) if data else torch.empty(shape, dtype=dtype, device="cpu")
+        )
+
+
 def _tile(tile: tuple[int, int]) -> tuple[int, int]:
     if not isinstance(tile, (tuple, list)) or len(tile) != 2:
         raise TypeError(f"tile must be a pair (rows, columns), got {tile!r}")
     return check_int("tile[0]", tile[0], 1), check_int("tile[1]", tile[1], 1)
 
 
+_MAX_DEPTH = 200  # of nested combinations, as in the native core
+
+
+def _check_depth(*parts: Mask) -> int:
+    depth = 1 + max(part._depth for part in parts)
+    if depth > _MAX_DEPTH:
+        raise ValueError(
+            f"a mask may nest at most {_MAX_DEPTH} combinations, got {depth}: combine the parts in pairs, "
+            "(a | b) | (c | d), instead of one after the other"
+        )
+    return depth
+
+
 @dataclass(frozen=True, repr=False)
 class _And(Mask):
     left: Mask
     right: Mask
+
+    def _check(self) -> None:
+        _set(self, "_depth", _check_depth(self.left, self.right))
 
     def _describe(self) -> tuple[str, tuple[int, ...]]:
         return f"and({self.left.structure},{self.right.structure})", self.left.params + self.right.params
@@ -196,6 +227,9 @@ class _Or(Mask):
     left: Mask
     right: Mask
 
+    def _check(self) -> None:
+        _set(self, "_depth", _check_depth(self.left, self.right))
+
     def _describe(self) -> tuple[str, tuple[int, ...]]:
         return f"or({self.left.structure},{self.right.structure})", self.left.params + self.right.params
 
@@ -206,6 +240,9 @@ class _Or(Mask):
 @dataclass(frozen=True, repr=False)
 class _Not(Mask):
     mask: Mask
+
+    def _check(self) -> None:
+        _set(self, "_depth", _check_depth(self.mask))
 
     def _describe(self) -> tuple[str, tuple[int, ...]]:
         return f"not({self.mask.structure})", self.mask.params
@@ -298,7 +335,7 @@ class Longformer(Mask):
                 f"Longformer: window must be even (window/2 positions on each side), got {self.window}: "
                 f"use {self.window - 1} or {self.window + 1}"
             )
-        if isinstance(self.global_tokens, (list, tuple, set, frozenset, torch.Tensor)):
+        if isinstance(self.global_tokens, Iterable):
             raise NotImplementedError(
                 f"Longformer: global_tokens as a set of positions is not covered yet, got {self.global_tokens!r}: "
                 "give the number of leading global tokens as an int"
@@ -328,7 +365,7 @@ class BigBird(Mask):
         block_size: Rows and columns of a block, >= 1; independent of the kernels' tiles.
         num_window_blocks: Width of the window in blocks, odd, >= 1.
         num_global_blocks: Global blocks at each end, >= 0.
-        num_random_blocks: Random blocks per row of blocks, >= 0.
+        num_random_blocks: Random blocks per row of blocks, 0 to 1024.
         seed: Any 64-bit integer. The same seed gives the same blocks on every back end.
         random_blocks: A table of random blocks; not covered yet.
     """
@@ -350,7 +387,8 @@ class BigBird(Mask):
                 f"got {self.num_window_blocks}: use {self.num_window_blocks - 1} or {self.num_window_blocks + 1}"
             )
         _set(self, "num_global_blocks", check_int("BigBird: num_global_blocks", self.num_global_blocks, 0))
-        _set(self, "num_random_blocks", check_int("BigBird: num_random_blocks", self.num_random_blocks, 0))
+        # Every step of a walk asks all random blocks of a row.
+        _set(self, "num_random_blocks", check_int("BigBird: num_random_blocks", self.num_random_blocks, 0, 1024))
         _set(self, "seed", check_int("BigBird: seed", self.seed, -(2**63), 2**63 - 1))
         if self.random_blocks is not None:
             raise NotImplementedError(

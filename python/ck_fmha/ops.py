@@ -1,8 +1,8 @@
 """The torch operators ``ck_fmha::attention_forward`` and ``ck_fmha::attention_backward``.
 
 torch.compile, torch.export and other tracers see these; plain eager calls go around the dispatcher (see functional.py).
-A mask travels as its structure (a string), its integer parameters and its data tensors, so that new numbers need no new
-graph. The operators register fake implementations and the first derivative; a second derivative raises.
+A mask travels as its structure (a string), its integer parameters and its data tensors. The operators register fake
+implementations and the first derivative; a second derivative raises.
 """
 
 from __future__ import annotations
@@ -88,6 +88,8 @@ def _backward_cpu(
     backend: str,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     _check_mask_data(mask_data)
+    if len(needs) != 3:
+        raise ValueError(f"needs must say for each of q, k and v whether its gradient is wanted, got {needs}")
     s = _call.check_tensors(q, k, v, layout, True)
     _call.check_backend(backend, q.device)
     _call.check_gradients(q, out, lse, d_out, d_lse, s)

@@ -229,13 +229,31 @@ TEST(CpuAttention, RefusesArgumentsThatItCouldNotServe)
     EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.seqlen_k = int64_t{1} << 31; }), "seqlen_k"));
     EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.num_heads = 3; }), "multiple of num_heads_kv"));
     EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.num_heads_kv = 0; }), "num_heads_kv"));
-    EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.softmax_scale = NAN; }), "softmax_scale must be finite"));
+    EXPECT_TRUE(
+        contains(refuse([](auto& a) { a.problem.softmax_scale = NAN; }), "softmax_scale must be a finite float32"));
     EXPECT_TRUE(contains(refuse([](auto& a) { a.k.data = nullptr; }), "k.data is null"));
     EXPECT_TRUE(contains(refuse([](auto& a) { a.lse = nullptr; }), "lse is null"));
     EXPECT_TRUE(contains(refuse([](auto& a) { a.v.stride_seq = int64_t{1} << 60; }), "v has strides"));
     EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.extras.softcap = 1; }), "softcap is not implemented"));
     EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.extras.dropout_p = 1; }), "dropout is not implemented"));
     EXPECT_TRUE(contains(refuse([&](auto& a) { a.problem.extras.bias = a.q; }), "bias is not implemented"));
+    EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.extras.alibi_slopes = a.lse; }), "ALiBi is not implemented"));
+    EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.extras.tile_weights = a.lse; }), "tile weights are not"));
+    EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.extras.sample_masks = a.lse; }), "per-sample masks are not"));
+    EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.batch = 1 << 30; }), "batch * num_heads must be below 2^31"));
+    EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.num_heads = 0; }), "multiple of num_heads_kv, got 0 and 2"));
+    EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.softmax_scale = 1e39; }), "finite float32"));
+    EXPECT_TRUE(
+        contains(refuse([](auto& a) { a.q.data = static_cast<char*>(a.q.data) + 1; }), "q.data must be aligned"));
+
+    ck_fmha_bwd_args backward = c.backward_args();
+    backward.d_o.data = nullptr;
+    try {
+        cpu::attention_backward(backward, *c.mask);
+        ADD_FAILURE() << "accepted";
+    } catch (const std::invalid_argument& e) {
+        EXPECT_TRUE(contains(e.what(), "d_o.data is null"));
+    }
 }
 
 } // namespace

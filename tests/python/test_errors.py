@@ -199,6 +199,22 @@ def test_sparse_tensors(raises):
     raises(refused, lambda: attention(q.to_sparse(), k, v), r"\bq\b", "sparse|layout", r"dense|strided")
 
 
+def test_nested_tensors(raises):
+    nested = torch.nested.nested_tensor([torch.zeros(2, 3, 8), torch.zeros(2, 4, 8)])
+    raises(NotImplementedError, lambda: attention(nested, *qkv()[1:]), r"\bq\b", "nested", "dense")
+
+
+def test_scale_beyond_float32(raises):
+    for scale in (1e39, -1e39, float("nan"), float("inf"), 10**400):
+        raises(ValueError, lambda scale=scale: attention(*qkv(), scale=scale), "scale", "float32", "got")
+
+
+def test_no_query_heads_for_the_keys(raises):
+    """Their gradients would belong to nobody."""
+    q, k, v = torch.zeros(1, 0, 5, 8), torch.zeros(1, 2, 5, 8), torch.zeros(1, 2, 5, 8)
+    raises(ValueError, lambda: attention(q, k, v, enable_gqa=True), "multiple", "0 and 2")
+
+
 def test_a_refused_call_leaves_the_library_working():
     with pytest.raises(ValueError):
         attention(*qkv(), layout="none")

@@ -240,3 +240,11 @@ def test_place_keeps_values_and_covers_strides():
             assert torch.equal(placed, values)
     assert place(values, "batch expanded").stride(0) == 0 and place(values, "heads expanded").stride(1) == 0
     assert place(values, "last stride 2").stride(3) == 2 and place(values, "row gaps").stride(2) == 10
+
+
+def test_an_empty_row_is_zero_whatever_the_values_are():
+    """The tile is live, so V is read; a row of it that attends nothing must not see V's infinities."""
+    q, k, v = torch.randn(1, 1, 10, 8), torch.randn(1, 1, 4, 8), torch.randn(1, 1, 4, 8)
+    v[0, 0, 2] = float("inf")
+    out, lse = ck_fmha.attention(q, k, v, masks.Causal("bottom-right"), return_lse=True)
+    assert torch.equal(out[0, 0, :6], torch.zeros(6, 8)) and torch.isneginf(lse[0, 0, :6]).all()

@@ -143,3 +143,24 @@ def test_plot_without_matplotlib(raises, monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)  # what the import system takes for "not there"
     raises(ImportError, lambda: masks.Causal().plot(5, 5), "matplotlib", "pip install")
+
+
+def test_seed_bounds_are_those_of_64_bits(raises):
+    raises(ValueError, lambda: masks.BigBird(seed=2**63), "seed", rf"\[-{2**63}, {2**63 - 1}\]", f"got {2**63}")
+
+
+def test_too_many_random_blocks(raises):
+    raises(ValueError, lambda: masks.BigBird(num_random_blocks=10**6), "num_random_blocks", r"\[0, 1024\]", "1000000")
+
+
+def test_arrays_are_not_numbers(raises):
+    raises(TypeError, lambda: masks.Window(torch.tensor([3, 1]), 1), "Window: left", "int", "Tensor")
+
+
+@pytest.mark.parametrize("positions", [range(3), torch.tensor([0, 2]), {1}])
+def test_positions_of_global_tokens(raises, positions):
+    raises(NotImplementedError, lambda: masks.Longformer(4, global_tokens=positions), "global_tokens", "int")
+
+
+def test_a_picture_needs_something_to_show(raises):
+    raises(ValueError, lambda: masks.Full().plot(0, 4), "seqlen_q", "0")

@@ -176,3 +176,29 @@ def test_plot_draws_and_saves(tmp_path):
     assert mask.plot(40, 50, ax=mine, head=1) is mine
     assert mine.has_data()
     plt.close("all")
+
+
+def test_the_base_class_is_not_a_mask():
+    with pytest.raises(TypeError, match=r"Mask is not a mask itself: use Full, Causal"):
+        masks.Mask()
+
+
+def test_masks_have_no_truth_value():
+    with pytest.raises(TypeError, match=r"no truth value: combine masks with &, \| and ~"):
+        bool(masks.Full())
+
+
+def test_deep_chains_are_refused_when_they_are_made():
+    mask = masks.Causal()
+    for left in range(199):
+        mask = mask | masks.Window(left, 0)
+    assert mask.materialize(3, 3).tolist() == masks.Causal().materialize(3, 3).tolist()
+    with pytest.raises(ValueError, match=r"at most 200 combinations, got 201: combine the parts in pairs"):
+        _ = mask & masks.Full()
+
+
+def test_pickles_hold_the_fields_only():
+    mask = masks.BigBird(block_size=8, seed=2) & ~masks.Causal()
+    data = pickle.dumps(mask)
+    assert b"big_bird" not in data and b"_description" not in data
+    assert pickle.loads(data) == mask and copy.deepcopy(mask) == mask
