@@ -251,7 +251,7 @@ inline std::vector<std::pair<index_t, index_t>> some_ranges(index_t n, index_t l
 {
     std::vector<std::pair<index_t, index_t>> ranges;
     if (n <= 3) {
-        for (index_t start = 0; start <= n + 1; ++start)
+        for (index_t start = -2; start <= n + 1; ++start)
             for (index_t end = 0; end <= n + 2; ++end)
                 ranges.emplace_back(start, end);
         return ranges;
