@@ -246,7 +246,7 @@ inline bool check_tiles(const Subject& s, const View& view, const Elements& trut
     return true;
 }
 
-// Some ranges of [0, n]: all of them for small n, else a few that differ from line to line.
+// Some ranges in and around [0, n]: all of them for small n, else a few that differ from line to line.
 inline std::vector<std::pair<index_t, index_t>> some_ranges(index_t n, index_t line)
 {
     std::vector<std::pair<index_t, index_t>> ranges;
@@ -257,7 +257,7 @@ inline std::vector<std::pair<index_t, index_t>> some_ranges(index_t n, index_t l
         return ranges;
     }
     const index_t a = (line * 7 + 1) % n, b = (line * 11 + 3) % n;
-    return {{std::min(a, b), std::max(a, b) + 1}, {b, n + 5}, {0, a}, {a, a}, {n, n}, {n - 1, 1}};
+    return {{std::min(a, b), std::max(a, b) + 1}, {b, n + 5}, {-3, a}, {a, a}, {n, n}, {n - 1, 1}};
 }
 
 // @law a walk visits the live tiles of its line: ascending, each once, never past the end; so the walks along y are the
