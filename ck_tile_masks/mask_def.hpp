@@ -32,13 +32,16 @@
 //                index_t next_live_row(index_t j0, index_t j1, index_t from_i) const;       (the duals, for
 //                index_t next_not_full_row(index_t j0, index_t j1, index_t from_i) const;    a band of columns)
 //                Bands are not empty and lie inside the sequence; answers past its end are ignored.
-//                An answer may come early (an empty tile is visited, a full one checked), never late. A walk
-//                that is never early says so: constexpr bool exact() const { return true; }
+//                An answer may come early (an empty tile is visited, a full one checked), never late, and for
+//                one band all answers are members of one set: next(from) is its first member >= from, hence
+//                next(next(from)) == next(from). Walks that are never early say so:
+//                constexpr bool exact() const { return true; }
 //
 // Binding: `auto bind(const MaskCall&) const` returns the definition that serves one call (alignment, clamps, per-head
 // parameters resolved). Without it the definition serves every call itself; with it only what bind returns needs the
 // predicates, so that parameters and their bound form can be two types.
-// Also optional: `bits_t row_bits(i_y, j0, count) const`, the elements [j0, j0 + count) of a row, count <= 64.
+// Also optional with closed forms: `bits_t row_bits(index_t i_y, index_t j0, index_t count) const`, the elements
+// [j0, j0 + count) of a row, count <= 64. Without it they come from the walks if those are exact, else from mask_func.
 
 namespace ck_tile_masks {
 

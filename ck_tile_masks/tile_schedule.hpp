@@ -38,16 +38,17 @@ CK_TILE_MASKS_HD constexpr auto walk_line(const Mask& mask, index_t line)
 // are not worth the merge of their partial results.
 CK_TILE_MASKS_HD constexpr index_t balanced_limit(long_index_t num_live, index_t target_ranges, index_t min_live)
 {
-    return max(saturate((num_live + target_ranges - 1) / target_ranges), min_live);
+    const index_t ranges = max(target_ranges, 1);
+    return max(saturate((num_live + ranges - 1) / ranges), max(min_live, 1));
 }
 
-// Calls emit(TileRange) for the ranges of one line that has `num_live` live tiles, none with more than `limit`.
+// Calls emit(TileRange) for the ranges of one line that has `num_live` live tiles, none with more than `limit` >= 1.
 // @post the ranges of a line are adjacent and cover [0, number of tiles); their counts differ by at most one
 // @post a line without live tiles is one range with num_live == 0
 template <Axis kAxis, class Mask, class Emit>
 CK_TILE_MASKS_HD constexpr void cut_line(const Mask& mask, index_t line, index_t num_live, index_t limit, Emit&& emit)
 {
-    const index_t num_parts = max(div_up(num_live, limit), 1);
+    const index_t num_parts = max(div_up(num_live, max(limit, 1)), 1);
     auto it = walk_line<kAxis>(mask, line);
     if (num_parts == 1) {
         emit(TileRange{line, 0, it.end(), num_live, 0, 1});

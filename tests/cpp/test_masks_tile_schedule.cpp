@@ -127,6 +127,8 @@ TEST(TileSchedule, BalancedLimit)
     EXPECT_EQ(balanced_limit(98, 7, 1), 14);
     EXPECT_EQ(balanced_limit(0, 7, 8), 8) << "a mask without live tiles needs no cut";
     EXPECT_EQ(balanced_limit(1LL << 40, 1, 1), kIndexMax) << "saturates";
+    EXPECT_EQ(balanced_limit(0, 7, 0), 1) << "a range holds at least one live tile";
+    EXPECT_EQ(balanced_limit(5, 0, 0), 5) << "no target: one range";
 }
 
 // What it is for: a global row does not hold up the others.
