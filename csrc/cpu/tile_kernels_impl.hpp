@@ -202,18 +202,21 @@ static void bwd_tile(const BwdTile& t)
     product<ALayout::rows, Init::zero>(t.num_q, num_k,
                                        {t.q, t.ld_q, t.k_t, kTileK, t.p, kTileK, t.head_dim, t.softmax_scale});
     product<ALayout::rows, Init::zero>(t.num_q, num_k, {t.d_o, t.ld_do, t.v_t, kTileK, t.ds, kTileK, t.head_dim_v});
-    // P = exp(S - lse), dS = scale P (dP - delta); columns past num_k count as unattended.
-    const uint64_t inside = t.num_k < 64 ? (uint64_t{1} << t.num_k) - 1 : ~uint64_t{0};
+    // P = exp(S - lse), dS = scale P (dP - delta); nothing reads the columns past num_k.
     for (int q = 0; q < t.num_q; ++q) {
         const vfloat lse = splat(t.lse[q]), delta = splat(t.delta[q]);
-        const uint64_t bits = t.query_bits ? t.query_bits[q] : inside;
         for (int lane = 0; lane < num_k; lane += kLanes) {
             float* p_ptr = t.p + q * kTileK + lane;
             float* ds_ptr = t.ds + q * kTileK + lane;
-            const vfloat p = select_bits(lane_bits(bits, lane), exp(load(p_ptr) - lse), vfloat{});
-            const vfloat ds = p * (load(ds_ptr) - delta) * t.softmax_scale;
+            vfloat p = exp(load(p_ptr) - lse);
+            vfloat ds = p * (load(ds_ptr) - delta) * t.softmax_scale;
+            if (t.query_bits) {
+                const uint32_t bits = lane_bits(t.query_bits[q], lane);
+                p = select_bits(bits, p, vfloat{});
+                ds = select_bits(bits, ds, vfloat{});
+            }
             store(p_ptr, p);
-            store(ds_ptr, select_bits(lane_bits(bits, lane), ds, vfloat{}));
+            store(ds_ptr, ds);
         }
     }
     // dV += P^T dO, dK += dS^T Q, dQ = dS K

@@ -228,3 +228,13 @@ def test_checkpointing_recomputes_the_same():
     kept = torch.utils.checkpoint.checkpoint(attend, q, k, v, use_reentrant=False)
     again = torch.autograd.grad(kept.square().sum(), (q, k, v))
     assert all(bits_equal(a, b) for a, b in zip(plain, again, strict=True))
+
+
+def test_rows_whose_scores_are_all_minus_infinity_count_as_empty():
+    q = torch.ones(1, 1, 5, 4, requires_grad=True)
+    k = torch.full((1, 1, 6, 4), -float("inf"), requires_grad=True)
+    v = torch.randn(1, 1, 6, 4, requires_grad=True)
+    out, lse = ck_fmha.attention(q, k, v, return_lse=True)
+    assert torch.isneginf(lse).all() and torch.equal(out, torch.zeros_like(out))
+    _, dk, dv = torch.autograd.grad(out, (q, k, v), torch.randn_like(out))
+    assert torch.equal(dk, torch.zeros_like(k)) and torch.equal(dv, torch.zeros_like(v))
