@@ -8,6 +8,7 @@
 #include "ck_tile_masks/masks/diagonal.hpp"
 #include "ck_tile_masks/masks/full.hpp"
 #include "ck_tile_masks/masks/longformer.hpp"
+#include "ck_tile_masks/masks/prefix_lm.hpp"
 
 namespace ck_fmha {
 namespace {
@@ -124,6 +125,7 @@ private:
         }
         if (accept("full")) return std::make_shared<Leaf<ctm::Full>>(ctm::Full{}, false);
         if (accept("diagonal")) return parse_diagonal();
+        if (accept("prefix_lm")) return parse_prefix_lm();
         if (accept("longformer")) return parse_longformer();
         if (accept("big_bird")) return parse_big_bird();
         fail("no such mask definition at position " + std::to_string(pos_));
@@ -146,6 +148,14 @@ private:
         const auto alignment = static_cast<ctm::Alignment>(param("alignment", 0, 1));
         const index_t sinks = index_param("num_sinks", 0);
         return std::make_shared<Leaf<ctm::Diagonal>>(ctm::Diagonal(left, right, alignment, sinks), false);
+    }
+
+    // prefix, alignment (0 = top-left, 1 = bottom-right)
+    Expr parse_prefix_lm()
+    {
+        const index_t prefix = index_param("prefix", 0);
+        const auto alignment = static_cast<ctm::Alignment>(param("alignment", 0, 1));
+        return std::make_shared<Leaf<ctm::PrefixLM>>(ctm::PrefixLM(prefix, alignment), false);
     }
 
     // window (even), num_global, dilation

@@ -21,7 +21,7 @@ public:
 // Builds the expression of a *structure* (which definitions, how combined) and its *parameters* (the numbers, in the
 // order in which the structure names the definitions):
 //
-//     expr := "full" | "diagonal" | "longformer" | "big_bird" | "not(" expr ")"
+//     expr := "full" | "diagonal" | "prefix_lm" | "longformer" | "big_bird" | "not(" expr ")"
 //           | "and(" expr "," expr ")" | "or(" expr "," expr ")"
 //
 // The parameters each definition takes stand beside its factory in mask_expr.cpp. Throws std::invalid_argument that

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-__all__ = ["BigBird", "Causal", "Full", "Longformer", "Mask", "TileCounts", "Window"]
+__all__ = ["BigBird", "Causal", "Full", "Longformer", "Mask", "PrefixLM", "TileCounts", "Window"]
 
 _ALIGNMENTS = ("top-left", "bottom-right")
 
@@ -56,7 +56,9 @@ class Mask:
     _depth: int = 1
 
     def __init__(self) -> None:
-        raise TypeError(f"{type(self).__name__} is not a mask itself: use Full, Causal, Window, Longformer or BigBird")
+        raise TypeError(
+            f"{type(self).__name__} is not a mask itself: use Full, Causal, Window, PrefixLM, Longformer or BigBird"
+        )
 
     def __post_init__(self) -> None:
         self._check()
@@ -306,6 +308,26 @@ class Window(Mask):
 
     def _describe(self) -> tuple[str, tuple[int, ...]]:
         return _diagonal(self.left, self.right, self.alignment, self.num_sinks)
+
+
+@dataclass(frozen=True)
+class PrefixLM(Mask):
+    """Prefix language model (Raffel et al., 2020): row i attends columns j < prefix, and j <= i + d.
+
+    Args:
+        prefix: Length of the prefix that every row attends, >= 0.
+        alignment: ``"top-left"`` (d = 0) or ``"bottom-right"`` (d = seqlen_k - seqlen_q).
+    """
+
+    prefix: int
+    alignment: str = "top-left"
+
+    def _check(self) -> None:
+        _set(self, "prefix", check_int("PrefixLM: prefix", self.prefix, 0))
+        check_choice("PrefixLM: alignment", self.alignment, _ALIGNMENTS)
+
+    def _describe(self) -> tuple[str, tuple[int, ...]]:
+        return "prefix_lm", (self.prefix, _ALIGNMENTS.index(self.alignment))
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,15 @@ inline Oracle diagonal_oracle(element_t left, element_t right, bool bottom_right
     };
 }
 
+// j < p or j <= i + d.
+inline Oracle prefix_lm_oracle(element_t prefix, bool bottom_right)
+{
+    return [=](const MaskCall& call) {
+        const element_t d = bottom_right ? element_t{call.seqlen_k} - call.seqlen_q : 0;
+        return [=](element_t i, element_t j) { return j < prefix || j <= i + d; };
+    };
+}
+
 // i in G, or j in G, or m | (j - i) and |i - j| <= (window / 2) m; G = [0, num_global).
 inline Oracle longformer_oracle(element_t window, element_t num_global, element_t dilation)
 {

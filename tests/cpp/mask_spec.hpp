@@ -12,6 +12,7 @@
 #include "ck_tile_masks/masks/diagonal.hpp"
 #include "ck_tile_masks/masks/full.hpp"
 #include "ck_tile_masks/masks/longformer.hpp"
+#include "ck_tile_masks/masks/prefix_lm.hpp"
 #include "mask_oracle.hpp"
 
 namespace mask_tests {
@@ -86,6 +87,14 @@ inline Spec<ck_tile_masks::Diagonal> causal(bool bottom_right = false)
     using ck_tile_masks::Alignment;
     return {ck_tile_masks::Diagonal::causal(bottom_right ? Alignment::bottom_right : Alignment::top_left),
             {bottom_right ? "causal(bottom-right)" : "causal(top-left)", diagonal_oracle(-1, 0, bottom_right, 0)}};
+}
+
+inline Spec<ck_tile_masks::PrefixLM> prefix_lm(index_t prefix, bool bottom_right = false)
+{
+    using ck_tile_masks::Alignment;
+    return {ck_tile_masks::PrefixLM(prefix, bottom_right ? Alignment::bottom_right : Alignment::top_left),
+            {text("prefix_lm(prefix ", prefix, bottom_right ? ", bottom-right)" : ", top-left)"),
+             prefix_lm_oracle(prefix, bottom_right)}};
 }
 
 inline Spec<ck_tile_masks::Longformer> longformer(index_t window, index_t num_global = 0, index_t dilation = 1)

@@ -25,6 +25,8 @@ TEST(MaskExpr, BuildsWhatTheStructureSays)
     EXPECT_EQ(materialize("diagonal", {-1, 0, 0, 0}, 2, 3), Bits({1, 0, 0, 1, 1, 0}));
     EXPECT_EQ(materialize("diagonal", {-1, 0, 1, 0}, 2, 3), Bits({1, 1, 0, 1, 1, 1}));
     EXPECT_EQ(materialize("longformer", {2, 1, 1}, 3, 4), Bits({1, 1, 1, 1, 1, 1, 1, 0, 1, 1, 1, 1}));
+    EXPECT_EQ(materialize("prefix_lm", {2, 0}, 3, 4), Bits({1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 1, 0}));
+    EXPECT_EQ(materialize("prefix_lm", {0, 1}, 2, 3), Bits({1, 1, 0, 1, 1, 1}));
     // Parameters go to the definitions in the order of their names.
     EXPECT_EQ(materialize("and(diagonal,or(diagonal,not(full)))", {1, 0, 0, 0, -1, 0, 0, 0}, 3, 3),
               Bits({1, 0, 0, 1, 1, 0, 0, 1, 1}));
@@ -78,6 +80,7 @@ TEST(MaskExpr, RefusesWithTheReason)
         {message("diagonal", {1, 2, 0}), "parameter num_sinks is missing"},
         {message("diagonal", {-2, 0, 0, 0}), "left must be in [-1, 2147483647], got -2"},
         {message("diagonal", {0, 0, 2, 0}), "alignment must be in [0, 1], got 2"},
+        {message("prefix_lm", {-1, 0}), "prefix must be in [0, 2147483647], got -1"},
         {message("longformer", {3, 0, 1}), "window must be even, got 3"},
         {message("longformer", {4, 0, 0}), "dilation must be in [1, 2147483647], got 0"},
         {message("big_bird", {0, 3, 1, 3, 0}), "block_size must be in [1, 2147483647], got 0"},

@@ -27,6 +27,10 @@ PREDICATED: list[tuple[str, dict]] = [
     ("Window", {"left": -1, "right": 0, "num_sinks": 5}),
     ("Window", {"left": 2**31 - 1, "right": 2**31 - 1}),
     ("Window", {"left": 2**31 - 1, "right": 1, "alignment": "bottom-right", "num_sinks": 2**31 - 1}),
+    ("PrefixLM", {"prefix": 0}),
+    ("PrefixLM", {"prefix": 9}),
+    ("PrefixLM", {"prefix": 5, "alignment": "bottom-right"}),
+    ("PrefixLM", {"prefix": 2**31 - 1}),
     ("Longformer", {"window": 8}),
     ("Longformer", {"window": 0}),
     ("Longformer", {"window": 16, "global_tokens": 5}),
@@ -140,6 +144,7 @@ _leaves = st.one_of(
         _alignment,
         st.integers(0, 9),
     ),
+    st.builds(lambda p, a: ("PrefixLM", {"prefix": p, "alignment": a}), st.integers(0, 40), _alignment),
     st.builds(
         lambda half, g, m, c: (
             "Longformer",

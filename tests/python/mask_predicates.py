@@ -25,6 +25,11 @@ def causal(i, j, seqlen_q, seqlen_k, *, alignment="top-left"):
     return window(i, j, seqlen_q, seqlen_k, left=-1, right=0, alignment=alignment)
 
 
+def prefix_lm(i, j, seqlen_q, seqlen_k, *, prefix, alignment="top-left"):
+    """j < p or j <= i + d."""
+    return (j < prefix) | causal(i, j, seqlen_q, seqlen_k, alignment=alignment)
+
+
 def longformer(i, j, seqlen_q, seqlen_k, *, window, global_tokens=0, dilation=1, causal=False):
     """Every m-th key out to (w/2) m on both sides, or a global row or column; causal cuts all of it."""
     near = (abs(i - j) <= window // 2 * dilation) & ((j - i) % dilation == 0)
@@ -42,7 +47,7 @@ def big_bird_without_random(
     return is_global | (abs(row - col) <= (num_window_blocks - 1) // 2)
 
 
-PREDICATES = {"Full": full, "Causal": causal, "Window": window, "Longformer": longformer}
+PREDICATES = {"Full": full, "Causal": causal, "Window": window, "PrefixLM": prefix_lm, "Longformer": longformer}
 
 
 def dense(predicate, seqlen_q: int, seqlen_k: int, **parameters) -> Tensor:

@@ -145,6 +145,12 @@ def test_plot_without_matplotlib(raises, monkeypatch):
     raises(ImportError, lambda: masks.Causal().plot(5, 5), "matplotlib", "pip install")
 
 
+def test_prefix(raises):
+    raises(ValueError, lambda: masks.PrefixLM(-1), "PrefixLM: prefix", "at least 0", "got -1")
+    raises(TypeError, lambda: masks.PrefixLM(2.5), "PrefixLM: prefix", "int", r"2\.5")
+    raises(ValueError, lambda: masks.PrefixLM(3, "left"), "PrefixLM: alignment", "top-left", "left")
+
+
 def test_seed_bounds_are_those_of_64_bits(raises):
     raises(ValueError, lambda: masks.BigBird(seed=2**63), "seed", rf"\[-{2**63}, {2**63 - 1}\]", f"got {2**63}")
 

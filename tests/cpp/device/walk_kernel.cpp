@@ -7,6 +7,7 @@
 #include "ck_tile_masks/masks/diagonal.hpp"
 #include "ck_tile_masks/masks/full.hpp"
 #include "ck_tile_masks/masks/longformer.hpp"
+#include "ck_tile_masks/masks/prefix_lm.hpp"
 #include "ck_tile_masks/tile_schedule.hpp"
 
 using namespace ck_tile_masks;
@@ -34,5 +35,6 @@ __attribute__((global)) void walk(long_index_t* out, index_t seqlen_q, index_t s
     out[1] = checksum(Diagonal(seqlen_q, 0, Alignment::bottom_right, 4), seqlen_q, seqlen_k);
     out[2] = checksum(Longformer(512, 64, 2), seqlen_q, seqlen_k);
     out[3] = checksum(BigBird(64), seqlen_q, seqlen_k);
+    out[5] = checksum(PrefixLM(100), seqlen_q, seqlen_k);
     out[4] = checksum((BigBird(64) & Diagonal::causal()) | ~Longformer(64), seqlen_q, seqlen_k);
 }
