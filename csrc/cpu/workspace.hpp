@@ -9,8 +9,8 @@ namespace ck_fmha::cpu {
 
 // One aligned block of memory, laid out by a first pass of `take` calls that only add up sizes and cut by a second one:
 //
-//     Buffers buffers;                          // a struct whose lay_out(Arena&) takes its parts
-//     Workspace memory(buffers);
+//     float* rows;
+//     const Workspace memory([&](Arena& arena) { rows = arena.take<float>(count); }); // owns what `rows` points to
 class Arena {
 public:
     explicit Arena(std::byte* base) : base_(base) {}

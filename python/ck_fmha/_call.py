@@ -36,9 +36,14 @@ class Sizes(NamedTuple):
     head_dim_v: int
 
 
+def _axes(layout: str) -> tuple[int, int]:
+    """Return the dimensions that count heads and positions."""
+    return (1, 2) if layout == "bhsd" else (2, 1)
+
+
 def sizes_of(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, layout: str) -> Sizes:
     """Return the sizes of a call whose tensors were checked."""
-    seq, heads = (2, 1) if layout == "bhsd" else (1, 2)
+    heads, seq = _axes(layout)
     return Sizes(q.shape[0], q.shape[heads], k.shape[heads], q.shape[seq], k.shape[seq], q.shape[3], v.shape[3])
 
 
@@ -120,10 +125,10 @@ def check_tensors(
     shapes = f"got {q_} {tuple(q.shape)}, {k_} {tuple(k.shape)}, {v_} {tuple(v.shape)}"
     if not q.shape[0] == k.shape[0] == v.shape[0]:
         raise ValueError(f"{q_}, {k_} and {v_} must have one batch size, {shapes}: expand the smaller ones")
-    heads_dim, seq_dim = (1, 2) if layout == "bhsd" else (2, 1)
-    if k.shape[heads_dim] != v.shape[heads_dim]:
+    heads, seq = _axes(layout)
+    if k.shape[heads] != v.shape[heads]:
         raise ValueError(f"{k_} and {v_} must have the same number of heads, {shapes}")
-    if k.shape[seq_dim] != v.shape[seq_dim]:
+    if k.shape[seq] != v.shape[seq]:
         raise ValueError(f"{k_} and {v_} must have the same seqlen_k, {shapes}")
     if s.head_dim != k.shape[3]:
         raise ValueError(f"{q_} and {k_} must have the same head_dim, {shapes}")
@@ -180,8 +185,8 @@ def native_ready(t: torch.Tensor) -> torch.Tensor:
 def _address(t: torch.Tensor | None, layout: str) -> TensorArg:
     if t is None:
         return _NO_TENSOR
-    batch, one, two, _ = t.stride()
-    return (t.data_ptr(), batch, one, two) if layout == "bhsd" else (t.data_ptr(), batch, two, one)
+    heads, seq = _axes(layout)
+    return (t.data_ptr(), t.stride(0), t.stride(heads), t.stride(seq))
 
 
 def forward(

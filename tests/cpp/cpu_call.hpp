@@ -127,9 +127,11 @@ struct CpuCall {
             x = normal(rng);
     }
 
+    // What forward and backward have in common.
     template <class Args>
-    void set_problem(Args& a)
+    Args args()
     {
+        Args a{};
         a.problem.version = CK_FMHA_ARGS_VERSION;
         a.problem.size = sizeof(a);
         a.problem.dtype = s.dtype;
@@ -142,11 +144,6 @@ struct CpuCall {
         a.problem.head_dim = s.head_dim;
         a.problem.head_dim_v = s.head_dim_v;
         a.problem.softmax_scale = s.softmax_scale;
-    }
-    ck_fmha_fwd_args forward_args()
-    {
-        ck_fmha_fwd_args a{};
-        set_problem(a);
         a.q = q.args();
         a.k = k.args();
         a.v = v.args();
@@ -154,16 +151,11 @@ struct CpuCall {
         a.lse = lse.data();
         return a;
     }
+    ck_fmha_fwd_args forward_args() { return args<ck_fmha_fwd_args>(); }
     ck_fmha_bwd_args backward_args()
     {
-        ck_fmha_bwd_args a{};
-        set_problem(a);
-        a.q = q.args();
-        a.k = k.args();
-        a.v = v.args();
-        a.o = o.args();
+        auto a = args<ck_fmha_bwd_args>();
         a.d_o = d_o.args();
-        a.lse = lse.data();
         a.dlse = dlse.data();
         a.dq = dq.args();
         a.dk = dk.args();

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 import ck_fmha
 from calls import Call, assert_matches_reference, bits_equal, make_tensors, run
 from ck_fmha import masks
-from mask_cases import expressions
 from pairwise import pairwise
-from test_forward import EMPTY_ROWS, MEMORY, PARAMETERS
+from random_calls import draw_call
+from test_forward import EMPTY_ROWS, PARAMETERS
 
 CASES = [Call(**case, seed=1) for case in pairwise(PARAMETERS)]
 
@@ -54,23 +54,8 @@ def test_larger_random_shapes_and_masks(data):
 
 
 def check_random_call(data, lengths, head_dims, depth) -> None:
-    expression = data.draw(expressions(depth))
-    heads_kv, group = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 3))
-    call = Call(
-        mask=expression.mask,
-        dtype=data.draw(st.sampled_from([torch.float32, torch.bfloat16])),
-        head_dim=data.draw(head_dims),
-        head_dim_v=data.draw(head_dims),
-        seqlens=data.draw(st.tuples(lengths, lengths)),
-        heads=(heads_kv * group, heads_kv),
-        scale=data.draw(st.one_of(st.none(), st.floats(-2, 2))),
-        memory=data.draw(st.sampled_from(MEMORY)),
-        layout=data.draw(st.sampled_from(["bhsd", "bshd"])),
-        batch=data.draw(st.integers(0, 2)),
-        seed=data.draw(st.integers(0, 1000)),
-    )
+    call, allowed = draw_call(data, lengths, head_dims, depth)
     tensors = make_tensors(call)
-    allowed = torch.stack([expression.attended(*call.seqlens, head) for head in range(call.heads[0])])
     assert_matches_reference(call, tensors, run(call, tensors)._asdict(), allowed)
 
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 import ck_fmha
 from calls import MEMORY, Call, assert_matches_reference, bits_equal, forward, make_tensors, place
 from ck_fmha import masks
-from mask_cases import expressions
 from pairwise import pairwise
+from random_calls import draw_call
 from scripts import run_script
 
 # In blocks and windows small enough for every kind of tile to occur in a few hundred tokens.
@@ -82,24 +82,9 @@ def test_larger_random_shapes_and_masks(data):
 
 
 def check_random_call(data, lengths, head_dims, depth) -> None:
-    expression = data.draw(expressions(depth))
-    heads_kv, group = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 3))
-    call = Call(
-        mask=expression.mask,
-        dtype=data.draw(st.sampled_from([torch.float32, torch.bfloat16])),
-        head_dim=data.draw(head_dims),
-        head_dim_v=data.draw(head_dims),
-        seqlens=data.draw(st.tuples(lengths, lengths)),
-        heads=(heads_kv * group, heads_kv),
-        scale=data.draw(st.one_of(st.none(), st.floats(-2, 2))),
-        memory=data.draw(st.sampled_from(MEMORY)),
-        layout=data.draw(st.sampled_from(["bhsd", "bshd"])),
-        batch=data.draw(st.integers(0, 2)),
-        seed=data.draw(st.integers(0, 1000)),
-    )
+    call, allowed = draw_call(data, lengths, head_dims, depth)
     tensors = make_tensors(call)
     out, lse = forward(call, tensors)
-    allowed = torch.stack([expression.attended(*call.seqlens, head) for head in range(call.heads[0])])
     assert_matches_reference(call, tensors, {"out": out, "lse": lse}, allowed)
 
 
