@@ -5,6 +5,7 @@ VENV ?= .venv
 TORCH_VERSION ?= 2.13.0
 TORCH_PIP_ARGS ?=
 JOBS ?= $(shell nproc)
+FUZZ_SECONDS ?= 600
 export PYTHON VENV TORCH_VERSION TORCH_PIP_ARGS
 
 BUILD := build/native
@@ -15,7 +16,7 @@ SETUP := scripts/setup.sh
 # CMake and Ninja of the virtual environment; the module and the C++ tests share one build tree.
 CMAKE := $(BIN)/cmake
 CONFIGURE := $(CMAKE) -G Ninja -S . -DCMAKE_MAKE_PROGRAM=$(BIN)/ninja
-CPP_FILES = $(shell find ck_tile_masks csrc tests/cpp -name '*.hpp' -o -name '*.cpp')
+CPP_FILES = $(shell find ck_tile_masks csrc tests/cpp tests/fuzz -name '*.hpp' -o -name '*.cpp')
 # Everything that the installed package is made of. The list itself is kept in a file, so that a file that is
 # added or removed counts as a change too.
 SOURCES := setup.py pyproject.toml CMakeLists.txt $(wildcard README.md) \
@@ -77,7 +78,7 @@ demo: $(STAMPS)/package $(STAMPS)/demo ## train a byte-level model with a Big Bi
 	$(BIN)/python examples/train_bytes.py
 
 .PHONY: test
-test: cpp-test py-test ## run the C++ and the Python tests (sets everything up first)
+test: cpp-test py-test fuzz-smoke ## run the C++ and the Python tests, and fuzz for 30 s (sets everything up first)
 
 .PHONY: cpp-test
 cpp-test: $(STAMPS)/debian-test $(STAMPS)/package ## run the C++ tests only
@@ -105,11 +106,23 @@ bench: $(STAMPS)/package ## time the CPU back end against torch's matmul and SDP
 pictures: $(STAMPS)/package $(STAMPS)/demo ## draw the pictures of the documents again
 	$(BIN)/python docs/pictures.py
 
+.PHONY: gallery
+gallery: $(STAMPS)/package $(STAMPS)/demo ## write the gallery of masks and its pictures again
+	$(BIN)/python docs/gallery.py
+
 .PHONY: sanitize
 sanitize: $(STAMPS)/debian-test $(STAMPS)/venv ## run the C++ tests under the address and undefined-behaviour sanitizers
 	$(CONFIGURE) -B $(SANITIZE) -DCK_FMHA_SANITIZE=ON -DCK_FMHA_BUILD_TESTS=ON -DCK_FMHA_WERROR=$(if $(CI),ON,OFF)
 	$(CMAKE) --build $(SANITIZE) --parallel $(JOBS)
 	$(BIN)/ctest --test-dir $(SANITIZE) --output-on-failure --parallel $(JOBS) --no-tests=error --progress -L unit
+
+.PHONY: fuzz
+fuzz: $(STAMPS)/debian-test $(STAMPS)/venv ## let a fuzzer search the masks for faults (FUZZ_SECONDS=600; needs clang with libFuzzer)
+	CMAKE=$(CMAKE) NINJA=$(BIN)/ninja JOBS=$(JOBS) tests/fuzz/run.sh $(FUZZ_SECONDS)
+
+.PHONY: fuzz-smoke
+fuzz-smoke: FUZZ_SECONDS = 30
+fuzz-smoke: fuzz
 
 # --- style -----------------------------------------------------------------------------------------------------------
 

@@ -2,12 +2,15 @@
 
 #include "ck_tile_masks/walks.hpp"
 
-// Union, intersection and complement of mask definitions; `a | b`, `a & b`, `~a` build them.
+// The algebra of mask definitions: `a | b`, `a & b`, `~a`, `transpose(a)`, `shift(a, dq, dk)`, and a choice per head or
+// per sample. All of them are definitions again.
 //
 //                 live                                not full
 //     A or B      min of the parts (exact)            leapfrog until the parts agree (early)
 //     A and B     leapfrog (early)                    min of the parts (exact)
 //     not A       not-full of A                       live of A
+//     transpose,  those of A, arguments exchanged     the same
+//     shift       or offset (exact)
 //
 // "Early": some row attends j by A and some row by B, but perhaps not the same row. GenericAttentionMask then asks in
 // the other direction as well.
@@ -148,6 +151,160 @@ struct Complement : MaskDefABC<Complement<A>> {
 
 #undef CK_TILE_MASKS_WALK_OF
 
+// Rows and columns exchanged: (i, j) is attended iff A, bound to the exchanged lengths, attends (j, i).
+template <class A>
+struct Transposed : MaskDefABC<Transposed<A>> {
+    A a;
+
+    CK_TILE_MASKS_HD static constexpr const char* get_name() { return "transposed"; }
+    CK_TILE_MASKS_HD constexpr auto bind(const MaskCall& call) const
+    {
+        return Transposed<bound_mask_t<A>>{{}, bind_mask(a, {call.batch, call.head, call.seqlen_k, call.seqlen_q})};
+    }
+    CK_TILE_MASKS_HD constexpr bool exact() const { return a.exact(); }
+    CK_TILE_MASKS_HD constexpr bool mask_func(index_t i, index_t j) const { return a.mask_func(j, i); }
+    CK_TILE_MASKS_HD constexpr index_t next_live_col(index_t i0, index_t i1, index_t from) const
+    {
+        return a.next_live_row(i0, i1, from);
+    }
+    CK_TILE_MASKS_HD constexpr index_t next_live_row(index_t j0, index_t j1, index_t from) const
+    {
+        return a.next_live_col(j0, j1, from);
+    }
+    CK_TILE_MASKS_HD constexpr index_t next_not_full_col(index_t i0, index_t i1, index_t from) const
+    {
+        return a.next_not_full_row(i0, i1, from);
+    }
+    CK_TILE_MASKS_HD constexpr index_t next_not_full_row(index_t j0, index_t j1, index_t from) const
+    {
+        return a.next_not_full_col(j0, j1, from);
+    }
+    template <class B = A, class = contract::live_run_end_row_t<B>>
+    CK_TILE_MASKS_HD constexpr index_t live_run_end_col(index_t i0, index_t i1, index_t j) const
+    {
+        return a.live_run_end_row(i0, i1, j);
+    }
+    template <class B = A, class = contract::live_run_end_col_t<B>>
+    CK_TILE_MASKS_HD constexpr index_t live_run_end_row(index_t j0, index_t j1, index_t i) const
+    {
+        return a.live_run_end_col(j0, j1, i);
+    }
+    template <class B = A, class = contract::count_live_row_tiles_t<B>>
+    CK_TILE_MASKS_HD constexpr index_t count_live_col_tiles(index_t i0, index_t i1, index_t tile,
+                                                            index_t seqlen_k) const
+    {
+        return a.count_live_row_tiles(i0, i1, tile, seqlen_k);
+    }
+    template <class B = A, class = contract::count_live_col_tiles_t<B>>
+    CK_TILE_MASKS_HD constexpr index_t count_live_row_tiles(index_t j0, index_t j1, index_t tile,
+                                                            index_t seqlen_q) const
+    {
+        return a.count_live_col_tiles(j0, j1, tile, seqlen_q);
+    }
+};
+
+// The bound form of Shifted: element (i, j) is element (i - dq, j - dk) of `a`, which has neither negative rows nor
+// negative columns.
+template <class A>
+struct BoundShifted : MaskDefABC<BoundShifted<A>> {
+    A a;
+    index_t dq;
+    index_t dk;
+
+    CK_TILE_MASKS_HD static constexpr const char* get_name() { return "shifted"; }
+    CK_TILE_MASKS_HD constexpr bool exact() const { return a.exact(); }
+    CK_TILE_MASKS_HD constexpr bool mask_func(index_t i, index_t j) const
+    {
+        return i >= dq && j >= dk && a.mask_func(sat_sub(i, dq), sat_sub(j, dk));
+    }
+    CK_TILE_MASKS_HD constexpr index_t next_live_col(index_t i0, index_t i1, index_t from) const
+    {
+        return i1 <= dq ? kNone : moved(a.next_live_col(begin(i0, dq), sat_sub(i1, dq), begin(from, dk)), dk);
+    }
+    CK_TILE_MASKS_HD constexpr index_t next_live_row(index_t j0, index_t j1, index_t from) const
+    {
+        return j1 <= dk ? kNone : moved(a.next_live_row(begin(j0, dk), sat_sub(j1, dk), begin(from, dq)), dq);
+    }
+    CK_TILE_MASKS_HD constexpr index_t next_not_full_col(index_t i0, index_t i1, index_t from) const
+    {
+        if (i0 < dq || from < dk) return from;
+        return moved(a.next_not_full_col(sat_sub(i0, dq), sat_sub(i1, dq), sat_sub(from, dk)), dk);
+    }
+    CK_TILE_MASKS_HD constexpr index_t next_not_full_row(index_t j0, index_t j1, index_t from) const
+    {
+        if (j0 < dk || from < dq) return from;
+        return moved(a.next_not_full_row(sat_sub(j0, dk), sat_sub(j1, dk), sat_sub(from, dq)), dq);
+    }
+    template <class B = A, class = contract::live_run_end_col_t<B>>
+    CK_TILE_MASKS_HD constexpr index_t live_run_end_col(index_t i0, index_t i1, index_t j) const
+    {
+        return moved(a.live_run_end_col(begin(i0, dq), sat_sub(i1, dq), sat_sub(j, dk)), dk);
+    }
+    template <class B = A, class = contract::live_run_end_row_t<B>>
+    CK_TILE_MASKS_HD constexpr index_t live_run_end_row(index_t j0, index_t j1, index_t i) const
+    {
+        return moved(a.live_run_end_row(begin(j0, dk), sat_sub(j1, dk), sat_sub(i, dq)), dq);
+    }
+    CK_TILE_MASKS_HD constexpr bits_t row_bits(index_t i, index_t j0, index_t count) const
+    {
+        const index_t skipped = max(sat_sub(dk, j0), 0); // columns before the first one of `a`
+        if (i < dq || skipped >= count) return 0;
+        return ck_tile_masks::row_bits(a, sat_sub(i, dq), sat_sub(j0 + skipped, dk), count - skipped) << skipped;
+    }
+
+private:
+    CK_TILE_MASKS_HD static constexpr index_t begin(index_t index, index_t d) { return max(sat_sub(index, d), 0); }
+    CK_TILE_MASKS_HD static constexpr index_t moved(index_t index, index_t d)
+    {
+        return index == kNone ? kNone : sat_add(index, d);
+    }
+};
+
+// A moved down by dq rows and right by dk columns (up and left if negative): the mask of a sequence of seqlen_q - dq
+// rows and seqlen_k - dk columns whose first element is placed at (dq, dk). What lies before it is not attended; what a
+// negative shift moves out of the call is cut off. So shift(a, -offset, 0) is the mask of the queries from `offset` on.
+// @pre seqlen_q - dq and seqlen_k - dk are below 2^31
+template <class A>
+struct Shifted : MaskDefABC<Shifted<A>> {
+    A a;
+    index_t dq;
+    index_t dk;
+
+    CK_TILE_MASKS_HD static constexpr const char* get_name() { return "shifted"; }
+    CK_TILE_MASKS_HD constexpr auto bind(const MaskCall& call) const
+    {
+        const MaskCall inner{call.batch, call.head, max(sat_sub(call.seqlen_q, dq), 0),
+                             max(sat_sub(call.seqlen_k, dk), 0)};
+        return BoundShifted<bound_mask_t<A>>{{}, bind_mask(a, inner), dq, dk};
+    }
+};
+
+// One definition for each head: parts[head].
+// @pre head < count
+template <class A>
+struct PerHead : MaskDefABC<PerHead<A>> {
+    const A* parts;
+    index_t count;
+
+    CK_TILE_MASKS_HD constexpr PerHead(const A* parts_, index_t count_) : parts(parts_), count(count_) {}
+
+    CK_TILE_MASKS_HD static constexpr const char* get_name() { return "per_head"; }
+    CK_TILE_MASKS_HD constexpr auto bind(const MaskCall& call) const { return bind_mask(parts[call.head], call); }
+};
+
+// One definition for each sample: parts[batch].
+// @pre batch < count
+template <class A>
+struct PerSample : MaskDefABC<PerSample<A>> {
+    const A* parts;
+    index_t count;
+
+    CK_TILE_MASKS_HD constexpr PerSample(const A* parts_, index_t count_) : parts(parts_), count(count_) {}
+
+    CK_TILE_MASKS_HD static constexpr const char* get_name() { return "per_sample"; }
+    CK_TILE_MASKS_HD constexpr auto bind(const MaskCall& call) const { return bind_mask(parts[call.batch], call); }
+};
+
 template <class A, class B, class = typename A::MaskDefTag, class = typename B::MaskDefTag>
 CK_TILE_MASKS_HD constexpr Union<A, B> operator|(const A& a, const B& b)
 {
@@ -162,6 +319,16 @@ template <class A, class = typename A::MaskDefTag>
 CK_TILE_MASKS_HD constexpr Complement<A> operator~(const A& a)
 {
     return {{}, a};
+}
+template <class A, class = typename A::MaskDefTag>
+CK_TILE_MASKS_HD constexpr Transposed<A> transpose(const A& a)
+{
+    return {{}, a};
+}
+template <class A, class = typename A::MaskDefTag>
+CK_TILE_MASKS_HD constexpr Shifted<A> shift(const A& a, index_t dq, index_t dk)
+{
+    return {{}, a, dq, dk};
 }
 
 } // namespace ck_tile_masks

@@ -165,12 +165,29 @@ public:
     }
 
     // @post the lengths of the walks
+    // Not by walking where the definition counts itself, or says where its live runs end.
     CK_TILE_MASKS_HD constexpr index_t num_live_tiles_in_row(index_t i_y_tile) const
     {
+        const Interval r = rows(i_y_tile);
+        if (r.empty()) return 0;
+        if constexpr (meta::detected<contract::count_live_col_tiles_t, Bound>) {
+            const index_t count = bound_.count_live_col_tiles(r.begin, r.end, tile_.x(), seqlen_k_);
+            if (count != kUnknownCount) return count;
+        }
+        if constexpr (contract::has_live_runs<Bound>)
+            if (bound_.exact()) return count_runs_along_x(r);
         return length(GetTileIndexIteratorAlongX(i_y_tile));
     }
     CK_TILE_MASKS_HD constexpr index_t num_live_tiles_in_col(index_t i_x_tile) const
     {
+        const Interval c = cols(i_x_tile);
+        if (c.empty()) return 0;
+        if constexpr (meta::detected<contract::count_live_row_tiles_t, Bound>) {
+            const index_t count = bound_.count_live_row_tiles(c.begin, c.end, tile_.y(), seqlen_q_);
+            if (count != kUnknownCount) return count;
+        }
+        if constexpr (contract::has_live_runs<Bound>)
+            if (bound_.exact()) return count_runs_along_y(c);
         return length(GetTileIndexIteratorAlongY(i_x_tile));
     }
     CK_TILE_MASKS_HD constexpr long_index_t num_live_tiles() const
@@ -198,6 +215,30 @@ private:
             return mask->NextLiveTileAlongY(line, from, end);
         }
     };
+    CK_TILE_MASKS_HD constexpr index_t count_runs_along_x(Interval r) const
+    {
+        index_t count = 0;
+        for (index_t from = 0; from < seqlen_k_;) {
+            const index_t j = bound_.next_live_col(r.begin, r.end, from);
+            if (j >= seqlen_k_) break;
+            const index_t last = (min(bound_.live_run_end_col(r.begin, r.end, j), seqlen_k_) - 1) / tile_.x();
+            count += last - j / tile_.x() + 1;
+            from = sat_mul(last + 1, tile_.x());
+        }
+        return count;
+    }
+    CK_TILE_MASKS_HD constexpr index_t count_runs_along_y(Interval c) const
+    {
+        index_t count = 0;
+        for (index_t from = 0; from < seqlen_q_;) {
+            const index_t i = bound_.next_live_row(c.begin, c.end, from);
+            if (i >= seqlen_q_) break;
+            const index_t last = (min(bound_.live_run_end_row(c.begin, c.end, i), seqlen_q_) - 1) / tile_.y();
+            count += last - i / tile_.y() + 1;
+            from = sat_mul(last + 1, tile_.y());
+        }
+        return count;
+    }
     template <class Iterator>
     CK_TILE_MASKS_HD static constexpr index_t length(Iterator it)
     {

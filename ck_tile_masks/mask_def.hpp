@@ -37,6 +37,20 @@
 //                next(next(from)) == next(from). Walks that are never early say so:
 //                constexpr bool exact() const { return true; }
 //
+// Optional for exact closed forms, in elements or in blocks, both or neither: where a run of live lines ends, so that
+// live tiles are counted run by run and not one by one:
+//                index_t live_run_end_col(index_t i0, index_t i1, index_t j) const;      (live_run_end_block_col)
+//                    column j is live for the band; returns an e > j such that all of [j, e) is, not necessarily the
+//                    largest one and possibly past the end of the sequence
+//                index_t live_run_end_row(index_t j0, index_t j1, index_t i) const;      (live_run_end_block_row)
+//
+// Optional beside these: counts at once, for patterns with many short runs; kUnknownCount where there is no closed
+// form:
+//                index_t count_live_col_tiles(index_t i0, index_t i1, index_t tile, index_t seqlen_k) const;
+//                    how many of the tiles of `tile` columns have a column < seqlen_k that is live for the band
+//                index_t count_live_row_tiles(index_t j0, index_t j1, index_t tile, index_t seqlen_q) const;
+//                (count_live_block_col_tiles, count_live_block_row_tiles: tile and length in blocks)
+//
 // Binding: `auto bind(const MaskCall&) const` returns the definition that serves one call (alignment, clamps, per-head
 // parameters resolved). Without it the definition serves every call itself; with it only what bind returns needs the
 // predicates, so that parameters and their bound form can be two types.
@@ -82,6 +96,19 @@ using bind_t = decltype(meta::declval<const M&>().bind(MaskCall{}));
 template <class M>
 using row_bits_t = decltype(meta::declval<const M&>().row_bits(index_t{}, index_t{}, index_t{}));
 
+template <class M>
+using count_live_col_tiles_t =
+    decltype(static_cast<index_t>(meta::declval<const M&>().count_live_col_tiles(0, 0, 0, 0)));
+template <class M>
+using count_live_row_tiles_t =
+    decltype(static_cast<index_t>(meta::declval<const M&>().count_live_row_tiles(0, 0, 0, 0)));
+template <class M>
+using count_live_block_col_tiles_t =
+    decltype(static_cast<index_t>(meta::declval<const M&>().count_live_block_col_tiles(0, 0, 0, 0)));
+template <class M>
+using count_live_block_row_tiles_t =
+    decltype(static_cast<index_t>(meta::declval<const M&>().count_live_block_row_tiles(0, 0, 0, 0)));
+
 #define CK_TILE_MASKS_WALK(name)                                                                                       \
     template <class M>                                                                                                 \
     using name##_t = decltype(static_cast<index_t>(meta::declval<const M&>().name(index_t{}, index_t{}, index_t{})));
@@ -93,6 +120,10 @@ CK_TILE_MASKS_WALK(next_live_block_col)
 CK_TILE_MASKS_WALK(next_not_full_block_col)
 CK_TILE_MASKS_WALK(next_live_block_row)
 CK_TILE_MASKS_WALK(next_not_full_block_row)
+CK_TILE_MASKS_WALK(live_run_end_col)
+CK_TILE_MASKS_WALK(live_run_end_row)
+CK_TILE_MASKS_WALK(live_run_end_block_col)
+CK_TILE_MASKS_WALK(live_run_end_block_row)
 #undef CK_TILE_MASKS_WALK
 
 template <class M>
@@ -102,6 +133,11 @@ template <class M>
 inline constexpr int num_block_walks =
     meta::detected<next_live_block_col_t, M> + meta::detected<next_not_full_block_col_t, M> +
     meta::detected<next_live_block_row_t, M> + meta::detected<next_not_full_block_row_t, M>;
+template <class M>
+inline constexpr bool has_live_runs = meta::detected<live_run_end_col_t, M> && meta::detected<live_run_end_row_t, M>;
+template <class M>
+inline constexpr bool has_live_block_runs =
+    meta::detected<live_run_end_block_col_t, M> && meta::detected<live_run_end_block_row_t, M>;
 template <class M>
 inline constexpr bool has_edge_blocks = meta::detected<edge_tile_func_t, M> && meta::detected<mask_func_t, M>;
 
@@ -160,6 +196,14 @@ CK_TILE_MASKS_HD constexpr bool check_bound()
     static_assert(num_block_walks<M> == 0 || (block && num_block_walks<M> == 4),
                   "ck_tile_masks: block walks need IsTileMask = true and all four of next_live_block_col, "
                   "next_not_full_block_col, next_live_block_row and next_not_full_block_row.");
+    static_assert(meta::detected<live_run_end_col_t, M> == meta::detected<live_run_end_row_t, M> &&
+                      meta::detected<live_run_end_block_col_t, M> == meta::detected<live_run_end_block_row_t, M>,
+                  "ck_tile_masks: the ends of live runs come in pairs: give both live_run_end_col and "
+                  "live_run_end_row (both live_run_end_block_col and live_run_end_block_row), or neither.");
+    static_assert((!meta::detected<live_run_end_col_t, M> || num_walks<M> == 4) &&
+                      (!meta::detected<live_run_end_block_col_t, M> || num_block_walks<M> == 4),
+                  "ck_tile_masks: live_run_end_col needs the four walks next_live_col, ..., and live_run_end_block_col "
+                  "the four block walks: a probed definition finds its runs itself.");
     return true;
 }
 

@@ -7,6 +7,15 @@ namespace ck_tile_masks::meta {
 template <class...>
 using void_t = void;
 
+template <bool kCondition>
+struct enable_if {};
+template <>
+struct enable_if<true> {
+    using type = void;
+};
+template <bool kCondition>
+using enable_if_t = typename enable_if<kCondition>::type;
+
 template <class T>
 T&& declval() noexcept;
 

@@ -82,7 +82,8 @@ private:
     // A number in [0, range), a function of (key, round, value).
     CK_TILE_MASKS_HD static constexpr index_t draw(hash_t key, hash_t round, index_t value, index_t range)
     {
-        const hash_t h = mix(key ^ mix(static_cast<hash_t>(value) * 0x9e3779b9u + round));
+        // One product tells (round, value) pairs apart, one mix spreads them: a walk asks for many draws.
+        const hash_t h = mix(key ^ ((static_cast<hash_t>(value) + round * 0x85ebca6bu) * 0x9e3779b9u));
         return static_cast<index_t>((static_cast<bits_t>(h) * static_cast<bits_t>(range)) >> 32);
     }
     CK_TILE_MASKS_HD static constexpr index_t add_mod(index_t a, index_t b, index_t m)

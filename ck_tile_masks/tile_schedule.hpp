@@ -26,12 +26,19 @@ CK_TILE_MASKS_HD constexpr index_t num_lines(const Mask& mask)
 }
 
 template <Axis kAxis, class Mask>
-CK_TILE_MASKS_HD constexpr auto walk_line(const Mask& mask, index_t line)
+CK_TILE_MASKS_HD constexpr index_t line_length(const Mask& mask)
+{
+    return kAxis == Axis::rows ? mask.num_tiles_x() : mask.num_tiles_y();
+}
+
+// The live tiles of a line from tile `start` on.
+template <Axis kAxis, class Mask>
+CK_TILE_MASKS_HD constexpr auto walk_line(const Mask& mask, index_t line, index_t start = 0)
 {
     if constexpr (kAxis == Axis::rows)
-        return mask.GetTileIndexIteratorAlongX(line);
+        return mask.GetTileIndexIteratorAlongX(line, start, mask.num_tiles_x());
     else
-        return mask.GetTileIndexIteratorAlongY(line);
+        return mask.GetTileIndexIteratorAlongY(line, start, mask.num_tiles_y());
 }
 
 // How many live tiles a range may hold so that about `target_ranges` ranges share the work. Ranges below `min_live`
@@ -48,19 +55,23 @@ CK_TILE_MASKS_HD constexpr index_t balanced_limit(long_index_t num_live, index_t
 template <Axis kAxis, class Mask, class Emit>
 CK_TILE_MASKS_HD constexpr void cut_line(const Mask& mask, index_t line, index_t num_live, index_t limit, Emit&& emit)
 {
-    const index_t num_parts = max(div_up(num_live, max(limit, 1)), 1);
-    auto it = walk_line<kAxis>(mask, line);
-    if (num_parts == 1) {
-        emit(TileRange{line, 0, it.end(), num_live, 0, 1});
+    if (num_live <= limit) {
+        emit(TileRange{line, 0, line_length<kAxis>(mask), num_live, 0, 1});
         return;
     }
-    index_t begin = 0;
-    for (index_t part = 0; part < num_parts; ++part) {
+    auto it = walk_line<kAxis>(mask, line);
+    // Long lines are mostly those that attend everything: if none of the live tiles lies past as many as there are of
+    // them, they follow each other, and nobody needs to walk them.
+    const index_t first = it.current();
+    const bool one_run = walk_line<kAxis>(mask, line, first + num_live).at_end();
+    const index_t num_parts = div_up(num_live, limit);
+    for (index_t part = 0, begin = 0, passed = 0; part < num_parts; ++part) {
         const index_t count = num_live / num_parts + (part < num_live % num_parts ? 1 : 0);
-        for (index_t n = 0; n < count; ++n)
+        passed += count;
+        for (index_t n = 0; n < count && !one_run; ++n)
             it.advance();
         // A range ends where the next one's first live tile begins.
-        const index_t end = part + 1 == num_parts ? it.end() : it.current();
+        const index_t end = part + 1 == num_parts ? it.end() : one_run ? first + passed : it.current();
         emit(TileRange{line, begin, end, count, part, num_parts});
         begin = end;
     }

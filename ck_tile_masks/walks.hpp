@@ -2,6 +2,7 @@
 
 #include "ck_tile_masks/interval.hpp"
 #include "ck_tile_masks/mask_def.hpp"
+#include "ck_tile_masks/tile_counts.hpp"
 
 // Gives every definition the element-level walks, whatever its level of knowledge: closed forms pass through,
 // block definitions are lifted from blocks to elements, element definitions are probed.
@@ -121,6 +122,37 @@ struct LiftedBlocks : MaskDefABC<LiftedBlocks<Def>> {
             return lift(def.next_not_full_block_row(band.begin, band.end, from), def.block_y(), from_i);
         else
             return lift(first_row(band, from, false), def.block_y(), from_i);
+    }
+
+    // Only of whole blocks: a live block with partial elements may have dead columns.
+    template <class D = Def,
+              class = meta::enable_if_t<contract::has_live_block_runs<D> && !contract::has_edge_blocks<D>>>
+    CK_TILE_MASKS_HD constexpr index_t live_run_end_col(index_t i0, index_t i1, index_t j) const
+    {
+        const Interval band = blocks(i0, i1, def.block_y());
+        return sat_mul(def.live_run_end_block_col(band.begin, band.end, j / def.block_x()), def.block_x());
+    }
+    template <class D = Def,
+              class = meta::enable_if_t<contract::has_live_block_runs<D> && !contract::has_edge_blocks<D>>>
+    CK_TILE_MASKS_HD constexpr index_t live_run_end_row(index_t j0, index_t j1, index_t i) const
+    {
+        const Interval band = blocks(j0, j1, def.block_x());
+        return sat_mul(def.live_run_end_block_row(band.begin, band.end, i / def.block_y()), def.block_y());
+    }
+
+    template <class D = Def, class = contract::count_live_block_col_tiles_t<D>>
+    CK_TILE_MASKS_HD constexpr index_t count_live_col_tiles(index_t i0, index_t i1, index_t tile, index_t) const
+    {
+        if (tile % def.block_x() != 0) return kUnknownCount;
+        const Interval band = blocks(i0, i1, def.block_y());
+        return def.count_live_block_col_tiles(band.begin, band.end, tile / def.block_x(), num_blocks_x);
+    }
+    template <class D = Def, class = contract::count_live_block_row_tiles_t<D>>
+    CK_TILE_MASKS_HD constexpr index_t count_live_row_tiles(index_t j0, index_t j1, index_t tile, index_t) const
+    {
+        if (tile % def.block_y() != 0) return kUnknownCount;
+        const Interval band = blocks(j0, j1, def.block_x());
+        return def.count_live_block_row_tiles(band.begin, band.end, tile / def.block_y(), num_blocks_y);
     }
 
 private:

@@ -4,6 +4,7 @@
 #   setup.sh debian build|test    Debian packages to build the library / to run the C++ tests too
 #   setup.sh venv                 $VENV with PyTorch and what the build needs
 #   setup.sh extras NAME...       the packages of these extras of pyproject.toml, into $VENV
+#   setup.sh fuzz-compiler        prints the clang++ that can build the fuzz target; fails if there is none
 #
 # Environment: VENV (.venv), PYTHON (python3), TORCH_VERSION (2.13.0), TORCH_PIP_ARGS (further arguments of pip install
 # for PyTorch, for example the index of another build).
@@ -23,13 +24,37 @@ has_gtest() {
     printf '#include <gtest/gtest.h>\n' | "${CXX:-g++}" -x c++ -std=c++17 -fsyntax-only - 2>/dev/null
 }
 
-# clang 15 or newer: older ones cannot check device code as the tests do.
-has_clang() {
+# clang 15 or newer, one a line: older ones cannot check device code as the tests do.
+clangs() {
     local suffix
     for suffix in -22 -21 -20 -19 -18 -17 -16 -15; do
-        command -v "clang++$suffix" >/dev/null && return 0
+        if command -v "clang++$suffix" >/dev/null; then echo "clang++$suffix"; fi
     done
-    command -v clang++ >/dev/null && [ "$(clang++ -dumpversion | cut -d. -f1)" -ge 15 ]
+    if command -v clang++ >/dev/null && [ "$(clang++ -dumpversion | cut -d. -f1)" -ge 15 ]; then echo clang++; fi
+}
+has_clang() { [ -n "$(clangs)" ]; }
+
+# The first of them that links a fuzzer, which takes the compiler's run-time library and a C++ library.
+fuzz_compiler() {
+    local compiler scratch
+    scratch=$(mktemp -d)
+    for compiler in $(clangs); do
+        if printf '%s\n' '#include <vector>' 'extern "C" int LLVMFuzzerTestOneInput(const unsigned char*, std::size_t)' \
+            '{ return static_cast<int>(std::vector<int>().size()); }' |
+            "$compiler" -x c++ -std=c++17 -fsanitize=fuzzer,address,undefined -o "$scratch/fuzzer" - 2>/dev/null; then
+            rm -r "$scratch"
+            echo "$compiler"
+            return
+        fi
+    done
+    rm -r "$scratch"
+    return 1
+}
+# The package with the run-time library of the clang that there is, or of the one that missing_packages asks for.
+fuzzer_package() {
+    local compiler
+    compiler=$(clangs | sed -n 1p)
+    echo "libclang-rt-$(if [ -n "$compiler" ]; then "$compiler" -dumpversion | cut -d. -f1; else echo 19; fi)-dev"
 }
 
 has_python_headers() {
@@ -49,36 +74,42 @@ missing_packages() {
     fi
 }
 
-debian() {
-    local missing
-    missing=$(missing_packages "$1" | tr '\n' ' ')
-    missing=${missing% }
-    if [ -z "$missing" ]; then
-        return
-    fi
+# install_packages PACKAGE...: fails where there is no way to install Debian packages.
+install_packages() {
     local as_root=()
     if [ "$(id -u)" != 0 ]; then
         as_root=(sudo)
         [ -t 0 ] || as_root=(sudo -n)
     fi
-    if ! command -v apt-get >/dev/null || { [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null; }; then
-        say "Missing on this machine: $missing"
+    command -v apt-get >/dev/null || return
+    [ "$(id -u)" = 0 ] || command -v sudo >/dev/null || return
+    say "Installing Debian packages: $*"
+    if [ -z "${updated:-}" ]; then
+        "${as_root[@]}" apt-get update -qq || return
+        updated=yes
+    fi
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" </dev/null
+}
+
+debian() {
+    local missing
+    mapfile -t missing < <(missing_packages "$1")
+    if [ "${#missing[@]}" != 0 ] && ! install_packages "${missing[@]}"; then
+        say "Missing on this machine: ${missing[*]}"
         echo "These are the names of Debian's packages. Install them (or what your system calls them), for example:"
-        echo "    apt-get install --no-install-recommends $missing"
+        echo "    apt-get install --no-install-recommends ${missing[*]}"
         echo "and run make again. A Python other than $PYTHON: make PYTHON=/path/to/python3"
         exit 1
     fi
-    say "Installing Debian packages: $missing"
-    export DEBIAN_FRONTEND=noninteractive
-    "${as_root[@]}" apt-get update -qq
-    # shellcheck disable=SC2086  # one word a package
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -qq --no-install-recommends $missing </dev/null
-    missing=$(missing_packages "$1" | tr '\n' ' ')
-    if [ -n "$missing" ]; then
-        say "Still missing after that: $missing"
+    mapfile -t missing < <(missing_packages "$1")
+    if [ "${#missing[@]}" != 0 ]; then
+        say "Still missing after that: ${missing[*]}"
         echo "If $PYTHON is not Debian's own, either complete it or choose Debian's: make PYTHON=/usr/bin/python3"
         exit 1
+    fi
+    # The tests do without: `make fuzz` says that it is skipped.
+    if [ "$1" = test ] && ! fuzz_compiler >/dev/null && ! install_packages "$(fuzzer_package)"; then
+        say "Without $(fuzzer_package) the fuzz target cannot be built"
     fi
 }
 
@@ -135,5 +166,6 @@ case "${1:-}" in
     debian) debian "${2:-test}" ;;
     venv) venv ;;
     extras) install_requirements "${@:2}" ;;
-    *) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    fuzz-compiler) fuzz_compiler ;;
+    *) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

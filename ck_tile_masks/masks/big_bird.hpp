@@ -2,6 +2,7 @@
 
 #include "ck_tile_masks/mask_def.hpp"
 #include "ck_tile_masks/permutation.hpp"
+#include "ck_tile_masks/tile_counts.hpp"
 #include "ck_tile_masks/tile_schedule.hpp"
 
 // Big Bird: global, window and random blocks. Blocks of b x b elements, nq = ceil(Sq / b), nk = ceil(Sk / b):
@@ -64,6 +65,24 @@ struct BoundBigBird : MaskDefABC<BoundBigBird> {
     {
         return next_not_full<Axis::cols>(j0, j1, from_i);
     }
+    CK_TILE_MASKS_HD constexpr index_t live_run_end_block_col(index_t i0, index_t i1, index_t j) const
+    {
+        return live_run_end<Axis::rows>(i0, i1, j);
+    }
+    CK_TILE_MASKS_HD constexpr index_t live_run_end_block_row(index_t j0, index_t j1, index_t i) const
+    {
+        return live_run_end<Axis::cols>(j0, j1, i);
+    }
+    CK_TILE_MASKS_HD constexpr index_t count_live_block_col_tiles(index_t i0, index_t i1, index_t tile,
+                                                                  index_t num_cols) const
+    {
+        return count_live_tiles<Axis::rows>(i0, i1, tile, num_cols);
+    }
+    CK_TILE_MASKS_HD constexpr index_t count_live_block_row_tiles(index_t j0, index_t j1, index_t tile,
+                                                                  index_t num_rows) const
+    {
+        return count_live_tiles<Axis::cols>(j0, j1, tile, num_rows);
+    }
 
 private:
     // A line is a row of blocks (Axis::rows) or a column of them; positions run along it.
@@ -120,6 +139,52 @@ private:
         for (index_t line = b0; line < b1 && first > from; ++line)
             if (!is_global(line, lines<kAxis>())) first = min(first, end_of_run<kAxis>(line, from));
         return first;
+    }
+
+    template <Axis kAxis>
+    CK_TILE_MASKS_HD constexpr index_t live_run_end(index_t b0, index_t b1, index_t position) const
+    {
+        const index_t end = positions<kAxis>(), window_end = sat_add(b1, window_reach);
+        if (is_global(b0, lines<kAxis>()) || is_global(b1 - 1, lines<kAxis>()) || position >= end - num_global)
+            return end;
+        if (position < num_global) return num_global;
+        return position >= sat_sub(b0, window_reach) && position < window_end ? window_end : position + 1;
+    }
+
+    template <Axis kAxis>
+    CK_TILE_MASKS_HD constexpr index_t count_live_tiles(index_t b0, index_t b1, index_t tile, index_t end) const
+    {
+        if (end <= 0) return 0;
+        if (is_global(b0, lines<kAxis>()) || is_global(b1 - 1, lines<kAxis>())) return tiles_of_interval(0, end, tile);
+        // Blocks are often the tiles themselves, and divisions would cost more than all else here.
+        if (tile == 1) return count_live_tiles<kAxis>(b0, b1, [](index_t block) { return block; });
+        return count_live_tiles<kAxis>(b0, b1, [tile](index_t block) { return block / tile; });
+    }
+
+    template <Axis kAxis, class TileOf>
+    CK_TILE_MASKS_HD constexpr index_t count_live_tiles(index_t b0, index_t b1, TileOf tile_of) const
+    {
+        constexpr index_t kRoom = 32;
+        if (static_cast<long_index_t>(b1 - b0) * num_random > kRoom) return kUnknownCount;
+        const index_t end = positions<kAxis>(), last = tile_of(end - 1);
+        const index_t window_begin = min(max(b0 - window_reach, 0), end),
+                      window_end = min(sat_add(b1, window_reach), end);
+        const index_t global_end = min(num_global, end), global_begin = max(end - num_global, 0);
+        TouchedTiles<3> touched;
+        touched.add(0, global_end > 0 ? tile_of(global_end - 1) : -1);
+        // A window that begins among the last global blocks adds nothing to them.
+        touched.add(tile_of(window_begin), window_begin < min(window_end, global_begin) ? tile_of(window_end - 1) : -1);
+        touched.add(tile_of(global_begin), num_global > 0 ? last : -1);
+        // All draws before the first comparison, so that they need not wait for each other.
+        index_t drawn[kRoom] = {};
+        int num_drawn = 0;
+        for (index_t line = b0; line < b1; ++line)
+            for (index_t t = 0; t < num_random; ++t) {
+                const index_t position = random_position<kAxis>(line, t);
+                drawn[num_drawn] = tile_of(position);
+                num_drawn += position < end;
+            }
+        return touched.count_with(drawn, num_drawn);
     }
 
     // First position >= from that this (not global) line does not attend.

@@ -64,6 +64,16 @@ struct BoundDiagonal : MaskDefABC<BoundDiagonal> {
         const index_t first = max(j0, sinks); // the non-sink column that rows leave first
         return first < j1 ? max(from_i, sat_add(sat_sub(first, lo), 1)) : kNone;
     }
+    // The sinks are a run of their own where the window has moved on.
+    CK_TILE_MASKS_HD constexpr index_t live_run_end_col(index_t i0, index_t i1, index_t j) const
+    {
+        const index_t window_begin = sat_add(i0, lo), end = sat_add(sat_add(i1 - 1, hi), 1);
+        return j < window_begin && sinks < window_begin ? min(sinks, end) : end;
+    }
+    CK_TILE_MASKS_HD constexpr index_t live_run_end_row(index_t j0, index_t j1, index_t) const
+    {
+        return j0 < sinks ? kIndexMax : sat_add(sat_sub(j1 - 1, lo), 1);
+    }
 };
 
 struct Diagonal : MaskDefABC<Diagonal> {

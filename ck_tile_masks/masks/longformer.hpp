@@ -1,6 +1,7 @@
 #pragma once
 
 #include "ck_tile_masks/mask_def.hpp"
+#include "ck_tile_masks/tile_counts.hpp"
 
 // Longformer: a sliding window, dilated if wished, plus global tokens that attend and are attended everywhere.
 //
@@ -53,6 +54,24 @@ struct Longformer : MaskDefABC<Longformer> {
     {
         return next_not_full(j0, j1, from_i);
     }
+    CK_TILE_MASKS_HD constexpr index_t live_run_end_col(index_t i0, index_t i1, index_t j) const
+    {
+        return live_run_end(i0, i1, j);
+    }
+    CK_TILE_MASKS_HD constexpr index_t live_run_end_row(index_t j0, index_t j1, index_t i) const
+    {
+        return live_run_end(j0, j1, i);
+    }
+    CK_TILE_MASKS_HD constexpr index_t count_live_col_tiles(index_t i0, index_t i1, index_t tile,
+                                                            index_t seqlen_k) const
+    {
+        return count_live_tiles(i0, i1, tile, seqlen_k);
+    }
+    CK_TILE_MASKS_HD constexpr index_t count_live_row_tiles(index_t j0, index_t j1, index_t tile,
+                                                            index_t seqlen_q) const
+    {
+        return count_live_tiles(j0, j1, tile, seqlen_q);
+    }
 
 private:
     CK_TILE_MASKS_HD constexpr index_t next_live(index_t b0, index_t b1, index_t from) const
@@ -81,6 +100,23 @@ private:
                               floor_mod(position - first, dilation) == 0;
         if (!attended) return position;
         return dilation > 1 ? position + 1 : sat_add(sat_add(first, reach), 1);
+    }
+
+    CK_TILE_MASKS_HD constexpr index_t live_run_end(index_t b0, index_t b1, index_t position) const
+    {
+        if (b0 < num_global) return kIndexMax;
+        if (position < num_global) return num_global;
+        // `dilation` neighbouring lines leave no gap between their positions.
+        return b1 - b0 >= dilation ? sat_add(sat_add(b1 - 1, reach), 1) : position + 1;
+    }
+
+    // The tiles of the global tokens, and those of the window's runs after them, each as wide as the band.
+    CK_TILE_MASKS_HD constexpr index_t count_live_tiles(index_t b0, index_t b1, index_t tile, index_t seqlen) const
+    {
+        if (b0 < num_global) return tiles_of_interval(0, seqlen, tile);
+        const index_t global = tiles_of_interval(0, min(num_global, seqlen), tile);
+        const index_t begin = max(b0 - reach, sat_mul(global, tile)), end = min(sat_add(b1, reach), seqlen);
+        return global + tiles_of_runs(b0, dilation, min(b1 - b0, dilation), begin, end, tile);
     }
 };
 

@@ -45,6 +45,11 @@ struct BoundPrefixLM : MaskDefABC<BoundPrefixLM> {
     {
         return j1 > prefix && from_i < sat_sub(j1 - 1, hi) ? from_i : kNone;
     }
+    CK_TILE_MASKS_HD constexpr index_t live_run_end_col(index_t, index_t i1, index_t) const
+    {
+        return max(prefix, sat_add(sat_add(i1 - 1, hi), 1));
+    }
+    CK_TILE_MASKS_HD constexpr index_t live_run_end_row(index_t, index_t, index_t) const { return kIndexMax; }
 };
 
 struct PrefixLM : MaskDefABC<PrefixLM> {

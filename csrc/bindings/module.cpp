@@ -24,6 +24,14 @@ using ck_tile_masks::MaskCall;
 using Tensor = std::array<int64_t, 4>; // address, stride_batch, stride_head, stride_seq
 using Sizes = std::array<int64_t, 7>;  // batch, num_heads, num_heads_kv, seqlen_q, seqlen_k, head_dim, head_dim_v
 
+using Array = std::array<int64_t, 2>; // address, number of int32
+
+ck_fmha::IndexArray copy_of(const Array& array)
+{
+    const auto* first = reinterpret_cast<const int32_t*>(static_cast<uintptr_t>(array[0]));
+    return std::make_shared<const std::vector<int32_t>>(first, first + array[1]);
+}
+
 ck_fmha_tensor to_tensor(const Tensor& t)
 {
     return {reinterpret_cast<void*>(static_cast<uintptr_t>(t[0])), t[1], t[2], t[3]};
@@ -134,10 +142,14 @@ PYBIND11_MODULE(_native, m)
     m.doc() = "Native core of ck_fmha: masks and the CPU back end. Called by the ck_fmha package only.";
 
     py::class_<MaskExpr, std::shared_ptr<MaskExpr>>(m, "Mask")
-        .def(py::init([](const std::string& structure, const std::vector<int64_t>& params) {
-                 return std::const_pointer_cast<MaskExpr>(ck_fmha::build_mask(structure, params));
-             }),
-             py::arg("structure"), py::arg("params"))
+        .def(py::init(
+                 [](const std::string& structure, const std::vector<int64_t>& params, const std::vector<Array>& data) {
+                     std::vector<ck_fmha::IndexArray> arrays;
+                     for (const Array& array : data)
+                         arrays.push_back(copy_of(array));
+                     return std::const_pointer_cast<MaskExpr>(ck_fmha::build_mask(structure, params, arrays));
+                 }),
+             py::arg("structure"), py::arg("params"), py::arg("data"))
         .def("materialize",
              [](const MaskExpr& mask, std::array<int32_t, 4> where) {
                  return filled(static_cast<int64_t>(where[0]) * where[1], [&](char* out) {
@@ -164,7 +176,9 @@ PYBIND11_MODULE(_native, m)
                  const py::gil_scoped_release release;
                  return view(mask, where, {64, 64}).count_attended();
              })
-        .def_property_readonly("varies_by_head", &MaskExpr::varies_by_head);
+        .def("check_counts", &MaskExpr::check_counts)
+        .def_property_readonly("varies_by_head", &MaskExpr::varies_by_head)
+        .def_property_readonly("varies_by_batch", &MaskExpr::varies_by_batch);
 
     m.def("attention_forward", &attention_forward);
     m.def("attention_backward", &attention_backward);

@@ -36,7 +36,7 @@ struct Task {
     int32_t column, slot; // number of the cut column and of this part's partial sums, counted over the (batch, head_kv)
 };
 
-// The tasks of one (batch, head_kv); shared by all of them where the mask does not vary by head.
+// The tasks of one (batch, head_kv); shared by those with the same mask.
 struct ColumnPlan {
     std::vector<Segment> segments;
     std::vector<Task> tasks; // ascending in line
@@ -72,7 +72,7 @@ public:
           num_pairs_(p_.batch * p_.num_heads_kv),
           kernels_(tile_kernels()),
           masks_(mask, p_),
-          num_row_tiles_(masks_[0].num_tiles_y())
+          num_row_tiles_(masks_.distinct(0).num_tiles_y())
     {
         make_plans();
     }
@@ -111,9 +111,9 @@ private:
     void make_plans()
     {
         const LineCounts<Axis::cols> counts(masks_, p_);
-        const bool shared = masks_.num_distinct() == 1;
-        for (int64_t head_kv = 0; head_kv < (shared ? 1 : p_.num_heads_kv); ++head_kv)
-            plans_.push_back(make_plan(counts, head_kv));
+        for (int64_t b = 0; b < (masks_.varies_by_batch() ? p_.batch : 1); ++b)
+            for (int64_t head_kv = 0; head_kv < (masks_.varies_by_head() ? p_.num_heads_kv : 1); ++head_kv)
+                plans_.push_back(make_plan(counts, b, head_kv));
 
         // As many pairs at a time as there are threads, column by column: threads then seldom add to the same row.
         first_column_.resize(num_pairs_);
@@ -138,14 +138,14 @@ private:
         }
     }
 
-    ColumnPlan make_plan(const LineCounts<Axis::cols>& counts, int64_t head_kv) const
+    ColumnPlan make_plan(const LineCounts<Axis::cols>& counts, int64_t b, int64_t head_kv) const
     {
         ColumnPlan plan;
-        for (index_t line = 0; line < masks_[0].num_tiles_x(); ++line) {
+        for (index_t line = 0; line < masks_.distinct(0).num_tiles_x(); ++line) {
             const size_t first_task = plan.tasks.size();
             index_t live = 0;
             for (int32_t g = 0; g < group_; ++g)
-                for (const TileRange& r : counts.cut(masks_, masks_.index(head_kv * group_ + g), line)) {
+                counts.cut(masks_, masks_.index(b, head_kv * group_ + g), line, [&](const TileRange& r) {
                     const bool fresh = plan.tasks.size() == first_task || live + r.num_live > counts.limit();
                     if (fresh) {
                         const auto part = static_cast<int32_t>(plan.tasks.size() - first_task);
@@ -155,7 +155,7 @@ private:
                     plan.segments.push_back({g, r.begin, r.end});
                     ++plan.tasks.back().num_segments;
                     live += r.num_live;
-                }
+                });
             const auto parts = static_cast<int32_t>(plan.tasks.size() - first_task);
             if (parts == 1) continue;
             for (size_t t = first_task; t < plan.tasks.size(); ++t) {
@@ -171,14 +171,16 @@ private:
 
     const ColumnPlan& plan(int64_t pair) const
     {
-        return plans_.size() == 1 ? plans_[0] : plans_[pair % p_.num_heads_kv];
+        const int64_t b = masks_.varies_by_batch() ? pair / p_.num_heads_kv : 0;
+        const int64_t head_kv = masks_.varies_by_head() ? pair % p_.num_heads_kv : 0;
+        return plans_[b * (masks_.varies_by_head() ? p_.num_heads_kv : 1) + head_kv];
     }
 
     // delta, the LSE, dQ = 0 and the first column's turn, for one row of tiles
     void prepare_row(int64_t row_tile, Scratch& s)
     {
         const int64_t bh = row_tile / num_row_tiles_, b = bh / p_.num_heads, h = bh % p_.num_heads;
-        const TiledMask& mask = masks_[h];
+        const TiledMask& mask = masks_.at(b, h);
         const auto i = static_cast<index_t>(row_tile % num_row_tiles_);
         const auto rows = mask.rows(i);
         const int64_t first = bh * p_.seqlen_q + rows.begin;
@@ -225,7 +227,7 @@ private:
     {
         const int64_t b = pair / p_.num_heads_kv, head_kv = pair % p_.num_heads_kv;
         const index_t j = task.line;
-        const auto cols = masks_[0].cols(j);
+        const auto cols = masks_.distinct(0).cols(j);
         uint64_t bits[kTileQ];
 
         BwdTile tile{};
@@ -253,7 +255,7 @@ private:
         for (int32_t n = 0; n < task.num_segments; ++n) {
             const Segment& segment = plan(pair).segments[task.first_segment + n];
             const int64_t h = head_kv * group_ + segment.head_in_group, bh = b * p_.num_heads + h;
-            const TiledMask& mask = masks_[h];
+            const TiledMask& mask = masks_.at(b, h);
             for (auto i = mask.GetTileIndexIteratorAlongY(j, segment.begin, segment.end); !i.at_end(); i.advance()) {
                 const auto rows = mask.rows(i.current());
                 const auto q = rows_of(args_.q, b, h, head_dim_).from(rows.begin).stage(kernels_, rows.size(), s.q);
@@ -276,7 +278,7 @@ private:
     // Adds a tile's dQ to its row when it is this column's turn.
     void add_dq(int64_t b, int64_t h, index_t i, index_t j, const float* tile_dq)
     {
-        const TiledMask& mask = masks_[h];
+        const TiledMask& mask = masks_.at(b, h);
         const auto rows = mask.rows(i);
         std::atomic<index_t>& turn = turn_[(b * p_.num_heads + h) * num_row_tiles_ + i];
         for (int spins = 0; turn.load(std::memory_order_acquire) != j; ++spins)
@@ -307,7 +309,7 @@ private:
     void write(int64_t pair, const Task& task, const float* dk, const float* dv) const
     {
         const int64_t b = pair / p_.num_heads_kv, head_kv = pair % p_.num_heads_kv;
-        const auto cols = masks_[0].cols(task.line);
+        const auto cols = masks_.distinct(0).cols(task.line);
         if (args_.dk.data)
             rows_of(args_.dk, b, head_kv, head_dim_).from(cols.begin).write(kernels_, dk, ld_, cols.size());
         if (args_.dv.data)
@@ -344,6 +346,7 @@ private:
 void attention_backward(const ck_fmha_bwd_args& args, const MaskExpr& mask)
 {
     validate(args);
+    mask.check_counts(args.problem.batch, args.problem.num_heads);
     if (args.problem.batch == 0 || args.problem.num_heads == 0) return;
     Backward(args, mask).run();
 }

@@ -1,6 +1,10 @@
+#include <array>
 #include <atomic>
+#include <cmath>
 #include <limits>
 #include <memory>
+#include <numeric>
+#include <vector>
 
 #include "cpu/attention.hpp"
 #include "cpu/masked_heads.hpp"
@@ -84,21 +88,35 @@ private:
         for (int32_t b = 0; b < p_.batch; ++b)
             for (int32_t h = 0; h < p_.num_heads; ++h) {
                 const size_t begin = items_.size();
-                for (index_t line = 0; line < masks_[h].num_tiles_y(); ++line) {
-                    const auto ranges = counts.cut(masks_, masks_.index(h), line);
-                    for (const TileRange& range : ranges)
+                for (index_t line = 0; line < masks_.at(b, h).num_tiles_y(); ++line) {
+                    int32_t num_parts = 1;
+                    counts.cut(masks_, masks_.index(b, h), line, [&](const TileRange& range) {
                         items_.push_back({b, h, range, num_rows, num_slots + range.part});
-                    if (ranges.size() > 1) {
+                        num_parts = range.num_parts;
+                    });
+                    if (num_parts > 1) {
                         ++num_rows;
-                        num_slots += static_cast<int32_t>(ranges.size());
+                        num_slots += num_parts;
                     }
                 }
-                // Long ranges first, so that the last ones to finish are short.
-                std::stable_sort(items_.begin() + static_cast<ptrdiff_t>(begin), items_.end(),
-                                 [](const Item& x, const Item& y) { return x.range.num_live > y.range.num_live; });
+                put_longest_first(begin);
             }
         partial_.resize(num_slots);
         finished_parts_ = std::make_unique<std::atomic<int32_t>[]>(num_rows);
+    }
+
+    // Orders the items from `begin` on by falling power of two of their live tiles, so that the last ones to finish are
+    // short. Linear, for there are as many items as rows of tiles.
+    void put_longest_first(size_t begin)
+    {
+        const auto power = [](const Item& item) { return std::ilogb(static_cast<float>(item.range.num_live + 1)); };
+        std::array<size_t, 33> place{}; // of the next item of each power, the highest first
+        for (size_t n = begin; n < items_.size(); ++n)
+            ++place[32 - power(items_[n])];
+        std::exclusive_scan(place.begin(), place.end(), place.begin(), begin);
+        std::vector<Item> unordered(items_.begin() + static_cast<ptrdiff_t>(begin), items_.end());
+        for (const Item& item : unordered)
+            items_[place[32 - power(item)]++] = item;
     }
 
     void run_item(const Item& item, Scratch& s)
@@ -120,7 +138,7 @@ private:
     // m, l, O over the live tiles of the item's range
     void walk(const Item& item, Scratch& s, const FwdState& state)
     {
-        const TiledMask& mask = masks_[item.head];
+        const TiledMask& mask = masks_.at(item.batch, item.head);
         const index_t i = item.range.line;
         const int64_t head_kv = item.head / (p_.num_heads / p_.num_heads_kv);
         const TensorRows q = rows_of(args_.q, item.batch, item.head, head_dim_).from(mask.rows(i).begin);
@@ -163,7 +181,7 @@ private:
     // O / l and the LSE
     void write(const Item& item, Scratch& s, const FwdState& state)
     {
-        const auto rows = masks_[item.head].rows(item.range.line);
+        const auto rows = masks_.at(item.batch, item.head).rows(item.range.line);
         const TensorRows o = rows_of(args_.o, item.batch, item.head, head_dim_v_).from(rows.begin);
         float* lse = args_.lse + (item.batch * p_.num_heads + item.head) * p_.seqlen_q + rows.begin;
         if (float* direct = o.float_rows()) {
@@ -194,6 +212,7 @@ private:
 void attention_forward(const ck_fmha_fwd_args& args, const MaskExpr& mask)
 {
     validate(args);
+    mask.check_counts(args.problem.batch, args.problem.num_heads);
     if (args.problem.batch == 0 || args.problem.num_heads == 0 || args.problem.seqlen_q == 0) return;
     Forward(args, mask).run();
 }

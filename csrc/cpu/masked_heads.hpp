@@ -9,27 +9,42 @@
 
 namespace ck_fmha::cpu {
 
-// The mask bound to every head of a call and cut into kernel tiles; heads that share one binding share one entry.
+// The mask bound to every (batch, head) of a call and cut into kernel tiles; those that share one binding share one
+// entry.
 class MaskedHeads {
 public:
-    MaskedHeads(const MaskExpr& mask, const ck_fmha_problem& p) : varies_(mask.varies_by_head())
+    MaskedHeads(const MaskExpr& mask, const ck_fmha_problem& p)
+        : num_batches_(mask.varies_by_batch() ? p.batch : 1), num_heads_(mask.varies_by_head() ? p.num_heads : 1)
     {
-        const index_t count = varies_ ? static_cast<index_t>(p.num_heads) : 1;
-        for (index_t head = 0; head < count; ++head) {
-            const ck_tile_masks::MaskCall call{0, head, static_cast<index_t>(p.seqlen_q),
+        for (int64_t n = 0; n < num_batches_ * num_heads_; ++n) {
+            const ck_tile_masks::MaskCall call{static_cast<index_t>(n / num_heads_),
+                                               static_cast<index_t>(n % num_heads_), static_cast<index_t>(p.seqlen_q),
                                                static_cast<index_t>(p.seqlen_k)};
             bound_.push_back(mask.bind(call));
             tiled_.emplace_back(MaskRef(*bound_.back()), call, ck_tile_masks::DynamicTile{kTileQ, kTileK});
         }
     }
 
+    bool varies_by_head() const { return num_heads_ > 1; }
+    bool varies_by_batch() const { return num_batches_ > 1; }
     int num_distinct() const { return static_cast<int>(tiled_.size()); }
-    int index(int64_t head) const { return varies_ ? static_cast<int>(head) : 0; }
+    int index(int64_t batch, int64_t head) const
+    {
+        return static_cast<int>((varies_by_batch() ? batch * num_heads_ : 0) + (varies_by_head() ? head : 0));
+    }
     const TiledMask& distinct(int index) const { return tiled_[index]; }
-    const TiledMask& operator[](int64_t head) const { return tiled_[index(head)]; }
+    const TiledMask& at(int64_t batch, int64_t head) const { return tiled_[index(batch, head)]; }
+
+    // Live tiles of the rows (columns) of tiles [begin, end) of the mask with this index.
+    void count_lines(int index, ck_tile_masks::Axis axis, index_t begin, index_t end, index_t* counts) const
+    {
+        const TiledMask& tiled = tiled_[index];
+        bound_[index]->count_live_tiles(axis, {0, 0, tiled.seqlen_q(), tiled.seqlen_k()},
+                                        {tiled.tile_y(), tiled.tile_x()}, begin, end, counts);
+    }
 
 private:
-    bool varies_;
+    int64_t num_batches_, num_heads_; // that have masks of their own
     std::vector<std::unique_ptr<BoundMask>> bound_;
     std::vector<TiledMask> tiled_;
 };

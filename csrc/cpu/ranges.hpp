@@ -1,47 +1,56 @@
 #pragma once
 
 #include <algorithm>
+#include <numeric>
 #include <vector>
 
 #include "ck_tile_masks/tile_schedule.hpp"
 #include "cpu/masked_heads.hpp"
+#include "cpu/parallel.hpp"
 
 namespace ck_fmha::cpu {
 
 using ck_tile_masks::Axis;
 using ck_tile_masks::TileRange;
 
-// Live tiles of every line of every distinct mask, and how long a range of them may be. Counting walks the live tiles
-// once, which costs far less than computing them.
+// Live tiles of every line of every distinct mask, and how long a range of them may be. Definitions count by runs of
+// live tiles; compositions walk them once, which costs far less than computing them.
 template <Axis kAxis>
 class LineCounts {
 public:
     LineCounts(const MaskedHeads& masks, const ck_fmha_problem& p) : counts_(masks.num_distinct())
     {
-        std::vector<int64_t> totals;
+        struct Chunk {
+            int mask;
+            index_t begin, end;
+        };
+        std::vector<Chunk> chunks;
         for (int m = 0; m < masks.num_distinct(); ++m) {
-            const TiledMask& mask = masks.distinct(m);
-            int64_t total = 0;
-            for (index_t line = 0; line < ck_tile_masks::num_lines<kAxis>(mask); ++line) {
-                counts_[m].push_back(kAxis == Axis::rows ? mask.num_live_tiles_in_row(line)
-                                                         : mask.num_live_tiles_in_col(line));
-                total += counts_[m].back();
-            }
-            totals.push_back(total);
+            const index_t lines = ck_tile_masks::num_lines<kAxis>(masks.distinct(m));
+            counts_[m].resize(lines);
+            for (index_t begin = 0; begin < lines; begin += kChunk)
+                chunks.push_back({m, begin, std::min(begin + kChunk, lines)});
         }
+        const int num_threads = std::min<int64_t>(p.num_threads, static_cast<int64_t>(chunks.size()));
+        parallel_for(num_threads, chunks.size(), [&](size_t n, int) {
+            const Chunk& c = chunks[n];
+            masks.count_lines(c.mask, kAxis, c.begin, c.end, counts_[c.mask].data() + c.begin);
+        });
+        std::vector<int64_t> totals;
+        for (const std::vector<index_t>& counts : counts_)
+            totals.push_back(std::accumulate(counts.begin(), counts.end(), int64_t{0}));
         int64_t total = 0;
-        for (int64_t head = 0; head < p.num_heads; ++head)
-            total += totals[masks.index(head)];
-        limit_ = ck_tile_masks::balanced_limit(total * p.batch, kTargetRanges, kMinLive);
+        for (int64_t b = 0; b < p.batch; ++b)
+            for (int64_t head = 0; head < p.num_heads; ++head)
+                total += totals[masks.index(b, head)];
+        limit_ = ck_tile_masks::balanced_limit(total, kTargetRanges, kMinLive);
     }
 
-    // The ranges of one line of the mask with this index.
-    std::vector<TileRange> cut(const MaskedHeads& masks, int index, index_t line) const
+    // Calls emit(TileRange) for the ranges of one line of the mask with this index.
+    template <class Emit>
+    void cut(const MaskedHeads& masks, int index, index_t line, const Emit& emit) const
     {
-        std::vector<TileRange> ranges;
-        ck_tile_masks::cut_line<kAxis>(masks.distinct(index), line, counts_[index][line], limit_,
-                                       [&](const TileRange& r) { ranges.push_back(r); });
-        return ranges;
+        ck_tile_masks::cut_line<kAxis>(masks.distinct(index), line, counts_[index][line], limit_, emit);
     }
     index_t limit() const { return limit_; }
 
@@ -50,6 +59,7 @@ private:
     // than 1/256 of all the work, which also bounds the memory of partial results.
     static constexpr index_t kTargetRanges = 256;
     static constexpr index_t kMinLive = 64;
+    static constexpr index_t kChunk = 1024; // lines that a thread counts at a time
 
     std::vector<std::vector<index_t>> counts_;
     index_t limit_;

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "ck_tile_masks/generic_attention_mask.hpp"
+#include "ck_tile_masks/tile_schedule.hpp"
 
 namespace ck_fmha {
 
@@ -25,6 +26,11 @@ public:
     virtual index_t next_live_row(index_t j0, index_t j1, index_t from_i) const = 0;
     virtual index_t next_not_full_row(index_t j0, index_t j1, index_t from_i) const = 0;
     virtual bits_t row_bits(index_t i, index_t j0, index_t count) const = 0;
+
+    // Live tiles of the rows (Axis::rows) or columns of tiles [begin, end): one virtual call for all of them.
+    virtual void count_live_tiles(ck_tile_masks::Axis axis, const ck_tile_masks::MaskCall& call,
+                                  ck_tile_masks::DynamicTile tile, index_t begin, index_t end,
+                                  index_t* counts) const = 0;
 };
 
 // Does not own what it refers to.
@@ -80,8 +86,30 @@ public:
     {
         return ck_tile_masks::row_bits(bound_, i, j0, count);
     }
+    void count_live_tiles(ck_tile_masks::Axis axis, const ck_tile_masks::MaskCall& call,
+                          ck_tile_masks::DynamicTile tile, index_t begin, index_t end, index_t* counts) const override
+    {
+        using ck_tile_masks::FixedTile;
+        // The tile of the CPU back end as a constant: divisions become shifts.
+        if (tile.y() == 64 && tile.x() == 64)
+            count(ck_tile_masks::GenericAttentionMask<Bound, FixedTile<64, 64>>(bound_, call), axis, begin, end,
+                  counts);
+        else
+            count(ck_tile_masks::GenericAttentionMask<Bound>(bound_, call, tile), axis, begin, end, counts);
+    }
 
 private:
+    template <class Tiled>
+    static void count(const Tiled& tiled, ck_tile_masks::Axis axis, index_t begin, index_t end, index_t* counts)
+    {
+        if (axis == ck_tile_masks::Axis::rows)
+            for (index_t i = begin; i < end; ++i)
+                *counts++ = tiled.num_live_tiles_in_row(i);
+        else
+            for (index_t j = begin; j < end; ++j)
+                *counts++ = tiled.num_live_tiles_in_col(j);
+    }
+
     Bound bound_;
     std::tuple<Parts...> parts_;
 };

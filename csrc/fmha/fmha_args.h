@@ -23,7 +23,7 @@ typedef struct ck_fmha_tensor {
     int64_t stride_seq;
 } ck_fmha_tensor;
 
-/* Additions to the scores, dropout and per-sample data. */
+/* Additions to the scores and dropout. */
 typedef struct ck_fmha_extras {
     ck_fmha_tensor bias;        /* (batch, num_heads, seqlen_q, seqlen_k) added to the scaled scores */
     int64_t bias_stride_k;
@@ -35,7 +35,6 @@ typedef struct ck_fmha_extras {
     uint64_t dropout_seed;
     uint64_t dropout_offset;
     const float* tile_weights;  /* logarithmic weights of mask blocks */
-    const void* sample_masks;   /* one bound mask per sample */
 } ck_fmha_extras;
 
 typedef struct ck_fmha_problem {

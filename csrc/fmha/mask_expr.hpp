@@ -13,19 +13,31 @@ namespace ck_fmha {
 class MaskExpr {
 public:
     virtual ~MaskExpr() = default;
+
+    // The mask of one (batch, head) of a call. Refuses lengths that do not fit the data of the mask.
     virtual std::unique_ptr<BoundMask> bind(const ck_tile_masks::MaskCall& call) const = 0;
-    // Do heads differ? If not, one schedule serves all heads.
+
+    // Do heads, or samples, differ? If not, one schedule serves all of them.
     virtual bool varies_by_head() const = 0;
+    virtual bool varies_by_batch() const = 0;
+
+    // Refuses a call for which the mask has too many or too few heads or samples.
+    virtual void check_counts(int64_t batch, int64_t num_heads) const = 0;
 };
 
-// Builds the expression of a *structure* (which definitions, how combined) and its *parameters* (the numbers, in the
-// order in which the structure names the definitions):
+// A data array of a mask; shared by the expression and what is bound from it.
+using IndexArray = std::shared_ptr<const std::vector<index_t>>;
+
+// Builds the expression of a *structure* (which definitions, how combined), its *parameters* (the numbers) and its
+// *data* (arrays: document offsets, block lists, ...), both in the order in which the structure names the definitions;
+// those of a node come before those of its parts:
 //
-//     expr := "full" | "diagonal" | "prefix_lm" | "longformer" | "big_bird" | "not(" expr ")"
-//           | "and(" expr "," expr ")" | "or(" expr "," expr ")"
+//     expr := DEFINITION | "not(" expr ")" | "and(" expr "," expr ")" | "or(" expr "," expr ")"
+//           | "transpose(" expr ")" | "shift(" expr ")" | "per_head(" expr {"," expr} ")" | "per_sample(" ... ")"
 //
-// The parameters each definition takes stand beside its factory in mask_expr.cpp. Throws std::invalid_argument that
-// says what is wrong and where.
-std::shared_ptr<const MaskExpr> build_mask(const std::string& structure, const std::vector<int64_t>& params);
+// Parameters of "shift": dq, dk. The definitions, with what they take, stand in mask_definitions.cpp. Throws
+// std::invalid_argument that says what is wrong and where.
+std::shared_ptr<const MaskExpr> build_mask(const std::string& structure, const std::vector<int64_t>& params,
+                                           const std::vector<IndexArray>& data = {});
 
 } // namespace ck_fmha

@@ -51,7 +51,6 @@ void check_problem(const ck_fmha_problem& p, uint32_t size)
     if (e.dropout_p != 0 || e.dropout_seed || e.dropout_offset)
         refuse("dropout is not implemented yet: dropout_p must be 0, got " + std::to_string(e.dropout_p));
     if (e.tile_weights) refuse("tile weights are not implemented yet: tile_weights must be null");
-    if (e.sample_masks) refuse("per-sample masks are not implemented yet: sample_masks must be null");
 }
 
 // Every element's offset must be representable; sizes are those of the tensor's own dimensions.

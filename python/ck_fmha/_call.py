@@ -9,7 +9,7 @@ import torch
 
 from ck_fmha import _native
 from ck_fmha._arguments import check_bool, check_choice
-from ck_fmha.masks import Full, Mask, native_mask
+from ck_fmha.masks import Full, Mask
 
 LAYOUTS = ("bhsd", "bshd")
 BACKENDS = ("auto", "cpu", "hip", "cuda")
@@ -193,8 +193,7 @@ def forward(
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
-    structure: str,
-    params: tuple[int, ...],
+    mask: _native.Mask,
     scale: float,
     layout: str,
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -204,7 +203,7 @@ def forward(
     out = torch.empty((*q.shape[:3], s.head_dim_v), dtype=q.dtype)
     lse = torch.empty((s.batch, s.num_heads, s.seqlen_q), dtype=torch.float32)
     _native.attention_forward(
-        native_mask(structure, params),
+        mask,
         _DTYPES[q.dtype],
         s,
         scale,
@@ -227,8 +226,7 @@ def backward(
     out: torch.Tensor,
     lse: torch.Tensor,
     needs: tuple[bool, bool, bool],
-    structure: str,
-    params: tuple[int, ...],
+    mask: _native.Mask,
     scale: float,
     layout: str,
 ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
@@ -241,7 +239,7 @@ def backward(
         torch.empty(t.shape, dtype=t.dtype) if need else None for t, need in zip((q, k, v), needs, strict=True)
     )
     _native.attention_backward(
-        native_mask(structure, params),
+        mask,
         _DTYPES[q.dtype],
         s,
         scale,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, overload
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd.function import once_differentiable
 
 from ck_fmha import _call, _native
@@ -25,10 +26,10 @@ class _Attention(torch.autograd.Function):
     def forward(
         ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: Mask, scale: float, layout: str
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        out, lse = _call.forward(q, k, v, mask.structure, mask.params, scale, layout)
+        out, lse = _call.forward(q, k, v, mask.native, scale, layout)
         ctx.save_for_backward(q, k, v, out, lse)
         ctx.set_materialize_grads(False)
-        ctx.call = (mask.structure, mask.params, scale, layout)
+        ctx.call = (mask, scale, layout)
         return out, lse
 
     @staticmethod
@@ -38,12 +39,12 @@ class _Attention(torch.autograd.Function):
         if d_out is None:
             d_out = torch.zeros_like(out)
         needs = ctx.needs_input_grad[:3]
+        mask, scale, layout = ctx.call
         if _is_plain_eager(d_out, *(() if d_lse is None else (d_lse,))):
-            grads = _call.backward(d_out, d_lse, q, k, v, out, lse, needs, *ctx.call)
+            grads = _call.backward(d_out, d_lse, q, k, v, out, lse, needs, mask.native, scale, layout)
         else:
-            structure, params, scale, layout = ctx.call
             grads = torch.ops.ck_fmha.attention_backward(
-                d_out, d_lse, q, k, v, out, lse, needs, structure, params, [], scale, layout, "auto"
+                d_out, d_lse, q, k, v, out, lse, needs, *_described(mask, d_out), scale, layout, "auto"
             )
         return *(g if need else None for g, need in zip(grads, needs, strict=True)), None, None, None
 
@@ -56,6 +57,14 @@ def _is_plain_eager(*tensors: torch.Tensor) -> bool:
         and not torch._C._len_torch_dispatch_stack()
         and not torch._C._len_torch_function_stack()
     )
+
+
+def _described(mask: Mask, like: torch.Tensor) -> tuple[str, tuple[int, ...], list[torch.Tensor]]:
+    """Return the mask as the operators take it, beside a tensor `like`."""
+    data = list(mask.data)
+    if isinstance(like, FakeTensor) and not like.fake_mode.allow_non_fake_inputs and not torch.compiler.is_compiling():
+        data = [like.fake_mode.from_tensor(t) for t in data]  # fake and real tensors do not mix
+    return mask.structure, mask.params, data
 
 
 def _autocast(*tensors: Any) -> tuple[Any, ...]:
@@ -178,7 +187,7 @@ def _attention(
     if _is_plain_eager(q, k, v):
         return _Attention.apply(q, k, v, mask, softmax_scale, layout)  # type: ignore[no-any-return,no-untyped-call]
     return torch.ops.ck_fmha.attention_forward(  # type: ignore[no-any-return]
-        q, k, v, mask.structure, mask.params, [], softmax_scale, layout, backend
+        q, k, v, *_described(mask, q), softmax_scale, layout, backend
     )
 
 
@@ -249,13 +258,18 @@ def _as_4d(name: str, t: object) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a call would do. `tile` is (rows, columns) of the kernel's tiles; `tiles` counts them over one sample."""
+    """What a call would do.
+
+    `tile` is (rows, columns) of the kernel's tiles. `tiles` counts them over the heads of `num_samples` samples: of all
+    samples if the mask makes them differ, of one that stands for all if not.
+    """
 
     backend: str
     isa: str
     tile: tuple[int, int]
     num_threads: int
     tiles: TileCounts
+    num_samples: int
 
 
 def explain(
@@ -280,17 +294,19 @@ def explain(
     _call.check_scale(scale, sizes.head_dim)
     check_bool("return_lse", return_lse)
     backend = _call.check_backend(backend, q.device)
-    per_head = [
-        mask.num_tiles(sizes.seqlen_q, sizes.seqlen_k, _native.TILE, head=head)
-        for head in range(sizes.num_heads if mask.native.varies_by_head else min(sizes.num_heads, 1))
+    mask.native.check_counts(sizes.batch, sizes.num_heads)
+    heads, samples = mask._distinct(sizes.num_heads, sizes.batch)
+    counts = [
+        mask.num_tiles(sizes.seqlen_q, sizes.seqlen_k, _native.TILE, batch=sample, head=head)
+        for sample in range(samples)
+        for head in range(heads)
     ]
-    times = 1 if mask.native.varies_by_head else sizes.num_heads
+    times = sizes.num_heads // heads if heads else 0
     return Explanation(
         backend=backend,
         isa=_native.isa_name(),
         tile=_native.TILE,
         num_threads=torch.get_num_threads(),
-        tiles=TileCounts(*(times * sum(count) for count in zip(*per_head, strict=True)))
-        if per_head
-        else TileCounts(0, 0, 0, 0),
+        tiles=TileCounts(*(times * sum(count) for count in zip(TileCounts(0, 0, 0, 0), *counts, strict=True))),
+        num_samples=samples,
     )

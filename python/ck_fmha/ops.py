@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from ck_fmha import _call
+from ck_fmha import _call, _native
+from ck_fmha.masks._native_masks import native_mask
 
 _MASK_ARGS = "str mask_structure, int[] mask_params, Tensor[] mask_data, float scale, str layout, str backend"
 
@@ -28,11 +29,16 @@ torch.library.define(
 )
 
 
-def _check_mask_data(mask_data: list[torch.Tensor]) -> None:
-    if mask_data:
-        raise NotImplementedError(
-            f"mask_data is not covered yet: no mask carries tensors, got {len(mask_data)} of them"
-        )
+def _check_data(data: list[torch.Tensor], device: torch.device) -> None:
+    for number, t in enumerate(data):
+        if t.dtype != torch.int32:
+            raise TypeError(f"mask_data[{number}] must have dtype torch.int32, got {t.dtype}")
+        if t.device.type not in ("cpu", device.type):
+            raise ValueError(f'mask_data[{number}] must be on device "cpu", got "{t.device}": move it with .cpu()')
+
+
+def _native_mask(structure: str, params: list[int], data: list[torch.Tensor]) -> _native.Mask:
+    return native_mask(structure, tuple(params), [t.contiguous() for t in data])
 
 
 @torch.library.impl("ck_fmha::attention_forward", "cpu")
@@ -47,10 +53,11 @@ def _forward_cpu(
     layout: str,
     backend: str,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    _check_mask_data(mask_data)
     _call.check_tensors(q, k, v, layout, True)
     _call.check_backend(backend, q.device)
-    return _call.forward(q, k, v, mask_structure, tuple(mask_params), scale, layout)
+    _check_data(mask_data, q.device)
+    mask = _native_mask(mask_structure, mask_params, mask_data)
+    return _call.forward(q, k, v, mask, scale, layout)
 
 
 @torch.library.register_fake("ck_fmha::attention_forward")
@@ -65,6 +72,7 @@ def _forward_fake(
     layout: str,
     backend: str,
 ) -> tuple[torch.Tensor, torch.Tensor]:
+    _check_data(mask_data, q.device)
     s = _call.sizes_of(q, k, v, layout)
     out = q.new_empty((*q.shape[:3], s.head_dim_v))
     return out, q.new_empty((s.batch, s.num_heads, s.seqlen_q), dtype=torch.float32)
@@ -87,11 +95,11 @@ def _backward_cpu(
     layout: str,
     backend: str,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    _check_mask_data(mask_data)
     if len(needs) != 3:
         raise ValueError(f"needs must say for each of q, k and v whether its gradient is wanted, got {needs}")
     s = _call.check_tensors(q, k, v, layout, True)
     _call.check_backend(backend, q.device)
+    _check_data(mask_data, q.device)
     _call.check_gradients(q, out, lse, d_out, d_lse, s)
     dq, dk, dv = _call.backward(
         d_out,
@@ -102,8 +110,7 @@ def _backward_cpu(
         out,
         lse.contiguous(),
         (needs[0], needs[1], needs[2]),
-        mask_structure,
-        tuple(mask_params),
+        _native_mask(mask_structure, mask_params, mask_data),
         scale,
         layout,
     )
@@ -132,23 +139,29 @@ def _backward_fake(
     layout: str,
     backend: str,
 ) -> tuple[torch.Tensor, ...]:
+    _check_data(mask_data, q.device)
     return tuple(t.new_empty(t.shape if need else 0) for t, need in zip((q, k, v), needs, strict=True))
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, torch.Tensor]) -> None:
-    q, k, v, *ctx.mask_args = inputs
-    ctx.save_for_backward(q, k, v, *output)
+    q, k, v, ctx.mask_structure, ctx.mask_params, mask_data, *ctx.rest = inputs
+    ctx.save_for_backward(q, k, v, *output, *mask_data)
     ctx.set_materialize_grads(False)
 
 
 def _backward(ctx: Any, d_out: torch.Tensor | None, d_lse: torch.Tensor | None) -> tuple[Any, ...]:
-    q, k, v, out, lse = ctx.saved_tensors
+    q, k, v, out, lse, *mask_data = ctx.saved_tensors
     needs = list(ctx.needs_input_grad[:3])
     if d_out is None:
         d_out = torch.zeros_like(out)
-    grads = torch.ops.ck_fmha.attention_backward(d_out, d_lse, q, k, v, out, lse, needs, *ctx.mask_args)
-    # None for every other argument, an empty list for an empty one: the registration compares the structures.
-    rest: list[list[Any] | None] = [[] if isinstance(arg, (list, tuple)) and not arg else None for arg in ctx.mask_args]
+    mask_args = (ctx.mask_structure, ctx.mask_params, mask_data, *ctx.rest)
+    grads = torch.ops.ck_fmha.attention_backward(d_out, d_lse, q, k, v, out, lse, needs, *mask_args)
+    # None for every other argument, and a list of them for a list of tensors, as which an empty list counts too: the
+    # registration compares the structures.
+    rest = [
+        [None] * len(arg) if isinstance(arg, (list, tuple)) and all(isinstance(x, torch.Tensor) for x in arg) else None
+        for arg in mask_args
+    ]
     return (*(g if need else None for g, need in zip(grads, needs, strict=True)), *rest)
 
 

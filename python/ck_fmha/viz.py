@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 _ELEMENT_VIEW = 256  # up to this many rows and columns, every element is drawn
 _MAX_TILES = 256  # a tile view has at most this many tiles a side
+_MAX_TILES_ASKED = 2048  # and with tiles of the user's choice this many
 _MIN_TILE = 64
 _NAME_WIDTH = 80  # characters of a title line; a mask's name gets two of them
 
@@ -22,7 +23,9 @@ def plot_mask(
     seqlen_q: int,
     seqlen_k: int,
     *,
+    batch: int = 0,
     head: int = 0,
+    tile: tuple[int, int] | None = None,
     ax: Axes | None = None,
     path: str | os.PathLike[str] | None = None,
 ) -> Axes:
@@ -32,7 +35,9 @@ def plot_mask(
         mask: an object of `ck_fmha.masks`.
         seqlen_q: number of query rows, drawn downwards.
         seqlen_k: number of key columns, drawn to the right.
+        batch: the sample whose mask is drawn; matters to masks that differ from sample to sample.
         head: the head whose mask is drawn; matters to masks that differ from head to head.
+        tile: (rows, columns) of the tiles to draw. Default: elements of a small call, else tiles of `tile_shape`.
         ax: axes to draw on. Default: a new figure; when `path` is given, one without a window that leaves
             matplotlib's state alone, otherwise from `matplotlib.pyplot`.
         path: where to save the figure as well; the ending chooses the format. Works without a display.
@@ -42,19 +47,25 @@ def plot_mask(
 
     Raises:
         ImportError: matplotlib is not installed.
-        ValueError: a sequence length is below 1.
+        ValueError: a sequence length is below 1, or the tiles are more than 2048 a side.
     """
     if seqlen_q < 1 or seqlen_k < 1:
         raise ValueError(
             f"a picture needs seqlen_q >= 1 and seqlen_k >= 1, got seqlen_q={seqlen_q}, seqlen_k={seqlen_k}"
         )
+    if tile is not None and max(-(-seqlen_q // tile[0]), -(-seqlen_k // tile[1])) > _MAX_TILES_ASKED:
+        raise ValueError(
+            f"a picture has at most {_MAX_TILES_ASKED} tiles a side, got tile={tile} for {seqlen_q} x {seqlen_k}: "
+            "take larger tiles, or leave tile out"
+        )
     _require_matplotlib()
     if ax is None:
         ax = _new_axes(headless=path is not None)
-    if max(seqlen_q, seqlen_k) <= _ELEMENT_VIEW:
-        _draw_elements(ax, mask, seqlen_q, seqlen_k, head)
+    of = {"batch": batch, "head": head}
+    if tile is None and max(seqlen_q, seqlen_k) <= _ELEMENT_VIEW:
+        _draw_elements(ax, mask, seqlen_q, seqlen_k, of)
     else:
-        _draw_tiles(ax, mask, seqlen_q, seqlen_k, head)
+        _draw_tiles(ax, mask, seqlen_q, seqlen_k, tile or tile_shape(seqlen_q, seqlen_k), of)
     ax.set_xlabel(f"key (seqlen_k = {seqlen_k:,})")
     ax.set_ylabel(f"query (seqlen_q = {seqlen_q:,})")
     if path is not None:
@@ -99,20 +110,19 @@ def tile_shape(seqlen_q: int, seqlen_k: int) -> tuple[int, int]:
     return side(seqlen_q), side(seqlen_k)
 
 
-def _draw_elements(ax: Axes, mask: Any, seqlen_q: int, seqlen_k: int, head: int) -> None:
-    attended = mask.materialize(seqlen_q, seqlen_k, head=head)
+def _draw_elements(ax: Axes, mask: Any, seqlen_q: int, seqlen_k: int, of: dict[str, int]) -> None:
+    attended = mask.materialize(seqlen_q, seqlen_k, **of)
     _draw(ax, (attended * 2).tolist(), seqlen_q, seqlen_k, {2: "live (attended)", 0: "not attended"})
     pairs = int(attended.sum())
-    _title(ax, mask, seqlen_q, seqlen_k, head, f"{pairs:,} of {seqlen_q * seqlen_k:,} pairs")
+    _title(ax, mask, seqlen_q, seqlen_k, of, f"{pairs:,} of {seqlen_q * seqlen_k:,} pairs")
 
 
-def _draw_tiles(ax: Axes, mask: Any, seqlen_q: int, seqlen_k: int, head: int) -> None:
-    tile = tile_shape(seqlen_q, seqlen_k)
-    status = mask.tile_status(seqlen_q, seqlen_k, tile=tile, head=head)
+def _draw_tiles(ax: Axes, mask: Any, seqlen_q: int, seqlen_k: int, tile: tuple[int, int], of: dict[str, int]) -> None:
+    status = mask.tile_status(seqlen_q, seqlen_k, tile=tile, **of)
     _draw(ax, status.tolist(), seqlen_q, seqlen_k, {2: "live, full", 1: "live, edge", 0: "empty"}, tile)
-    count = mask.num_tiles(seqlen_q, seqlen_k, tile, head=head)
+    count = mask.num_tiles(seqlen_q, seqlen_k, tile, **of)
     _title(
-        ax, mask, seqlen_q, seqlen_k, head,
+        ax, mask, seqlen_q, seqlen_k, of,
         f"{count.live:,} of {count.total:,} tiles of {tile[0]}×{tile[1]} live "
         f"({count.full:,} full, {count.edge:,} edge)",
     )  # fmt: skip
@@ -146,10 +156,11 @@ def _draw(
     ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncol=len(handles), frameon=False)
 
 
-def _title(ax: Axes, mask: Any, seqlen_q: int, seqlen_k: int, head: int, counts: str) -> None:
-    name = repr(mask)
+def _title(ax: Axes, mask: Any, seqlen_q: int, seqlen_k: int, of: dict[str, int], counts: str) -> None:
+    name = str(mask)
     if len(name) > 2 * _NAME_WIDTH - 10:  # the end says as much as the beginning: `... & Causal()`
         name = f"{name[:_NAME_WIDTH]} … {name[-(_NAME_WIDTH - 20) :]}"
     name = textwrap.fill(name, _NAME_WIDTH)
-    density = mask.density(seqlen_q, seqlen_k, head=head)
-    ax.set_title(f"{name}\nhead {head}, density {density:.2%}, {counts}", fontsize=9)
+    density = mask.density(seqlen_q, seqlen_k, **of)
+    view = f"head {of['head']}" + (f", sample {of['batch']}" if mask.varies_by_batch else "")
+    ax.set_title(f"{name}\n{view}, density {density:.2%}, {counts}", fontsize=9)

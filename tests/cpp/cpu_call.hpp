@@ -196,7 +196,7 @@ struct Reference {
         for (int64_t b = 0; b < s.batch; ++b)
             for (int64_t h = 0; h < s.num_heads; ++h) {
                 const int64_t kv = h / group;
-                MaskView(*c.mask, {0, static_cast<index_t>(h), static_cast<index_t>(s.seqlen_q),
+                MaskView(*c.mask, {static_cast<index_t>(b), static_cast<index_t>(h), static_cast<index_t>(s.seqlen_q),
                                    static_cast<index_t>(s.seqlen_k)})
                     .materialize(attended.data());
                 for (int64_t i = 0; i < s.seqlen_q; ++i)

@@ -44,6 +44,9 @@ public:
     virtual index_t num_live(Along, index_t line) const = 0;
     virtual long long num_live() const = 0;
     virtual index_t next(Band, index_t b0, index_t b1, index_t from) const = 0;
+    virtual bool has_live_runs() const = 0;
+    // Where the run of live columns (rows) that holds `from` ends, for a band of rows (columns).
+    virtual index_t live_run_end(bool cols, index_t b0, index_t b1, index_t from) const = 0;
 };
 
 template <class Mask>
@@ -94,6 +97,15 @@ public:
             return bound.next_not_full_row(b0, b1, from);
         }
     }
+    bool has_live_runs() const override { return ck_tile_masks::contract::has_live_runs<typename Mask::Bound>; }
+    index_t live_run_end([[maybe_unused]] bool cols, [[maybe_unused]] index_t b0, [[maybe_unused]] index_t b1,
+                         [[maybe_unused]] index_t from) const override
+    {
+        if constexpr (ck_tile_masks::contract::has_live_runs<typename Mask::Bound>)
+            return cols ? mask_.bound().live_run_end_col(b0, b1, from) : mask_.bound().live_run_end_row(b0, b1, from);
+        else
+            return kNone;
+    }
 
 private:
     // A walk that does not end is cut one step past the longest possible one.
@@ -118,9 +130,9 @@ std::unique_ptr<View> make_view(const Def& def, const MaskCall& call, Tile tile)
 }
 
 template <class Def>
-ViewFactory view_factory(const Def& def)
+ViewFactory view_factory(const Spec<Def>& spec)
 {
-    return [def](const MaskCall& call, DynamicTile tile) { return make_view(def, call, tile); };
+    return [spec](const MaskCall& call, DynamicTile tile) { return make_view(spec.def, call, tile); };
 }
 
 // --- Reports --------------------------------------------------------------------------------------------------------
@@ -168,6 +180,12 @@ bool fault(const Subject& subject, const Part&... part)
 {
     ADD_FAILURE() << subject << ": " << text(part...);
     return false;
+}
+
+// One column of a band of rows, or one row of a band of columns.
+inline Rect line_of_band(bool cols, index_t b0, index_t b1, index_t line)
+{
+    return cols ? Rect{b0, b1, line, line + 1} : Rect{line, line + 1, b0, b1};
 }
 
 // --- The laws ------------------------------------------------------------------------------------------------------
@@ -260,20 +278,45 @@ inline std::vector<std::pair<index_t, index_t>> some_ranges(index_t n, index_t l
     return {{std::min(a, b), std::max(a, b) + 1}, {b, n + 5}, {-3, a}, {a, a}, {n, n}, {n - 1, 1}};
 }
 
+// Which tiles are live, asked once for each.
+class LiveTiles {
+public:
+    explicit LiveTiles(const View& view) : num_y_(view.num_tiles(Along::y)), num_x_(view.num_tiles(Along::x))
+    {
+        live_.reserve(std::size_t(num_y_) * std::size_t(num_x_));
+        for (index_t I = 0; I < num_y_; ++I)
+            for (index_t J = 0; J < num_x_; ++J)
+                live_.push_back(view.live(I, J));
+    }
+    index_t num_lines(Along along) const { return along == Along::x ? num_y_ : num_x_; }
+    index_t num_tiles(Along along) const { return along == Along::x ? num_x_ : num_y_; }
+    // The live tiles of a line in [start, end).
+    void line(Along along, index_t n, index_t start, index_t end, std::vector<index_t>& tiles) const
+    {
+        tiles.clear();
+        end = std::min(end, num_tiles(along));
+        for (index_t tile = std::max(start, 0); tile < end; ++tile)
+            if (along == Along::x ? live(n, tile) : live(tile, n)) tiles.push_back(tile);
+    }
+
+private:
+    bool live(index_t I, index_t J) const { return live_[std::size_t(I) * std::size_t(num_x_) + std::size_t(J)]; }
+
+    index_t num_y_, num_x_;
+    std::vector<char> live_;
+};
+
 // @law a walk visits the live tiles of its line: ascending, each once, never past the end; so the walks along y are the
 //      transpose of those along x; a walk in [start, end) is the part of the whole walk in it
 // @law counts are lengths of walks
-inline bool check_walks(const Subject& s, const View& view, Along along, long long& total)
+inline bool check_walks(const Subject& s, const View& view, const LiveTiles& live, Along along, long long& total)
 {
-    const bool along_x = along == Along::x;
-    const index_t num_lines = view.num_tiles(along_x ? Along::y : Along::x), n = view.num_tiles(along);
-    std::vector<index_t> expected, part, walk;
+    const index_t num_lines = live.num_lines(along), n = live.num_tiles(along);
+    std::vector<index_t> expected, walk;
     total = 0;
     for (index_t line = 0; line < num_lines; ++line) {
-        const auto name = [&] { return text("walk along ", along_x ? "x" : "y", " of line ", line); };
-        expected.clear();
-        for (index_t tile = 0; tile < n; ++tile)
-            if (along_x ? view.live(line, tile) : view.live(tile, line)) expected.push_back(tile);
+        const auto name = [&] { return text("walk along ", along == Along::x ? "x" : "y", " of line ", line); };
+        live.line(along, line, 0, n, expected);
         const auto count = static_cast<index_t>(expected.size());
         total += count;
         view.walk(along, line, walk);
@@ -283,33 +326,35 @@ inline bool check_walks(const Subject& s, const View& view, Along along, long lo
         if (view.num_live(along, line) != count)
             return fault(s, name(), " has ", count, " tiles, counted as ", view.num_live(along, line));
         for (const auto& [start, end] : some_ranges(n, line)) {
-            part.clear();
-            for (const index_t tile : expected)
-                if (tile >= start && tile < end) part.push_back(tile);
+            live.line(along, line, start, end, expected);
             view.walk(along, line, start, end, walk);
-            if (walk != part)
+            if (walk != expected)
                 return fault(s, name(), " in [", start, ", ", end, ") is ", ::testing::PrintToString(walk),
-                             ", must be ", ::testing::PrintToString(part));
+                             ", must be ", ::testing::PrintToString(expected));
         }
     }
     for (const index_t outside : {num_lines, num_lines + 1}) {
         view.walk(along, outside, walk);
         if (!walk.empty()) return fault(s, "the walk of line ", outside, " must be empty: there are ", num_lines);
+        if (view.num_live(along, outside) != 0)
+            return fault(s, "line ", outside, " must have no live tile: there are ", num_lines);
     }
     return true;
 }
 inline bool check_walks(const Subject& s, const View& view)
 {
-    long long live_by_rows = 0, live_by_cols = 0;
-    if (!check_walks(s, view, Along::x, live_by_rows) || !check_walks(s, view, Along::y, live_by_cols)) return false;
-    if (view.num_live() != live_by_rows || live_by_rows != live_by_cols)
-        return fault(s, "num_live_tiles() is ", view.num_live(), ", the walks along x visit ", live_by_rows,
-                     ", those along y ", live_by_cols);
+    const LiveTiles live(view);
+    long long by_rows = 0, by_cols = 0;
+    if (!check_walks(s, view, live, Along::x, by_rows) || !check_walks(s, view, live, Along::y, by_cols)) return false;
+    if (view.num_live() != by_rows || by_rows != by_cols)
+        return fault(s, "num_live_tiles() is ", view.num_live(), ", the walks along x visit ", by_rows,
+                     ", those along y ", by_cols);
     return true;
 }
 
 // @law each band function is the smallest index >= from with the property; a composition may answer early, never late
-// @law answers are members of one set: f(f(from)) == f(from), which leapfrogging relies on
+// @law the answers for a band are the members of one set, each asked for the first one >= from, which leapfrogging
+//      relies on
 inline bool check_bands(const Subject& s, const View& view, const Elements& truth)
 {
     for (const Band band : {Band::live_col, Band::not_full_col, Band::live_row, Band::not_full_row}) {
@@ -319,11 +364,10 @@ inline bool check_bands(const Subject& s, const View& view, const Elements& trut
         const index_t lines = cols ? s.call.seqlen_q : s.call.seqlen_k, n = cols ? s.call.seqlen_k : s.call.seqlen_q;
         for (index_t b0 = 0; b0 < lines; ++b0)
             for (index_t b1 = b0 + 1; b1 <= lines; ++b1) {
-                index_t expected = kNone;
+                index_t expected = kNone, next_answer = kNone;
                 for (index_t from = n + 2; from >= 0; --from) {
                     if (from < n) {
-                        const Rect rect = cols ? Rect{b0, b1, from, from + 1} : Rect{from, from + 1, b0, b1};
-                        const index_t count = truth.count(rect);
+                        const index_t count = truth.count(line_of_band(cols, b0, b1, from));
                         if (live ? count > 0 : count < b1 - b0) expected = from;
                     }
                     const index_t answer = view.next(band, b0, b1, from);
@@ -331,9 +375,34 @@ inline bool check_bands(const Subject& s, const View& view, const Elements& trut
                     if (answer < from || (exact ? in_bounds != expected : in_bounds > expected))
                         return fault(s, name_of(band), "(", b0, ", ", b1, ", ", from, ") is ", answer, ", must be ",
                                      exact ? "" : "at most ", expected);
-                    if (in_bounds != kNone && view.next(band, b0, b1, answer) != answer)
-                        return fault(s, name_of(band), "(", b0, ", ", b1, ", ", from, ") is ", answer,
-                                     ", which it denies when asked from there");
+                    if (in_bounds != from && in_bounds != next_answer)
+                        return fault(s, name_of(band), "(", b0, ", ", b1, ", ", from, ") is ", answer, ", but ",
+                                     next_answer, " when asked from the next position");
+                    next_answer = in_bounds;
+                }
+            }
+    }
+    return true;
+}
+
+// @law live_run_end(band, j) > j for a live j, and all positions of [j, live_run_end) inside the sequence are live
+inline bool check_live_runs(const Subject& s, const View& view, const Elements& truth)
+{
+    if (!view.has_live_runs()) return true;
+    for (const bool cols : {true, false}) {
+        const index_t lines = cols ? s.call.seqlen_q : s.call.seqlen_k, n = cols ? s.call.seqlen_k : s.call.seqlen_q;
+        for (index_t b0 = 0; b0 < lines; ++b0)
+            for (index_t b1 = b0 + 1; b1 <= lines; ++b1) {
+                index_t run_end = n;
+                for (index_t j = n - 1; j >= 0; --j) {
+                    if (truth.count(line_of_band(cols, b0, b1, j)) == 0) {
+                        run_end = j;
+                        continue;
+                    }
+                    const index_t answer = view.live_run_end(cols, b0, b1, j);
+                    if (answer <= j || std::min(answer, n) > run_end)
+                        return fault(s, cols ? "live_run_end_col(" : "live_run_end_row(", b0, ", ", b1, ", ", j,
+                                     ") is ", answer, "; the run ends at ", run_end);
                 }
             }
     }
@@ -348,18 +417,27 @@ inline const std::vector<DynamicTile>& law_tiles()
     return tiles;
 }
 
-// Every length in 0 .. 40. Sanitizers look for undefined behaviour, not for wrong answers, and are slow: a sample.
-inline std::vector<index_t> law_lengths()
+constexpr index_t kLawLength = 65;   // every definition is checked on all shapes up to this length ...
+constexpr index_t kShortLength = 24; // ... and with further parameters up to this one
+
+// Every length in [0, last]. Sanitizers look for undefined behaviour, not for wrong answers, and are slow: a sample.
+inline std::vector<index_t> law_lengths(index_t last)
 {
-#if defined(__SANITIZE_ADDRESS__)
-    return {0, 1, 2, 3, 5, 8, 16, 17, 31, 33, 40};
-#else
     std::vector<index_t> lengths;
-    for (index_t length = 0; length <= 40; ++length)
+#if defined(__SANITIZE_ADDRESS__)
+    for (const index_t length : {0, 1, 2, 3, 7, 8, 17, 33, 65})
+        if (length <= last) lengths.push_back(length);
+#else
+    for (index_t length = 0; length <= last; ++length)
         lengths.push_back(length);
-    return lengths;
 #endif
+    return lengths;
 }
+
+// The sample and the head of the calls that a mask is checked on.
+struct Entry {
+    index_t head = 0, batch = 0;
+};
 
 // All laws but those of bands, on one shape, for the given tiles.
 inline bool check_shape(const Claim& claim, const ViewFactory& view_of, const MaskCall& call,
@@ -377,56 +455,75 @@ inline bool check_shape(const Claim& claim, const ViewFactory& view_of, const Ma
     return ok;
 }
 
-// All laws but those of bands, on all small shapes. Reports the first faults only.
+// All laws but those of bands, on all shapes up to `last` x `last`. Reports the first faults only.
 template <class Def>
-void check_all_shapes(const Spec<Def>& spec, index_t head = 0)
+void check_all_shapes(const Spec<Def>& spec, Entry entry = {}, index_t last = kLawLength)
 {
-    const ViewFactory view_of = view_factory(spec.def);
+    const ViewFactory view_of = view_factory(spec);
     int faults = 0;
-    for (const index_t seqlen_q : law_lengths())
-        for (const index_t seqlen_k : law_lengths()) {
-            faults += !check_shape(spec.claim, view_of, {0, head, seqlen_q, seqlen_k});
+    for (const index_t seqlen_q : law_lengths(last))
+        for (const index_t seqlen_k : law_lengths(last)) {
+            faults += !check_shape(spec.claim, view_of, {entry.batch, entry.head, seqlen_q, seqlen_k});
             if (faults == 3) return;
         }
 }
 
-// The same with one tile shape for each shape, another one for another `turn`: for large families of definitions.
+// The same with one tile shape for each shape, another one for another `turn`.
 template <class Def>
-void check_all_shapes_in_turn(const Spec<Def>& spec, index_t head, index_t turn)
+void check_all_shapes_in_turn(const Spec<Def>& spec, Entry entry, index_t turn, index_t last = kShortLength)
 {
-    const ViewFactory view_of = view_factory(spec.def);
+    const ViewFactory view_of = view_factory(spec);
     int faults = 0;
-    for (const index_t seqlen_q : law_lengths())
-        for (const index_t seqlen_k : law_lengths()) {
+    for (const index_t seqlen_q : law_lengths(last))
+        for (const index_t seqlen_k : law_lengths(last)) {
             const auto n = std::size_t(seqlen_q + 2 * seqlen_k + turn) % law_tiles().size();
-            faults += !check_shape(spec.claim, view_of, {0, head, seqlen_q, seqlen_k}, {law_tiles()[n]});
+            faults +=
+                !check_shape(spec.claim, view_of, {entry.batch, entry.head, seqlen_q, seqlen_k}, {law_tiles()[n]});
             if (faults == 3) return;
         }
 }
 
 // The laws of bands, for all bands of all shapes up to 9 x 9 and of some larger ones.
 template <class Def>
-void check_all_bands(const Spec<Def>& spec, index_t head = 0)
+void check_all_bands(const Spec<Def>& spec, Entry entry = {})
 {
-    const ViewFactory view_of = view_factory(spec.def);
+    const ViewFactory view_of = view_factory(spec);
     const auto check = [&](index_t seqlen_q, index_t seqlen_k) {
-        const MaskCall call{0, head, seqlen_q, seqlen_k};
+        const MaskCall call{entry.batch, entry.head, seqlen_q, seqlen_k};
         const Elements truth(spec.claim.oracle(call), seqlen_q, seqlen_k);
-        return check_bands({spec.claim, call, {}}, *view_of(call, {}), truth);
+        const Subject s{spec.claim, call, {}};
+        const auto view = view_of(call, {});
+        return check_bands(s, *view, truth) && check_live_runs(s, *view, truth);
     };
     for (index_t seqlen_q = 0; seqlen_q < 10; ++seqlen_q)
         for (index_t seqlen_k = 0; seqlen_k < 10; ++seqlen_k)
             if (!check(seqlen_q, seqlen_k)) return;
-    for (const auto& [seqlen_q, seqlen_k] : {std::pair{20, 13}, std::pair{11, 26}, std::pair{24, 24}})
+    for (const auto& [seqlen_q, seqlen_k] :
+         {std::pair{20, 13}, std::pair{11, 26}, std::pair{24, 24}, std::pair{37, 41}})
         if (!check(seqlen_q, seqlen_k)) return;
 }
 
-// Bands first: a walk or RowBits over wrong bands may never end.
+// Every law, on all shapes up to 65 x 65. Bands first: a walk or RowBits over wrong bands may never end.
 template <class Def>
-void check_laws(const Spec<Def>& spec, index_t head = 0)
+void check_laws(const Spec<Def>& spec, Entry entry = {}, index_t last = kLawLength)
 {
-    check_all_bands(spec, head);
-    if (!::testing::Test::HasFailure()) check_all_shapes(spec, head);
+    check_all_bands(spec, entry);
+    if (!::testing::Test::HasFailure()) check_all_shapes(spec, entry, last);
+}
+
+// Every law, on all shapes up to 24 x 24: for further parameters of a definition that check_laws has seen ...
+template <class Def>
+void check_short_laws(const Spec<Def>& spec, Entry entry = {})
+{
+    check_laws(spec, entry, kShortLength);
+}
+
+// ... and with tile shapes that take turns, for large families of parameters.
+template <class Def>
+void check_laws_in_turn(const Spec<Def>& spec, index_t turn, Entry entry = {})
+{
+    check_all_bands(spec, entry);
+    if (!::testing::Test::HasFailure()) check_all_shapes_in_turn(spec, entry, turn);
 }
 
 } // namespace mask_tests

@@ -2,7 +2,8 @@
 
 // The truth that the mask library is compared with: element predicates written from the definitions of the patterns,
 // in 64 bits and for one element at a time. Nothing here asks the library, except BigBird's oracle, which tabulates
-// KeyedPermutation::forward (test_masks_permutation.cpp checks the permutation itself).
+// KeyedPermutation::forward (test_masks_permutation.cpp checks the permutation itself). Patterns that are data are in
+// mask_oracle_data.hpp, DeepSpeed's layouts in mask_oracle_deepspeed.hpp.
 
 #include <algorithm>
 #include <cstddef>
@@ -108,6 +109,59 @@ inline Oracle longformer_oracle(element_t window, element_t num_global, element_
     };
 }
 
+// The last `local` positions, and of those before them each whose distance is a multiple of `stride`.
+inline Oracle strided_oracle(element_t local, element_t stride)
+{
+    return [=](const MaskCall&) {
+        return [=](element_t i, element_t j) { return j <= i && (i - j < local || (i - j) % stride == 0); };
+    };
+}
+
+// j <= i, and j is in the stretch of `local` positions that holds i or among the last `summary` ones of any stretch.
+inline Oracle fixed_oracle(element_t local, element_t summary)
+{
+    return [=](const MaskCall&) {
+        return [=](element_t i, element_t j) {
+            return j <= i && (j / local == i / local || j % local >= local - summary);
+        };
+    };
+}
+
+struct GridAxis {
+    index_t size, window = 1, dilation = 1;
+    bool causal = false;
+};
+
+// Is coordinate y in the window of coordinate x? Both count the members of their residue class mod dilation.
+inline bool in_neighborhood(const GridAxis& axis, bool clip, element_t x, element_t y)
+{
+    const element_t m = axis.dilation, window = axis.window;
+    if (x % m != y % m) return false;
+    const element_t p = x / m, q = y / m, members = (axis.size - x % m + m - 1) / m;
+    if (axis.causal) return q <= p && q > p - window;
+    if (clip) return p - window / 2 <= q && q <= p + window / 2;
+    const element_t begin = std::min(std::max<element_t>(p - window / 2, 0), std::max<element_t>(members - window, 0));
+    return begin <= q && q < begin + window;
+}
+
+// Positions are the row-major numbers of a grid; (i, j) iff each coordinate of j is in the window of that of i.
+inline Oracle neighborhood_oracle(const std::vector<GridAxis>& axes, bool clip)
+{
+    return [=](const MaskCall&) {
+        return [=](element_t i, element_t j) {
+            for (std::size_t n = axes.size(); n-- > 0;) { // the last axis is the fastest
+                const element_t size = axes[n].size;
+                if (!in_neighborhood(axes[n], clip, i % size, j % size)) return false;
+                i /= size;
+                j /= size;
+            }
+            return i == 0 && j == 0; // else past the grid
+        };
+    };
+}
+
+// --- Big Bird ------------------------------------------------------------------------------------------------------
+
 // R(I) as a table: draws(t, I) = pi_t(I), the permutation of max(nq, nk) blocks keyed by (seed, head, t).
 class RandomBlocks {
 public:
@@ -144,7 +198,8 @@ struct BigBirdParameters {
 // Block (I, J) of nq x nk: the predicate on block level, for the call's head.
 inline std::function<bool(index_t I, index_t J)> big_bird_blocks(const BigBirdParameters& p, const MaskCall& call)
 {
-    const index_t nq = (call.seqlen_q - 1 + p.block) / p.block, nk = (call.seqlen_k - 1 + p.block) / p.block;
+    const auto count = [&](element_t seqlen) { return index_t((seqlen + p.block - 1) / p.block); };
+    const index_t nq = count(call.seqlen_q), nk = count(call.seqlen_k);
     const auto random = std::make_shared<RandomBlocks>(std::max(nq, nk), p.num_random, p.seed, call.head);
     return [=](index_t I, index_t J) {
         const index_t g = p.num_global;

@@ -17,7 +17,13 @@ namespace {
 struct MaskCase {
     const char* structure;
     std::vector<int64_t> params;
+    std::vector<IndexArray> data = {};
 };
+
+IndexArray array(std::vector<index_t> numbers)
+{
+    return std::make_shared<const std::vector<index_t>>(std::move(numbers));
+}
 
 const MaskCase kMasks[] = {
     {"full", {}},
@@ -58,7 +64,7 @@ void check(const Shape& s, const MaskCase& m, uint32_t seed)
                  std::to_string(s.seqlen_q) + "x" + std::to_string(s.seqlen_k) + " head_dim " +
                  std::to_string(s.head_dim) + "/" + std::to_string(s.head_dim_v) + " dtype " + std::to_string(s.dtype) +
                  " threads " + std::to_string(s.num_threads));
-    CpuCall c(s, build_mask(m.structure, m.params), seed);
+    CpuCall c(s, build_mask(m.structure, m.params, m.data), seed);
     c.run();
     const Reference r(c);
     // Generous: the exact error rule is applied in the Python tests. dS subtracts numbers of the size of dO V^T, and O
@@ -122,6 +128,49 @@ TEST(CpuAttention, GroupedHeads)
     }
 }
 
+// Heads and samples with masks of their own, in every combination of what differs, and definitions with data.
+TEST(CpuAttention, MasksPerHeadAndPerSample)
+{
+    const MaskCase masks[] = {
+        {"per_head(diagonal,full,not(full),strided,transpose(diagonal),longformer)",
+         {-1, 0, 0, 0, 3, 9, 4, 0, 0, 0, 10, 2, 3}},
+        {"per_sample(diagonal,shift(big_bird))", {9, 0, 1, 1, 20, -7, 8, 1, 1, 1, 3}},
+        {"per_sample(per_head(full,full,full,full,diagonal,diagonal),not(diagonal))",
+         {-1, 0, 0, 0, 3, 0, 0, 0, -1, 0, 0, 0}},
+        {"and(lengths,per_head(full,big_bird,full,full,fixed,full))",
+         {1, 1, 1, 8, 3, 1, 1, 9, 10, 2},
+         {array({60, 0}), array({100, 77})}},
+        {"documents", {1}, {array({0, 30, 31, 90}), array({0, 66, 80, 100})}},
+        {"block_list",
+         {40, 100, 3, 1, -1, -1},
+         {array({0, 1, 1, 2}), array({0, 0}), array({-1, 0}), array(std::vector<index_t>(160, 0x55330f01))}},
+        {"neighborhood", {2, 0, 10, 3, 1, 0, 10, 5, 2, 0}},
+    };
+    uint32_t seed = 0;
+    for (const MaskCase& mask : masks)
+        for (const int32_t num_threads : {1, 3}) {
+            Shape s;
+            s.batch = 2;
+            s.num_heads = 6;
+            s.num_heads_kv = ++seed % 2 ? 3 : 6;
+            s.head_dim = 16;
+            s.head_dim_v = 8;
+            s.num_threads = num_threads;
+            check(s, mask, seed);
+        }
+}
+
+TEST(CpuAttention, RefusesAnotherNumberOfHeadsOrSamples)
+{
+    Shape s;
+    s.batch = 3;
+    for (const char* structure : {"per_head(full,full,full)", "per_sample(full,full)"}) {
+        CpuCall c(s, build_mask(structure, {}), 1);
+        EXPECT_THROW(cpu::attention_forward(c.forward_args(), *c.mask), std::invalid_argument);
+        EXPECT_THROW(cpu::attention_backward(c.backward_args(), *c.mask), std::invalid_argument);
+    }
+}
+
 TEST(CpuAttention, ScaleOfAnySign)
 {
     for (double scale : {0.0, -0.3, 1.0}) {
@@ -144,8 +193,11 @@ TEST(CpuAttention, LongRowsAndColumnsAreCut)
     problem.batch = problem.num_heads = 1;
     problem.seqlen_q = problem.seqlen_k = s.seqlen_q;
     const cpu::MaskedHeads masks(*expr, problem);
-    ASSERT_EQ(cpu::LineCounts<cpu::Axis::rows>(masks, problem).cut(masks, 0, 0).size(), 2u);
-    ASSERT_EQ(cpu::LineCounts<cpu::Axis::cols>(masks, problem).cut(masks, 0, 0).size(), 2u);
+    int row_parts = 0, col_parts = 0;
+    cpu::LineCounts<cpu::Axis::rows>(masks, problem).cut(masks, 0, 0, [&](const cpu::TileRange&) { ++row_parts; });
+    cpu::LineCounts<cpu::Axis::cols>(masks, problem).cut(masks, 0, 0, [&](const cpu::TileRange&) { ++col_parts; });
+    ASSERT_EQ(row_parts, 2);
+    ASSERT_EQ(col_parts, 2);
     CpuCall one(s, expr, 3);
     one.run();
     const Reference r(one);
@@ -239,7 +291,6 @@ TEST(CpuAttention, RefusesArgumentsThatItCouldNotServe)
     EXPECT_TRUE(contains(refuse([&](auto& a) { a.problem.extras.bias = a.q; }), "bias is not implemented"));
     EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.extras.alibi_slopes = a.lse; }), "ALiBi is not implemented"));
     EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.extras.tile_weights = a.lse; }), "tile weights are not"));
-    EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.extras.sample_masks = a.lse; }), "per-sample masks are not"));
     EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.batch = 1 << 30; }), "batch * num_heads must be below 2^31"));
     EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.num_heads = 0; }), "multiple of num_heads_kv, got 0 and 2"));
     EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.softmax_scale = 1e39; }), "finite float32"));

@@ -21,7 +21,7 @@ TEST_P(BigBirdBlock, AllParameters)
     for (const index_t num_global : {0, 1, 2})
         for (const index_t window : {1, 3, 5})
             for (const index_t num_random : {0, 1, 2, 3}) {
-                check_all_shapes_in_turn(big_bird(GetParam(), window, num_global, num_random, turn), turn % 3, turn);
+                check_all_shapes_in_turn(big_bird(GetParam(), window, num_global, num_random, turn), {turn % 3}, turn);
                 ++turn;
             }
 }
@@ -31,15 +31,15 @@ TEST_P(BigBirdBlock, Laws)
 {
     const index_t b = GetParam();
     const long long seeds[] = {0, 1, -1, 1LL << 32, 0x0123456789abcdef};
-    check_laws(big_bird(b, 1 + b % 3 * 2, b / 2 % 3, 1 + b % 3, seeds[b % 5]), b);
-    check_all_bands(big_bird(b, 3, 0, 2, 7), 2);
-    check_all_bands(~big_bird(b, 1, 1, 3, 8), 1);
+    check_laws(big_bird(b, 1 + b % 3 * 2, b / 2 % 3, 1 + b % 3, seeds[b % 5]), {b});
+    check_all_bands(big_bird(b, 3, 0, 2, 7), {2});
+    check_all_bands(~big_bird(b, 1, 1, 3, 8), {1});
 }
 
 TEST(BigBird, ComplementLaws)
 {
-    check_laws(~big_bird(2, 3, 0, 2, 11), 1);
-    check_laws(~big_bird(5, 1, 1, 1, 12), 3);
+    check_laws(~big_bird(2, 3, 0, 2, 11), {1});
+    check_laws(~big_bird(5, 1, 1, 1, 12), {3});
 }
 
 // --- Random blocks --------------------------------------------------------------------------------------------------
@@ -154,30 +154,30 @@ TEST(BigBirdRandom, PatternIsPinned)
         }
         return out;
     };
-    EXPECT_EQ(picture(0, 0), "#........#..\n"
-                             ".##....#....\n"
-                             "..#.#...#...\n"
-                             ".#.#...#....\n"
-                             "....#...##..\n"
-                             "#....#.....#\n"
-                             "...#..#.....\n"
-                             ".....#.#..#.\n"
-                             "....##..#...\n"
-                             "......#..#.#\n"
-                             "...#......#.\n"
-                             ".##........#\n");
-    EXPECT_EQ(picture(3, 1234567890123), "#.#.........\n"
-                                         ".#....#..#..\n"
-                                         "..#.##......\n"
-                                         "#..#...#....\n"
-                                         ".##.#.......\n"
-                                         ".....#..#.#.\n"
-                                         ".....##....#\n"
-                                         "...#..##....\n"
-                                         "........###.\n"
-                                         ".#.......#.#\n"
-                                         ".......##.#.\n"
-                                         "...##......#\n");
+    EXPECT_EQ(picture(0, 0), "##......#...\n"
+                             ".#........#.\n"
+                             "..#..#.#....\n"
+                             "..##.......#\n"
+                             "....#.......\n"
+                             ".#...#.#....\n"
+                             "...#.##.....\n"
+                             "......##.#..\n"
+                             "......#.##..\n"
+                             "#.......##..\n"
+                             "..#.......##\n"
+                             "#..#.......#\n");
+    EXPECT_EQ(picture(3, 1234567890123), "#..#.#......\n"
+                                         ".#......#..#\n"
+                                         "..#..#...#..\n"
+                                         "...#...#.#..\n"
+                                         ".#..#......#\n"
+                                         "..#..##.....\n"
+                                         "...#..#...#.\n"
+                                         "....#.##....\n"
+                                         "....#...#...\n"
+                                         "#........#..\n"
+                                         ".......#..#.\n"
+                                         ".##........#\n");
 }
 
 } // namespace

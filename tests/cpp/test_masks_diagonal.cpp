@@ -23,17 +23,23 @@ INSTANTIATE_TEST_SUITE_P(Alignment, DiagonalWindow, ::testing::Bool(),
 
 TEST_P(DiagonalWindow, Laws)
 {
-    for (const index_t left : {-1, 0, 1, 6, 50})
-        for (const index_t right : {-1, 0, 2, 9})
-            check_laws(diagonal(left, right, GetParam()));
+    check_laws(diagonal(6, 2, GetParam()));
+    check_laws(diagonal(12, 5, GetParam(), 4));
 }
 
-TEST_P(DiagonalWindow, SinkLaws)
+TEST_P(DiagonalWindow, ShortLaws)
+{
+    for (const index_t left : {-1, 0, 1, 6, 50})
+        for (const index_t right : {-1, 0, 2, 9})
+            check_short_laws(diagonal(left, right, GetParam()));
+}
+
+TEST_P(DiagonalWindow, ShortSinkLaws)
 {
     for (const index_t sinks : {1, 4, 50})
         for (const index_t left : {0, 3, 12})
             for (const index_t right : {-1, 0, 5})
-                check_laws(diagonal(left, right, GetParam(), sinks));
+                check_short_laws(diagonal(left, right, GetParam(), sinks));
 }
 
 TEST_P(DiagonalWindow, ComplementLaws)

@@ -5,6 +5,8 @@
 #include <set>
 
 #include "mask_laws.hpp"
+#include "mask_spec_deepspeed.hpp"
+#include "mask_spec_patterns.hpp"
 
 namespace {
 
@@ -40,7 +42,7 @@ private:
     std::mt19937 engine_;
 };
 
-// --- Spot checks of any mask on any shape ----------------------------------------------------------------------------
+// --- Spot checks of any mask on any shape ---------------------------------------------------------------------------
 
 // Elements of interest lie at j - i near one of these, or anywhere.
 using Offsets = std::vector<element_t>;
@@ -83,7 +85,8 @@ bool spot_check_tiles(const Subject& s, const View& view, const Predicate& truth
     return true;
 }
 
-// The band functions for narrow bands: the answer has the property, and nothing that is looked at before it has.
+// The band functions for narrow bands: the answer has the property, and nothing that is looked at before it has. Where
+// a live run is said to end, everything before that is live.
 bool spot_check_bands(const Subject& s, const View& view, const Predicate& truth, const Offsets& offsets,
                       Random& random)
 {
@@ -118,6 +121,14 @@ bool spot_check_bands(const Subject& s, const View& view, const Predicate& truth
                 const index_t between = random.in(from, before);
                 if (has_property(between)) return complain(between);
             }
+            if (!live || answer >= n || !view.has_live_runs()) continue;
+            const index_t run_end = view.live_run_end(cols, b0, b1, answer), last = std::min(run_end, n) - 1;
+            for (index_t step = 0; step < 20 && answer + step <= last; ++step)
+                for (const index_t position : {answer + step, last - step, random.in(answer, last + 1)})
+                    if (!has_property(position))
+                        return fault(s, "the live run from ", answer, " of band [", b0, ", ", b1, ") ends at ", run_end,
+                                     "; look at ", position);
+            if (run_end <= answer) return fault(s, "the live run from ", answer, " ends at ", run_end);
         }
     return true;
 }
@@ -148,6 +159,25 @@ bool spot_check_walks(const Subject& s, const View& view, const Offsets& offsets
     return true;
 }
 
+// The numbers of live tiles in a few lines are the lengths of their walks.
+bool spot_check_counts(const Subject& s, const View& view, const Offsets& offsets, Random& random)
+{
+    std::vector<index_t> walk;
+    for (int repeat = 0; repeat < 6; ++repeat)
+        for (const Along along : {Along::x, Along::y}) {
+            const index_t n = view.num_tiles(along == Along::x ? Along::y : Along::x);
+            const element_t tile = along == Along::x ? s.tile.tile_y : s.tile.tile_x;
+            const element_t offset = offsets.empty() ? 0 : offsets[std::size_t(random.in(0, index_t(offsets.size())))];
+            const index_t line = random.coin() ? random.in(0, n) : random.near(std::abs(offset) / tile, 2, 0, n);
+            view.walk(along, line, walk);
+            const index_t count = view.num_live(along, line);
+            if (count != index_t(walk.size()))
+                return fault(s, along == Along::x ? "row " : "column ", line, " of tiles has ", walk.size(),
+                             " live ones, counted as ", count);
+        }
+    return true;
+}
+
 template <class Def>
 void spot_check(const Spec<Def>& spec, const MaskCall& call, DynamicTile tile, const Offsets& offsets, unsigned seed)
 {
@@ -158,10 +188,11 @@ void spot_check(const Spec<Def>& spec, const MaskCall& call, DynamicTile tile, c
     spot_check_tiles(s, *view, truth, offsets, random);
     spot_check_bands(s, *view, truth, offsets, random);
     spot_check_walks(s, *view, offsets, random);
+    if (view->num_tiles(Along::x) <= 20000 && view->num_tiles(Along::y) <= 20000)
+        spot_check_counts(s, *view, offsets, random);
 }
 
-// --- 10^5 .. 10^6
-// -------------------------------------------------------------------------------------------------------
+// --- 10^5 .. 10^6 ---------------------------------------------------------------------------------------------------
 
 class LargeShape : public ::testing::TestWithParam<unsigned> {
 protected:
@@ -169,7 +200,7 @@ protected:
     void check(const Spec<Def>& spec, const Offsets& offsets)
     {
         Random random(GetParam());
-        const MaskCall call{0, random.in(0, 16), random.in(100000, 1000001), random.in(100000, 1000001)};
+        const MaskCall call{random.in(0, 2), random.in(0, 2), random.in(100000, 1000001), random.in(100000, 1000001)};
         const DynamicTile tile{random.in(1, 129), random.in(1, 257)};
         Offsets all = offsets;
         for (const element_t offset : offsets)
@@ -210,6 +241,85 @@ TEST_P(LargeShape, Compositions)
     check(~(diagonal(1000, 0) & ~longformer(64, 16)), {-1000, -32, 0});
 }
 
+TEST_P(LargeShape, LongformerTokens)
+{
+    Random random(GetParam());
+    std::set<index_t> tokens;
+    for (int n = 0; n < 200; ++n)
+        tokens.insert(random.in(0, 1000000));
+    const Numbers list(tokens.begin(), tokens.end());
+    check(longformer_tokens(512, list), {-256, 256});
+    check(longformer_tokens(30, list, 5), {-75, 0, 75});
+    check(~longformer_tokens(900, {0, 77777}), {-450, 450});
+}
+TEST_P(LargeShape, StridedAndFixed)
+{
+    check(strided(128, 128), {-128, 0, -12800});
+    check(strided(1000, 3), {-1000, 0});
+    check(~strided(10, 70000), {-70000, -10});
+    check(fixed(128, 8), {-128, 0});
+    check(fixed(1000, 1000), {-1000, 0});
+    check(~fixed(3001, 1), {-3001, 0});
+}
+TEST_P(LargeShape, DocumentsAndLengths)
+{
+    Random random(GetParam());
+    Numbers lengths_q, lengths_k;
+    for (int n = 0; n < 40; ++n) {
+        lengths_q.push_back(random.in(0, 30000));
+        lengths_k.push_back(random.coin() ? lengths_q.back() : random.in(0, 30000));
+    }
+    for (const Within within : {Within::whole, Within::top_left, Within::bottom_right}) {
+        check(packed(lengths_q, lengths_q, within), {0});
+        check(packed(lengths_q, lengths_k, within), {0});
+        check(~packed(lengths_k, lengths_q, within), {0});
+    }
+    for (const bool left : {false, true}) {
+        check(lengths({90000, 1000000}, {500000, 123}, left), {0});
+        check(lengths({}, {99999, 777777}, left), {0});
+    }
+}
+TEST_P(LargeShape, Neighborhood)
+{
+    for (const bool clip : {false, true}) {
+        check(neighborhood({{700000, 1001}}, clip), {-500, 500});
+        check(neighborhood({{1000000, 31, 200}}, clip), {-3000, 3000});
+        check(neighborhood({{800, 7}, {900, 13}}, clip), {-2700, 0, 2700, 6});
+        check(neighborhood({{500, 9, 3, true}, {1100, 101, 2}}, clip), {-13200, 0, 100});
+        check(neighborhood({{64, 3}, {100, 5, 2}, {120, 7, 3, true}}, clip), {-12000, -480, 0, 12000});
+    }
+}
+TEST_P(LargeShape, BlockLists)
+{
+    check(block_list(3000, 5000, 300, 210, 0.05, false, GetParam()), {});
+    check(block_list(60, 100, 300, 300, 0.3, true, GetParam()), {0});
+    check(~block_list(2000, 700, 500, 400, 0.9, false, GetParam()), {});
+    check(big_bird_table(2048, 3, 1, BlockMatrix(2, 489, 489, 0.01, GetParam())), {-2048, 2048});
+    check(~big_bird_table(1000, 1, 0, BlockMatrix(1, 900, 900, 0.01, GetParam())), {0});
+}
+TEST_P(LargeShape, DeepSpeed)
+{
+    for (const bool unidirectional : {false, true}) {
+        check(deepspeed_fixed({16, 4, 1, 4, unidirectional, !unidirectional}), {-64, 64});
+        check(deepspeed_fixed({64, 1000, 10, 1, unidirectional, false}), {-64000, 0});
+        check(deepspeed_variable({16, {4, 8, 3}, {{0, 2}, {500, 510}}, unidirectional, !unidirectional}), {-64, 64});
+        check(deepspeed_longformer(16, 9, {{0, 1}, {77, 99}, {5000, 5001}}, unidirectional), {-64, 64});
+        check(deepspeed_big_bird({48, 3, 1, 2, 77}, unidirectional), {-48, 48});
+        const BlockMatrix random(2, 1000, 1000, 0.003, GetParam());
+        check(deepspeed_big_bird_table(1000, 3, 1, random, unidirectional), {-1000, 1000});
+    }
+}
+TEST_P(LargeShape, TransposedShiftedAndChosen)
+{
+    check(transpose(diagonal(4096, 7, true, 3)), {-7, 4096});
+    check(transpose(fixed(700, 2) & lengths({}, {300000, 90000})), {0, 700});
+    check(shift(strided(100, 64), 77777, -31), {-77777 - 31, -77777});
+    check(shift(big_bird(64, 3, 1, 1, 4), -50000, 12345), {50000 + 12345});
+    check(~shift(transpose(longformer(512, 64) & causal(true)), 1000, 1000), {0, 256});
+    check(per_head<ck_tile_masks::Diagonal>({diagonal(50, 3), diagonal(4000, 0, true)}), {-4000, -50, 0, 3});
+    check(per_sample<ck_tile_masks::BigBird>({big_bird(64), big_bird(128, 5, 0)}), {-100, 100});
+}
+
 // Whole rows and columns of blocks at a million tokens, from the tables of the oracle.
 TEST(LargeBigBird, RowsAndColumnsOfAMillionTokens)
 {
@@ -241,8 +351,7 @@ TEST(LargeBigBird, RowsAndColumnsOfAMillionTokens)
     EXPECT_LE(mask.num_live_tiles(), (n - 4) * 10LL + 4LL * n);
 }
 
-// --- Near 2^31
-// --------------------------------------------------------------------------------------------------------
+// --- Near 2^31 ------------------------------------------------------------------------------------------------------
 
 TEST(NearTheEndOfTheRange, Full)
 {
@@ -325,6 +434,191 @@ TEST(NearTheEndOfTheRange, Longformer)
                     spot_check(longformer(window, num_global, dilation), {0, 0, seqlen_q, seqlen_k}, {16, 32}, offsets,
                                ++seed);
                 }
+}
+
+TEST(NearTheEndOfTheRange, LongformerTokens)
+{
+    unsigned seed = 0;
+    for (const index_t window : {0, 64, kLongest})
+        for (const index_t dilation : {1, 3, 65537})
+            for (const Numbers& tokens :
+                 {Numbers{}, Numbers{0, kLongest / 2, kLongest - 1}, Numbers{kLongest - 2, kLongest - 1}}) {
+                const element_t reach = std::min<element_t>(window / 2 * element_t{dilation}, kLongest);
+                const auto spec = longformer_tokens(window, tokens, dilation);
+                spot_check(spec, {0, 0, kLongest, kLongest}, {16, 32}, {0, reach, -reach}, ++seed);
+                spot_check(~spec, {0, 0, kLongest, 1000}, {16, 32}, {0, reach, -reach}, ++seed);
+            }
+}
+
+TEST(NearTheEndOfTheRange, StridedAndFixed)
+{
+    unsigned seed = 0;
+    const index_t lengths_of_interest[] = {1, 2, 1000, kLongest / 2, kLongest - 1, kLongest};
+    for (const auto& [seqlen_q, seqlen_k] : {std::pair{kLongest, kLongest}, std::pair{kLongest, 100}})
+        for (const index_t local : lengths_of_interest)
+            for (const index_t other : lengths_of_interest) {
+                const Offsets offsets = {0, -element_t{local}, -element_t{other}, -2 * element_t{other}};
+                const MaskCall call{0, 0, seqlen_q, seqlen_k};
+                spot_check(strided(local, other), call, {16, 32}, offsets, ++seed);
+                spot_check(~strided(local, other), call, {16, 32}, offsets, ++seed);
+                if (other <= local) spot_check(fixed(local, other), call, {16, 32}, offsets, ++seed);
+            }
+}
+
+// Tiles of 2^20: lines short enough to be walked and counted.
+TEST(NearTheEndOfTheRange, Counts)
+{
+    const index_t tile = 1 << 20;
+    const auto check = [&](const auto& spec, const Offsets& offsets) {
+        const MaskCall call{0, 0, kLongest, kLongest};
+        Random random(9);
+        const Subject s{spec.claim, call, {tile, tile}};
+        spot_check_counts(s, *make_view(spec.def, call, s.tile), offsets, random);
+    };
+    check(full(), {});
+    check(diagonal(kLongest - 3, 5 * tile, false, 2 * tile), {0});
+    check(prefix_lm(kLongest / 2), {kLongest / 2});
+    for (const index_t window : {2, 5 * tile, kLongest})
+        for (const index_t dilation : {1, 7, tile + 3, kLongest / 3}) {
+            check(longformer(window, 9, dilation), {element_t{window} / 2 * dilation, dilation});
+            check(longformer_tokens(window, {0, 5, tile * 3, kLongest - 1}, dilation), {3 * tile, dilation});
+            check(strided(window, dilation), {dilation, window});
+            check(fixed(std::max(window, dilation), std::min(window, dilation)), {dilation, window});
+            check(transpose(strided(window, dilation)), {dilation, window});
+        }
+    for (const bool clip : {false, true}) {
+        check(neighborhood({{kLongest, 5 * tile + 1}}, clip), {});
+        check(neighborhood({{46340, 101}, {46340, 7, 9}}, clip), {});
+    }
+    check(documents({{5, kLongest / 2, 7, tile}, {kLongest / 2, kLongest, tile, kLongest}}, Within::bottom_right),
+          {tile});
+    check(lengths({kLongest - 5}, {kLongest / 3}, true), {kLongest / 3});
+    check(block_list(1 << 25, 1 << 26, 64, 32, 0.3, false, 3), {});
+    check(deepspeed_fixed({1 << 18, 6, 2, 1, false, true}), {});
+    check(deepspeed_variable({1 << 19, {7, 20, 9}, {{3, 5}, {4000, 4095}}, true, false}), {});
+    check(deepspeed_longformer(1 << 19, 9, {{3, 5}, {4000, 4095}}, true), {});
+    check(deepspeed_big_bird({1 << 19, 9, 1, 2, 5}), {});
+    check(big_bird(1 << 19, 9, 1, 2, 5), {});
+    check(shift(causal(true), 3 * tile + 1, -5), {3 * tile});
+}
+
+TEST(NearTheEndOfTheRange, DocumentsAndLengths)
+{
+    const index_t half = kLongest / 2, third = kLongest / 3;
+    unsigned seed = 0;
+    for (const Within within : {Within::whole, Within::top_left, Within::bottom_right})
+        for (const auto& [seqlen_q, seqlen_k] : {std::pair{kLongest, kLongest}, std::pair{kLongest, 1000}}) {
+            const MaskCall call{0, 0, seqlen_q, seqlen_k};
+            spot_check(documents({{0, half, 0, third}, {half, kLongest, third, kLongest}}, within), call, {16, 32},
+                       {0, third - half, third, -half}, ++seed);
+            spot_check(
+                documents({{0, 1, 0, 5}, {5, kLongest - 1, 5, 6}, {kLongest - 1, kLongest, 7, kLongest}}, within), call,
+                {16, 32}, {0, 5 - kLongest}, ++seed);
+            spot_check(~documents({{0, 5, 0, kLongest - 1}, {7, kLongest, kLongest - 1, kLongest}}, within), call,
+                       {16, 32}, {0, kLongest}, ++seed);
+        }
+    for (const bool left : {false, true})
+        for (const index_t of_q : {0, 3, half, kLongest - 1, kLongest})
+            for (const index_t of_k : {0, 3, half, kLongest - 1, kLongest})
+                spot_check(lengths({of_q}, {of_k}, left), {0, 0, kLongest, kLongest}, {16, 32}, {0, half, -half},
+                           ++seed);
+}
+
+TEST(NearTheEndOfTheRange, Neighborhood)
+{
+    const MaskCall call{0, 0, kLongest, kLongest};
+    unsigned seed = 0;
+    for (const bool clip : {false, true})
+        for (const bool causal_axis : {false, true}) {
+            for (const index_t window : {1, 1001, kLongest / 2, kLongest})
+                for (const index_t dilation : {1, 3, kLongest / 2, kLongest}) {
+                    const element_t reach = std::min<element_t>(window / 2 * element_t{dilation}, kLongest);
+                    spot_check(neighborhood({{kLongest, window, dilation, causal_axis}}, clip), call, {16, 32},
+                               {0, reach, -reach, dilation}, ++seed);
+                }
+            for (const index_t window : {3, 101, kLongest}) {
+                // Grids that end a little before the sequence.
+                spot_check(neighborhood({{46340, window, 1, causal_axis}, {46340, 5, 3}}, clip), call, {16, 32},
+                           {0, 46340, -46340, -46340 * element_t{50}}, ++seed);
+                spot_check(neighborhood({{46340, 5, 7}, {46340, window, 2, causal_axis}}, clip), call, {16, 32},
+                           {0, 46340, -100, 46340 * 7}, ++seed);
+                spot_check(neighborhood({{1290, window, 1, causal_axis}, {1290, 3, 3}, {1290, 7}}, clip), call,
+                           {16, 32}, {0, 1290 * 1290, -3870}, ++seed);
+                spot_check(neighborhood({{2, 1}, {kLongest / 2, window, 1, causal_axis}}, clip), call, {16, 32},
+                           {0, window, -element_t{window}}, ++seed);
+                spot_check(neighborhood({{kLongest / 2, window, 1, causal_axis}, {2, 1}}, clip), call, {16, 32},
+                           {0, window, -element_t{window}}, ++seed);
+            }
+        }
+}
+
+TEST(NearTheEndOfTheRange, BlockLists)
+{
+    const MaskCall call{0, 1, kLongest, kLongest};
+    unsigned seed = 0;
+    for (const double density : {0.05, 0.5, 1.0}) {
+        ++seed;
+        spot_check(block_list(1 << 26, 1 << 25, 32, 64, density, false, seed), call, {16, 32}, {}, seed);
+        spot_check(block_list(kLongest, kLongest, 1, 1, density, false, seed), call, {16, 32}, {0}, seed);
+        spot_check(~block_list(1 << 26, (1 << 25) + 9, 33, 66, density, false, seed), call, {16, 32}, {}, seed);
+        // The last block of a column alone, as wide as a bitmap word and a bit.
+        spot_check(block_list(1 << 30, 65, 2, 9, density, false, seed), {0, 0, kLongest, 600}, {16, 32}, {}, seed);
+        spot_check(big_bird_table(1 << 22, 3, 1, BlockMatrix(2, 512, 512, density / 50, seed)), call, {16, 32},
+                   {0, 1 << 22}, seed);
+        spot_check(~big_bird_table(1 << 22, 1, 0, BlockMatrix(1, 500, 530, density, seed)), call, {16, 32}, {0}, seed);
+    }
+}
+
+TEST(NearTheEndOfTheRange, DeepSpeed)
+{
+    const MaskCall call{0, 3, kLongest, kLongest};
+    unsigned seed = 0;
+    for (const bool unidirectional : {false, true}) {
+        for (const index_t block : {1, 16, 1 << 20, kLongest})
+            for (const index_t local : {1, 4, 1000, kLongest})
+                for (const index_t global : {1, 2, local}) {
+                    if (local % global != 0) continue;
+                    const index_t patterns = std::min(local / global, 4);
+                    const element_t width = element_t{block} * local, run = element_t{block} * global;
+                    const Offsets offsets = {0, -std::min<element_t>(width, kLongest),
+                                             -std::min<element_t>(run, kLongest)};
+                    spot_check(deepspeed_fixed({block, local, global, patterns, unidirectional, !unidirectional}), call,
+                               {16, 32}, offsets, ++seed);
+                }
+        for (const index_t block : {1, 16, 1 << 20}) {
+            const index_t last = (kLongest - 1) / block; // the last block
+            spot_check(
+                deepspeed_variable({block, {4, 1, 9}, {{0, 1}, {last - 1, last + 1}}, unidirectional, !unidirectional}),
+                call, {16, 32}, {0, block}, ++seed);
+            spot_check(deepspeed_variable({block, {last}, {}, unidirectional, false}), call, {16, 32}, {0}, ++seed);
+            spot_check(deepspeed_longformer(block, 5, {{0, 2}, {last, last + 1}}, unidirectional), call, {16, 32},
+                       {0, 2 * block}, ++seed);
+            spot_check(deepspeed_longformer(block, kLongest, {}, unidirectional), call, {16, 32}, {0}, ++seed);
+        }
+        spot_check(deepspeed_big_bird({1 << 16, 3, 1, 2, 5}, unidirectional), call, {16, 32}, {0, 1 << 16}, ++seed);
+        spot_check(deepspeed_big_bird_table(1 << 22, 3, 1, BlockMatrix(1, 512, 512, 0.01, 6), unidirectional), call,
+                   {16, 32}, {0, 1 << 22}, ++seed);
+    }
+}
+
+TEST(NearTheEndOfTheRange, TransposedAndShifted)
+{
+    const MaskCall call{0, 0, kLongest, kLongest}, chunk{0, 0, 1000, kLongest};
+    unsigned seed = 0;
+    spot_check(transpose(diagonal(kLongest - 5, 9, true)), {0, 0, 1000, kLongest}, {16, 32}, {0}, ++seed);
+    spot_check(transpose(strided(1000, kLongest / 2)), call, {16, 32}, {0, 1000, kLongest / 2}, ++seed);
+    for (const index_t d : {1, 1000, kLongest / 2, kLongest - 1, kLongest}) {
+        spot_check(shift(causal(), d, 0), call, {16, 32}, {-d}, ++seed);
+        spot_check(shift(causal(true), 0, d), call, {16, 32}, {0, d}, ++seed);
+        spot_check(shift(longformer(64, 3), d, d), call, {16, 32}, {0, -32, 32}, ++seed);
+        spot_check(~shift(big_bird(64, 3, 1, 0), d, 5), call, {16, 32}, {-d}, ++seed);
+    }
+    // A chunk of queries of the longest sequence.
+    const index_t offset = kLongest - 1000;
+    spot_check(shift(causal(), -offset, 0), chunk, {16, 32}, {offset}, ++seed);
+    spot_check(shift(causal(true), -offset, 0), chunk, {16, 32}, {offset}, ++seed);
+    spot_check(shift(strided(500, 999), -offset, 0), chunk, {16, 32}, {offset, offset - 500}, ++seed);
+    spot_check(shift(longformer(600, 2, 5), -offset, 0), chunk, {16, 32}, {offset, offset - 1500}, ++seed);
 }
 
 TEST(NearTheEndOfTheRange, Compositions)

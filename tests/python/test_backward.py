@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import ck_fmha
 from calls import Call, assert_matches_reference, bits_equal, make_tensors, run
 from ck_fmha import masks
+from mask_cases import materialized
 from pairwise import pairwise
 from random_calls import draw_call
 from test_forward import EMPTY_ROWS, PARAMETERS
@@ -65,9 +66,8 @@ def test_rows_without_keys_pass_nothing_on(mask, seqlens, dtype):
     call = Call(mask, dtype, seqlens=seqlens)
     tensors = make_tensors(call)
     results = run(call, tensors)
-    allowed = masks.Full() if mask is None else mask
-    elements = torch.stack([allowed.materialize(*seqlens, head=head) for head in range(2)])
-    empty_rows, empty_cols = (~elements.any(2)).expand(2, 2, -1), (~elements.any(1)).expand(2, 2, -1)
+    elements = materialized(mask, 2, 2, seqlens)
+    empty_rows, empty_cols = ~elements.any(3), ~elements.any(2)
     assert (results.dq[empty_rows] == 0).all()
     assert (results.dk[empty_cols] == 0).all() and (results.dv[empty_cols] == 0).all()
     assert_matches_reference(call, tensors, results._asdict())

@@ -10,6 +10,7 @@ from torch import Tensor
 
 import mask_predicates
 from ck_fmha import masks
+from mask_predicates import Where
 
 
 def blocks(nq: int, nk: int, head: int = 0, *, block_size: int, **parameters) -> Tensor:
@@ -40,7 +41,7 @@ def test_global_and_window_blocks_are_exact(block_size, num_window_blocks, num_g
         "num_global_blocks": num_global_blocks,
     }
     for shape in SHAPES:
-        fixed = mask_predicates.dense(mask_predicates.big_bird_without_random, *shape, **parameters)
+        fixed = mask_predicates.dense(mask_predicates.big_bird_without_random, Where(*shape), **parameters)
         assert torch.equal(masks.BigBird(**parameters, num_random_blocks=0).materialize(*shape), fixed), shape
         with_random = masks.BigBird(**parameters, num_random_blocks=2).materialize(*shape, head=1)
         assert (with_random >= fixed).all(), shape

@@ -22,6 +22,8 @@ CALLS = [
         (masks.BigBird(block_size=32), (900, 1000)),
         (masks.Window(40, 0, "bottom-right", num_sinks=4), (1, 3000)),
         (masks.Longformer(8, global_tokens=1), (3000, 2)),
+        (masks.Documents([0, 500, 510, 777]) | masks.Strided(9, 40), (777, 777)),
+        (masks.per_sample([masks.Causal().T, masks.Neighborhood((30, 30), 9)]), (900, 900)),
     ]
 ]
 IDS = [f"{call.mask} {call.seqlens} {call.dtype}" for call in CALLS]

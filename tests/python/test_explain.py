@@ -10,7 +10,14 @@ from ck_fmha import masks
 
 @pytest.mark.parametrize("layout", ["bhsd", "bshd"])
 @pytest.mark.parametrize(
-    "mask", [None, masks.Causal(), masks.BigBird(block_size=16), masks.Longformer(8, 2) & masks.Causal()]
+    "mask",
+    [
+        None,
+        masks.Causal(),
+        masks.BigBird(block_size=16),
+        masks.Longformer(8, 2) & masks.Causal(),
+        masks.per_head([masks.Causal(), masks.Full(), ~masks.Full(), masks.Strided(9, 30)]),
+    ],
 )
 @pytest.mark.parametrize("seqlens", [(300, 200), (1, 500), (0, 10)])
 def test_tiles_are_counted_over_the_heads(mask, seqlens, layout):
@@ -25,6 +32,16 @@ def test_tiles_are_counted_over_the_heads(mask, seqlens, layout):
     counts = [every.num_tiles(*seqlens, (rows, cols), head=head) for head in range(4)]
     assert plan.tiles == tuple(map(sum, zip(*counts, strict=True)))
     assert plan.tiles.live == plan.tiles.full + plan.tiles.edge <= plan.tiles.total
+
+
+def test_tiles_are_counted_over_the_samples_where_they_differ():
+    q, k, v, *_ = make_tensors(Call(seqlens=(300, 200), heads=(4, 2)))
+    mask = masks.per_sample([masks.Causal().T, masks.Fixed(64)]) | masks.Lengths([0, 0], [10, 3])
+    plan = ck_fmha.explain(q, k, v, mask, enable_gqa=True)
+    counts = [mask.num_tiles(300, 200, plan.tile, batch=sample) for sample in (0, 1)]
+    assert plan.num_samples == 2
+    assert plan.tiles == tuple(4 * sum(count) for count in zip(*counts, strict=True))
+    assert ck_fmha.explain(q, k, v, masks.Causal(), enable_gqa=True).num_samples == 1
 
 
 def test_threads_follow_torch():

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import ck_fmha
 from calls import MEMORY, Call, assert_matches_reference, bits_equal, forward, make_tensors, place
 from ck_fmha import masks
+from mask_cases import materialized
 from pairwise import pairwise
 from random_calls import draw_call
 from scripts import run_script
@@ -29,6 +30,10 @@ MASKS = [
     ~masks.Causal(),
     ~masks.Full(),
     masks.Window(9, 0) | masks.Longformer(4, global_tokens=3) & ~masks.Window(2, 2),
+    masks.Longformer(8, global_tokens=[3, 60]),
+    masks.Strided(6, 20).T,
+    masks.Neighborhood((9, 11), (3, 5), causal=(True, False)).shift(3, -4),
+    masks.DeepSpeedFixed(8, num_different_global_patterns=4),
 ]
 PARAMETERS = {
     "mask": MASKS,
@@ -96,6 +101,12 @@ EMPTY_ROWS = [
     (~masks.Causal(), (100, 70)),
     (None, (70, 0)),
     (masks.BigBird(block_size=16) & masks.Window(8, 0, "bottom-right"), (130, 100)),
+    (masks.Documents([0, 40, 60], [0, 70, 70]), (70, 70)),
+    (masks.Lengths([70, 5]), (70, 80)),
+    (masks.Lengths(lengths_k=[0, 9], padding="left"), (70, 80)),
+    (masks.Neighborhood((4, 16), 3), (150, 100)),
+    (masks.per_sample([masks.Full(), masks.Causal().shift(20, 0)]), (70, 80)),
+    (masks.per_head([masks.Causal(), masks.Causal().shift(1, 0)]), (70, 80)),
 ]
 
 
@@ -105,8 +116,7 @@ def test_rows_without_keys_are_zero(mask, seqlens, dtype):
     call = Call(mask, dtype, seqlens=seqlens)
     tensors = make_tensors(call)
     out, lse = forward(call, tensors)
-    allowed = masks.Full() if mask is None else mask
-    empty = torch.stack([~allowed.materialize(*seqlens, head=head).any(1) for head in range(2)]).expand(2, 2, -1)
+    empty = ~materialized(mask, 2, 2, seqlens).any(3)
     assert empty.any()
     assert (out[empty] == 0).all() and (lse[empty] == -math.inf).all() and (lse[~empty] > -math.inf).all()
     assert_matches_reference(call, tensors, {"out": out, "lse": lse})

@@ -44,27 +44,6 @@ WRONG_TYPES = [
     (lambda: masks.BigBird(seed=0.5), "seed", r"0\.5"),
 ]
 
-NOT_YET = [
-    (
-        lambda: masks.Longformer(8, global_tokens=[0, 5]),
-        "global_tokens",
-        r"\[0, 5\]|list|position",
-        r"int|prefix|number",
-    ),
-    (
-        lambda: masks.Longformer(8, global_tokens=(3,)),
-        "global_tokens",
-        r"\(3,\)|tuple|position",
-        r"int|prefix|number",
-    ),
-    (
-        lambda: masks.BigBird(random_blocks=torch.zeros(2, 4, 3)),
-        "random_blocks",
-        r"seed|num_random_blocks|None",
-    ),
-    (lambda: masks.BigBird(random_blocks=[[1, 2]]), "random_blocks", r"seed|num_random_blocks|None"),
-]
-
 
 @pytest.mark.parametrize("make, patterns", [(make, patterns) for make, *patterns in WRONG_VALUES])
 def test_wrong_values(raises, make, patterns):
@@ -74,11 +53,6 @@ def test_wrong_values(raises, make, patterns):
 @pytest.mark.parametrize("make, patterns", [(make, patterns) for make, *patterns in WRONG_TYPES])
 def test_wrong_types(raises, make, patterns):
     raises(TypeError, make, *patterns)
-
-
-@pytest.mark.parametrize("make, patterns", [(make, patterns) for make, *patterns in NOT_YET])
-def test_announced_but_not_there_yet(raises, make, patterns):
-    raises(NotImplementedError, make, *patterns)
 
 
 @pytest.mark.parametrize("alignment", [3, None, True])
@@ -161,11 +135,6 @@ def test_too_many_random_blocks(raises):
 
 def test_arrays_are_not_numbers(raises):
     raises(TypeError, lambda: masks.Window(torch.tensor([3, 1]), 1), "Window: left", "int", "Tensor")
-
-
-@pytest.mark.parametrize("positions", [range(3), torch.tensor([0, 2]), {1}])
-def test_positions_of_global_tokens(raises, positions):
-    raises(NotImplementedError, lambda: masks.Longformer(4, global_tokens=positions), "global_tokens", "int")
 
 
 def test_a_picture_needs_something_to_show(raises):

@@ -2,20 +2,22 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ck_fmha import masks
-from mask_cases import BIG_BIRDS, PREDICATED, SHAPES, TILES, attended, build, expressions, name_of
-from mask_predicates import tile_status
+from mask_cases import ALL, TILES, build, name_of, places
+from mask_expressions import expression_of
+from mask_predicates import Where, tile_status
+from random_masks import expressions, wheres
 
 EMPTY, EDGE, FULL = 0, 1, 2
-ALL = [*PREDICATED, *(("BigBird", parameters) for parameters in BIG_BIRDS)]
 
 
-def assert_counts_match_status(mask: masks.Mask, shape, tile, head: int = 0) -> None:
-    status = mask.tile_status(*shape, tile, head=head)
-    counts = mask.num_tiles(*shape, tile, head=head)
+def assert_counts_match_status(mask: masks.Mask, where: Where, tile) -> None:
+    shape, place = where[:2], {"batch": where.batch, "head": where.head}
+    status = mask.tile_status(*shape, tile, **place)
+    counts = mask.num_tiles(*shape, tile, **place)
     assert status.dtype == torch.int8 and status.device.type == "cpu"
     assert status.shape == (-(-shape[0] // tile[0]), -(-shape[1] // tile[1]))
     assert counts == (
@@ -26,67 +28,60 @@ def assert_counts_match_status(mask: masks.Mask, shape, tile, head: int = 0) -> 
     )
 
 
-@pytest.mark.parametrize("case", PREDICATED, ids=name_of)
+@pytest.mark.parametrize("case", ALL, ids=name_of)
 def test_elements_follow_the_definition(case):
-    mask = build(case)
-    for shape in SHAPES:
-        expected = attended(case, *shape)
-        assert torch.equal(mask.materialize(*shape), expected), shape
-        # No definition here depends on the head or the sample.
-        assert torch.equal(mask.materialize(*shape, batch=2, head=3), expected), shape
-        share = float(expected.double().mean()) if expected.numel() else 0.0
-        assert mask.density(*shape) == pytest.approx(share, abs=1e-12), shape
+    expression = expression_of(case)
+    mask = expression.mask
+    for shape in case.shapes:
+        for where in places(case, shape):
+            place = {"batch": where.batch, "head": where.head}
+            expected = expression.attended(where)
+            assert torch.equal(mask.materialize(*shape, **place), expected), where
+            share = float(expected.double().mean()) if expected.numel() else 0.0
+            assert mask.density(*shape, **place) == pytest.approx(share, abs=1e-12), where
 
 
 @pytest.mark.parametrize("case", ALL, ids=name_of)
 def test_tile_facts_of_definitions_are_exact(case):
     mask = build(case)
-    for shape in SHAPES:
-        for head in (0, 3) if case[0] == "BigBird" else (0,):
-            elements = mask.materialize(*shape, head=head)
+    for shape in case.shapes:
+        for where in dict.fromkeys(places(case, shape)):
+            place = {"batch": where.batch, "head": where.head}
+            elements = mask.materialize(*shape, **place)
             for tile in TILES:
-                found = mask.tile_status(*shape, tile, head=head)
-                assert torch.equal(found, tile_status(elements, tile)), (shape, tile, head)
-                assert_counts_match_status(mask, shape, tile, head)
+                found = mask.tile_status(*shape, tile, **place)
+                assert torch.equal(found, tile_status(elements, tile)), (where, tile)
+                assert_counts_match_status(mask, where, tile)
 
 
-@given(
-    expression=expressions(),
-    shape=st.tuples(st.integers(0, 70), st.integers(0, 70)),
-    tile=st.tuples(st.integers(1, 40), st.integers(1, 40)),
-    head=st.integers(0, 3),
-)
-def test_tile_facts_of_expressions_are_sound(expression, shape, tile, head):
-    assert_sound(expression, shape, tile, head)
+@settings(max_examples=300)
+@given(data=st.data(), where=wheres(), tile=st.tuples(st.integers(1, 40), st.integers(1, 40)))
+def test_tile_facts_of_expressions_are_sound(data, where, tile):
+    assert_sound(data.draw(expressions(where[:2])), where, tile)
 
 
 @pytest.mark.slow
-@given(
-    expression=expressions(depth=5),
-    shape=st.tuples(st.integers(0, 300), st.integers(0, 300)),
-    tile=st.tuples(st.integers(1, 130), st.integers(1, 130)),
-    head=st.integers(0, 12),
-)
-def test_tile_facts_of_deep_expressions_are_sound(expression, shape, tile, head):
-    assert_sound(expression, shape, tile, head)
+@given(data=st.data(), where=wheres(longest=300, heads=12), tile=st.tuples(st.integers(1, 130), st.integers(1, 130)))
+def test_tile_facts_of_deep_expressions_are_sound(data, where, tile):
+    assert_sound(data.draw(expressions(where[:2], heads=12, depth=6)), where, tile)
 
 
-def assert_sound(expression, shape, tile, head) -> None:
+def assert_sound(expression, where, tile) -> None:
     """A tile may be visited or checked for nothing, but never skipped or taken for full wrongly."""
-    mask = expression.mask
-    elements = expression.attended(*shape, head)
-    assert torch.equal(mask.materialize(*shape, head=head), elements)
+    mask, shape, place = expression.mask, where[:2], {"batch": where.batch, "head": where.head}
+    elements = expression.attended(where)
+    assert torch.equal(mask.materialize(*shape, **place), elements)
     share = float(elements.double().mean()) if elements.numel() else 0.0
-    assert mask.density(*shape, head=head) == pytest.approx(share, abs=1e-12)
+    assert mask.density(*shape, **place) == pytest.approx(share, abs=1e-12)
 
-    found, exact = mask.tile_status(*shape, tile, head=head), tile_status(elements, tile)
+    found, exact = mask.tile_status(*shape, tile, **place), tile_status(elements, tile)
     assert ((found == EMPTY) <= (exact == EMPTY)).all(), "a tile with attended elements is skipped"
     assert ((found == FULL) <= (exact == FULL)).all(), "a tile with masked elements counts as full"
     if expression.live_exact:
         assert torch.equal(found == EMPTY, exact == EMPTY)
     if expression.full_exact:
         assert torch.equal(found == FULL, exact == FULL)
-    assert_counts_match_status(mask, shape, tile, head)
+    assert_counts_match_status(mask, where, tile)
 
 
 def test_expressions_still_skip_most_tiles():
@@ -135,7 +130,7 @@ def test_no_elements_no_tiles():
 
 def test_elements_are_the_tiles_of_size_one():
     for case in ALL:
-        mask = build(case)
-        elements = mask.materialize(30, 41, head=1)
-        assert torch.equal(mask.tile_status(30, 41, (1, 1), head=1), 2 * elements.to(torch.int8))
-        assert mask.num_tiles(30, 41, (1, 1), head=1).live == int(elements.sum())
+        mask, shape = build(case), case.shapes[-1]
+        elements = mask.materialize(*shape, head=1)
+        assert torch.equal(mask.tile_status(*shape, (1, 1), head=1), 2 * elements.to(torch.int8))
+        assert mask.num_tiles(*shape, (1, 1), head=1).live == int(elements.sum())

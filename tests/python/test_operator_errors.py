@@ -21,10 +21,70 @@ def test_unknown_structure(raises):
     raises(ValueError, lambda: call(q, k, v, "full", [3], *FULL[2:]), "0 parameters, got 1")
 
 
-def test_mask_data(raises):
+@pytest.mark.parametrize(
+    "structure, params, data, patterns",
+    [
+        ("full", [], [torch.zeros(3, dtype=torch.int32)], ("full|data", r"\b0\b", r"\b1\b")),
+        ("documents", [0], [], ("documents", "cu_seqlens_q", "missing")),
+        ("documents", [0], [torch.zeros(1, dtype=torch.int32)] * 3, ("documents|data", r"\b2\b", r"\b3\b")),
+        ("documents", [3], [torch.zeros(1, dtype=torch.int32)] * 2, ("documents|causal", r"\b3\b")),
+        ("documents", [0], [torch.tensor([0, 4, 2], dtype=torch.int32)] * 2, ("documents|cu_seqlens", r"\b2\b|\b4\b")),
+        ("longformer_tokens", [4, 1], [torch.tensor([3, 3], dtype=torch.int32)], ("longformer|tokens|positions", "3")),
+        ("lengths", [0, 1, 0], [torch.tensor([-3], dtype=torch.int32)], ("lengths", "-3")),
+    ],
+)
+def test_mask_data(raises, structure, params, data, patterns):
     q, k, v, *_ = tensors()
     call = torch.ops.ck_fmha.attention_forward
-    raises(NotImplementedError, lambda: call(q, k, v, "full", [], [q], *FULL[3:]), "mask_data", "got 1")
+    raises(ValueError, lambda: call(q, k, v, structure, params, data, *FULL[3:]), *patterns)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        torch.zeros(1, dtype=torch.int64),
+        torch.zeros(1),
+        torch.zeros(1, dtype=torch.int32, device="meta"),
+    ],
+    ids=["int64", "float32", "meta"],
+)
+def test_mask_data_of_another_kind(raises, data):
+    q, k, v, *_ = tensors()
+    call = torch.ops.ck_fmha.attention_forward
+    refused = (TypeError, ValueError, NotImplementedError)
+    raises(refused, lambda: call(q, k, v, "documents", [0], [data, data], *FULL[3:]), "mask_data|int32|meta")
+
+
+def test_mask_data_may_lie_anywhere():
+    """Strided data are read as their numbers, not as the memory behind the first."""
+    q, k, v, *_ = tensors()
+    call = torch.ops.ck_fmha.attention_forward
+    offsets = torch.tensor([0, 9, 2, 9, 5, 9], dtype=torch.int32)[::2]
+    out, _ = call(q, k, v, "documents", [0], [offsets, offsets], *FULL[3:])
+    expected, _ = call(q, k, v, "documents", [0], [offsets.contiguous()] * 2, *FULL[3:])
+    assert torch.equal(out, expected)
+
+
+def test_mask_data_are_told_apart():
+    """The operators find masks again by their data: as they are now, array by array."""
+    q, k, v, *_ = tensors()
+
+    def attend(mask, data):
+        return torch.ops.ck_fmha.attention_forward(q, k, v, mask.structure, mask.params, data, *FULL[3:])[0]
+
+    one, two = (
+        masks.Longformer(0, a) | masks.Longformer(0, b) & masks.Causal() for a, b in [([1, 3], [4]), ([1], [3, 4])]
+    )
+    assert one.structure == two.structure and one.params == two.params
+    assert torch.equal(torch.cat(one.data), torch.cat(two.data))
+    assert not torch.equal(attend(one, list(one.data)), attend(two, list(two.data)))
+
+    written_to = [t.clone() for t in one.data]
+    before = attend(one, written_to)
+    written_to[0].copy_(torch.tensor([0, 2]))
+    other = masks.Longformer(0, [0, 2]) | masks.Longformer(0, [4]) & masks.Causal()
+    assert torch.equal(attend(one, written_to), attend(other, list(other.data)))
+    assert not torch.equal(attend(one, written_to), before)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +119,7 @@ def test_needs(raises):
 
 def test_structure_and_parameters_of_a_mask_are_what_the_operators_take():
     q, k, v, *_ = tensors()
-    mask = ~masks.Window(1, 0) | masks.Causal()
-    out, _ = torch.ops.ck_fmha.attention_forward(q, k, v, mask.structure, mask.params, *FULL[2:])
+    mask = ~masks.Window(1, 0) & masks.Documents([0, 3, 5]) | masks.Longformer(2, [4]).T
+    out, _ = torch.ops.ck_fmha.attention_forward(q, k, v, mask.structure, mask.params, list(mask.data), *FULL[3:])
     dense = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask.materialize(5, 5), scale=0.5)
     torch.testing.assert_close(out, dense)

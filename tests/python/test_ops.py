@@ -13,9 +13,19 @@ MASKS = [
     None,
     masks.Window(5, 0, "bottom-right", num_sinks=2),
     masks.BigBird(block_size=8, seed=3) & ~masks.Causal() | masks.Longformer(4, 1, causal=True),
+    masks.Documents([0, 7, 20], [0, 13, 20], causal="bottom-right") & masks.Lengths([5, 20], [20, 11]),
+    ~masks.per_sample([masks.Longformer(4, [1, 9]).T, masks.Neighborhood((4, 6), 3)]).shift(2, -1),
 ]
 DTYPES = [torch.float32, torch.bfloat16]
-IDS = ["none", "window", "expression"]
+IDS = ["none", "window", "expression", "data", "samples"]
+
+# What fits the call of recorded() alone.
+BLOCKS = torch.rand(20, 33, generator=torch.Generator().manual_seed(0)) < 0.5
+FITTED = [
+    masks.BlockList.from_tensor(BLOCKS, 8),
+    masks.per_head([masks.BigBird(8, random_blocks=[[[1], [2], [0]]]), *[masks.BlockList.from_tensor(BLOCKS, 5)] * 3]),
+]
+FITTED_IDS = ["blocks", "heads"]
 
 
 class Recorder(TorchDispatchMode):
@@ -53,7 +63,7 @@ def fresh(arguments, requires_grad: bool):
 
 @pytest.mark.parametrize("layout", ["bhsd", "bshd"])
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("mask", MASKS, ids=IDS)
+@pytest.mark.parametrize("mask", MASKS + FITTED, ids=IDS + FITTED_IDS)
 def test_dispatch_modes_see_both_operators_and_get_the_same_bits(mask, dtype, layout):
     call, results, calls = recorded(mask, dtype, layout)
     names = [function._schema.name for function, _, _ in calls]
@@ -63,8 +73,11 @@ def test_dispatch_modes_see_both_operators_and_get_the_same_bits(mask, dtype, la
     assert not different
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("mask", MASKS, ids=IDS)
+@pytest.mark.parametrize(
+    "mask, dtype",
+    [(mask, torch.float32) for mask in MASKS + FITTED] + [(MASKS[2], torch.bfloat16), (FITTED[1], torch.bfloat16)],
+    ids=[*IDS, *FITTED_IDS, "expression in bfloat16", "heads in bfloat16"],
+)
 def test_opcheck(mask, dtype):
     """torch's own checks of an operator: its schema, fake implementation, autograd registration, and compilation."""
     for function, args, kwargs in recorded(mask, dtype)[2]:
@@ -82,6 +95,21 @@ def test_gradients_that_nobody_asked_for_pass_opcheck_too():
         torch.library.opcheck(function, fresh(args, False), kwargs)
 
 
+@pytest.mark.parametrize("mask", MASKS + FITTED, ids=IDS + FITTED_IDS)
+def test_a_backward_alone_under_a_mode(mask):
+    """The forward ran without the dispatcher; the backward's operator gets the whole mask all the same."""
+    call = Call(mask, head_dim=16, head_dim_v=12, seqlens=(20, 33), heads=(4, 2))
+    tensors = make_tensors(call)
+    q, k, v = (t.clone().requires_grad_() for t in tensors[:3])
+    out = ck_fmha.attention(q, k, v, mask, enable_gqa=True)
+    expected = torch.autograd.grad(out, (q, k, v), tensors.dout, retain_graph=True)
+    recorder = Recorder()
+    with recorder:
+        grads = torch.autograd.grad(out, (q, k, v), tensors.dout)
+    assert [function._schema.name for function, _, _ in recorder.calls] == ["ck_fmha::attention_backward"]
+    assert all(bits_equal(a, b) for a, b in zip(grads, expected, strict=True))
+
+
 def losses(q, k, v, mask, attend):
     out, lse = attend(q, k, v, mask)
     return out.float().square().sum() + lse.sum()
@@ -91,8 +119,10 @@ def attend(q, k, v, mask):
     return ck_fmha.attention(q, k, v, mask, enable_gqa=True, return_lse=True, scale=0.3)
 
 
-@pytest.mark.parametrize("dynamic", [False, True])
-@pytest.mark.parametrize("mask", MASKS, ids=IDS)
+@pytest.mark.parametrize(
+    "mask, dynamic",
+    [(mask, True) for mask in MASKS] + [(mask, False) for mask in (MASKS[0], MASKS[2], MASKS[3])],
+)
 def test_compile_in_one_graph(mask, dynamic):
     def function(q, k, v):
         return losses(q * 2, k, v, mask, attend)
@@ -135,6 +165,48 @@ def test_another_mask_does_not_reuse_the_graph_of_the_first():
         torch.testing.assert_close(compiled(q, k, v, mask), ck_fmha.attention(q, k, v, mask))
 
 
+def test_other_data_do_not_reuse_the_graph_of_the_first():
+    """The same structure and parameters, other data; and back again."""
+    torch.compiler.reset()
+    compiled = torch.compile(ck_fmha.attention, fullgraph=True, backend="aot_eager")
+    q, k, v = (torch.randn(1, 2, 30, 16) for _ in range(3))
+    ones = torch.ones(30, 30, dtype=torch.bool)
+    for mask in [
+        masks.Documents([0, 9, 20]),
+        masks.Documents([0, 10, 20]),
+        masks.Documents([0, 9, 20]),
+        masks.Documents([0, 9, 14, 20]),
+        masks.BlockList.from_tensor(ones.tril(), 8),
+        masks.BlockList.from_tensor(ones.tril().flip(0, 1), 8),
+    ]:
+        torch.testing.assert_close(compiled(q, k, v, mask), ck_fmha.attention(q, k, v, mask))
+
+
+def test_gradients_of_compiled_calls_with_other_data():
+    torch.compiler.reset()
+    compiled = torch.compile(ck_fmha.attention, fullgraph=True, backend="aot_eager")
+    q, k, v = (torch.randn(2, 2, 30, 16, requires_grad=True) for _ in range(3))
+    for lengths in ([3, 30], [30, 4]):
+        mask = masks.Lengths(lengths_k=lengths)
+        for mine, theirs in zip(
+            torch.autograd.grad(compiled(q, k, v, mask).square().sum(), (q, k, v)),
+            torch.autograd.grad(ck_fmha.attention(q, k, v, mask).square().sum(), (q, k, v)),
+            strict=True,
+        ):
+            torch.testing.assert_close(mine, theirs)
+
+
+def test_masks_made_inside_of_a_compiled_function():
+    def function(q, k, v, offsets):
+        return ck_fmha.attention(q * 2, k, v, masks.Causal() & masks.Documents(offsets)) + 1
+
+    torch.compiler.reset()
+    compiled = torch.compile(function, backend="aot_eager")
+    q, k, v = (torch.randn(1, 2, 30, 16) for _ in range(3))
+    for offsets in ([0, 9, 20], [0, 10, 30], torch.tensor([0, 9, 20]), torch.tensor([0, 30, 30])):
+        torch.testing.assert_close(compiled(q, k, v, offsets), function(q, k, v, offsets))
+
+
 class Layer(torch.nn.Module):
     def __init__(self, mask):
         super().__init__()
@@ -163,8 +235,9 @@ def test_export_with_a_length_left_open():
         torch.testing.assert_close(program.module()(x), layer(x))
 
 
-def test_exported_program_survives_saving(tmp_path):
-    layer, x = Layer(MASKS[2]).eval(), torch.randn(2, 40, 32)
+@pytest.mark.parametrize("mask", MASKS[2:], ids=IDS[2:])
+def test_exported_program_survives_saving(mask, tmp_path):
+    layer, x = Layer(mask).eval(), torch.randn(2, 40, 32)
     torch.export.save(torch.export.export(layer, (x,)), tmp_path / "layer.pt2")
     torch.testing.assert_close(torch.export.load(tmp_path / "layer.pt2").module()(x), layer(x))
 

@@ -13,6 +13,7 @@ import ck_fmha
 from calls import Call, Tensors, assert_matches_reference, bits_equal, make_tensors, run
 from ck_fmha import masks
 from guard_bands import guarded_allocations, guarded_copy
+from mask_cases import materialized, random_mask
 
 DTYPES = [torch.float32, torch.bfloat16]
 
@@ -37,15 +38,30 @@ def calls_of(rows: int, cols: int, dtype: torch.dtype) -> list[Call]:
         (masks.BigBird(block_size=max(rows, cols)) & masks.Causal(), square),
         (masks.Window(5, 5) | ~masks.Causal() & masks.Window(-1, 7 * cols // 2), square),
         (~masks.Causal(), square),
+        (masks.Longformer(4, global_tokens=[1, 3 * rows]) & masks.Causal(), square),
+        (masks.Fixed(max(rows, cols), 0), square),
+        (masks.Documents([0, rows, rows + 9, 3 * rows], [0, cols // 2, cols // 2, 3 * cols]), square),
+        (masks.Lengths([9, 2 * rows], [3 * cols, 5]), square),
+        (masks.Neighborhood((9, rows // 3), (3, 5), border="clip"), square),
+        (masks.BlockList.from_tensor(random_mask(*square, max(rows, cols), seed=3), 40), square),
+        (masks.DeepSpeedVariable(cols, [1, 2], [3], attention="unidirectional"), square),
+        (masks.Causal().T.shift(rows, 2 * cols) | masks.Window(0, 0), square),
+        (masks.per_head([masks.Causal(), masks.Causal().T, masks.Window(3, 3), ~masks.Full()]), square),
+        (masks.per_sample([masks.Window(near_rows, 0), masks.Documents([0, rows])]), square),
     ]
     return [
-        Call(mask, dtype, head_dim=24, head_dim_v=16, seqlens=seqlens, heads=(4, 2), batch=1) for mask, seqlens in cases
+        Call(mask, dtype, head_dim=24, head_dim_v=16, seqlens=seqlens, heads=(4, 2), batch=2) for mask, seqlens in cases
     ]
 
 
 def statuses(call: Call, tile: tuple[int, int]) -> torch.Tensor:
-    """(head, row tile, column tile), of the kernel's tiles."""
-    return torch.stack([call.mask.tile_status(*call.seqlens, tile, head=head) for head in range(call.heads[0])])
+    """(sample, head, row tile, column tile), of the kernel's tiles."""
+    return torch.stack(
+        [
+            torch.stack([call.mask.tile_status(*call.seqlens, tile, batch=b, head=h) for h in range(call.heads[0])])
+            for b in range(call.batch)
+        ]
+    )
 
 
 def cases(dtype: torch.dtype):
@@ -63,18 +79,18 @@ def cases(dtype: torch.dtype):
 def test_keys_of_empty_tiles_are_not_read(dtype, value):
     for call, (rows, cols), status in cases(dtype):
         tensors = make_tensors(call)
-        clean = run(call, tensors)
-        for column in range(status.shape[2]):
+        clean, elements = run(call, tensors), call_elements(call)
+        for column in range(status.shape[3]):
             here = slice(column * cols, (column + 1) * cols)
             k, v = tensors.k.clone(), tensors.v.clone()
             k[:, :, here], v[:, :, here] = value, value
             poisoned = run(call, tensors._replace(k=k, v=v))
-            blind = row_elements(status[:, :, column] == 0, rows, call.seqlens[0])
+            blind = row_elements(status[..., column] == 0, rows, call.seqlens[0])
             for name in ("out", "lse", "dq"):
-                same = bits_equal(getattr(poisoned, name)[0][blind], getattr(clean, name)[0][blind])
+                same = bits_equal(getattr(poisoned, name)[blind], getattr(clean, name)[blind])
                 assert same, f"{name}, column tile {column} of {call.mask}"
-            attending = call_elements(call)[:, :, here].any(2)
-            assert not poisoned.out[0][attending].isfinite().any(), "the poison itself does not show"
+            attending = elements[..., here].any(-1)
+            assert not poisoned.out[attending].isfinite().any(), "the poison itself does not show"
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -82,21 +98,21 @@ def test_keys_of_empty_tiles_are_not_read(dtype, value):
 def test_queries_of_empty_tiles_are_not_read(dtype, value):
     for call, (rows, cols), status in cases(dtype):
         tensors = make_tensors(call)
-        clean = run(call, tensors)
+        clean, elements = run(call, tensors), call_elements(call)
         groups = call.heads[0] // call.heads[1]
-        for row in range(status.shape[1]):
+        for row in range(status.shape[2]):
             here = slice(row * rows, (row + 1) * rows)
             q, dout = tensors.q.clone(), tensors.dout.clone()
             q[:, :, here], dout[:, :, here] = value, value
             poisoned = run(call, tensors._replace(q=q, dout=dout))
             # dK and dV sum over the query heads of a group: untouched where none of them has the tile.
-            nothing = (status[:, row] == 0).unflatten(0, (-1, groups)).all(1)
+            nothing = (status[:, :, row] == 0).unflatten(1, (-1, groups)).all(2)
             blind = row_elements(nothing, cols, call.seqlens[1])
             for name in ("dk", "dv"):
-                same = bits_equal(getattr(poisoned, name)[0][blind], getattr(clean, name)[0][blind])
+                same = bits_equal(getattr(poisoned, name)[blind], getattr(clean, name)[blind])
                 assert same, f"{name}, row tile {row} of {call.mask}"
-            attended = call_elements(call)[:, here].any(1).unflatten(0, (-1, groups)).any(1)
-            assert not poisoned.dv[0][attended].isfinite().any(), "the poison itself does not show"
+            attended = elements[:, :, here].any(2).unflatten(1, (-1, groups)).any(2)
+            assert not poisoned.dv[attended].isfinite().any(), "the poison itself does not show"
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -120,12 +136,12 @@ def test_heads_and_samples_do_not_read_each_other(dtype):
 
 
 def row_elements(tiles: torch.Tensor, size: int, length: int) -> torch.Tensor:
-    """Bool per (head, tile) -> bool per (head, element)."""
-    return tiles.repeat_interleave(size, 1)[:, :length]
+    """Bool per (sample, head, tile) -> bool per (sample, head, element)."""
+    return tiles.repeat_interleave(size, -1)[..., :length]
 
 
 def call_elements(call: Call) -> torch.Tensor:
-    return torch.stack([call.mask.materialize(*call.seqlens, head=head) for head in range(call.heads[0])])
+    return materialized(call.mask, call.batch, call.heads[0], call.seqlens)
 
 
 LAYOUTS = {
@@ -155,7 +171,19 @@ def test_stride_gaps_and_guard_bands_are_nan(strides, head_dim, head_dim_v, dtyp
     assert not missing, f"{missing} were not allocated through torch.empty or torch.zeros: guard bands unchecked"
 
 
-@pytest.mark.parametrize("mask", [~masks.Full(), masks.Window(3, 0, "bottom-right"), masks.Causal("bottom-right")])
+@pytest.mark.parametrize(
+    "mask",
+    [
+        ~masks.Full(),
+        masks.Window(3, 0, "bottom-right"),
+        masks.Causal("bottom-right"),
+        masks.Documents([0, 0]),
+        masks.Documents([0, 40], [0, 9]),
+        masks.Lengths([150, 0], [0, 90]),
+        masks.per_sample([~masks.Full(), masks.Causal().shift(100, 30)]),
+        masks.BlockList.from_csr([0, 0, 0], [], 1, 90),
+    ],
+)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_every_output_element_is_written(mask, dtype):
     """Outputs start as NaN: rows and columns that the kernels never visit must be written all the same."""
@@ -188,7 +216,7 @@ def test_gradients_of_empty_rows_are_not_read(dtype):
 def test_attended_nan_is_not_swallowed(dtype):
     """A vector maximum or a clamped exponential can turn NaN into a number; an attended NaN has to show."""
     call = Call(masks.Window(70, 0), dtype, seqlens=(200, 200))
-    elements = call_elements(call)[0]
+    elements = call_elements(call)[0, 0]
     for name, index in [("q", 100), ("q", 0), ("k", 100), ("k", 0), ("v", 100)]:
         tensors = make_tensors(call)
         getattr(tensors, name)[:, :, index] = math.nan

@@ -1,13 +1,11 @@
 """The reference against torch's attention and autograd in float64, and the tools against plain loops."""
 
-import itertools
 import math
 
 import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-import mask_predicates
 import reference
 from guard_bands import GUARD, carve, guarded_allocations
 from pairwise import pairwise
@@ -72,56 +70,6 @@ def test_naive_rounds_to_the_working_dtype():
         assert torch.equal(value, value.bfloat16().float())
         error = (value - getattr(exact, name)).abs().max() / getattr(exact, name).abs().max()
         assert 1e-4 < error < 3e-2
-
-
-def test_predicates_on_plain_numbers():
-    """Small pictures drawn by hand."""
-
-    def picture(predicate, seqlen_q, seqlen_k, **parameters) -> list[str]:
-        attended = mask_predicates.dense(predicate, seqlen_q, seqlen_k, **parameters)
-        return ["".join(".#"[int(x)] for x in row) for row in attended]
-
-    assert picture(mask_predicates.causal, 3, 4) == ["#...", "##..", "###."]
-    assert picture(mask_predicates.causal, 3, 4, alignment="bottom-right") == ["##..", "###.", "####"]
-    assert picture(mask_predicates.causal, 3, 2, alignment="bottom-right") == ["..", "#.", "##"]
-    assert picture(mask_predicates.window, 4, 4, left=1, right=0) == ["#...", "##..", ".##.", "..##"]
-    assert picture(mask_predicates.window, 4, 4, left=0, right=0, num_sinks=1) == [
-        "#...",
-        "##..",
-        "#.#.",
-        "#..#",
-    ]
-    assert picture(mask_predicates.longformer, 4, 4, window=2) == ["##..", "###.", ".###", "..##"]
-    assert picture(mask_predicates.longformer, 4, 4, window=2, dilation=2) == ["#.#.", ".#.#", "#.#.", ".#.#"]
-    assert picture(mask_predicates.longformer, 4, 4, window=0, global_tokens=1) == [
-        "####",
-        "##..",
-        "#.#.",
-        "#..#",
-    ]
-    causal = picture(mask_predicates.longformer, 4, 4, window=0, global_tokens=1, causal=True)
-    assert causal == ["#...", "##..", "#.#.", "#..#"]
-    big_bird = picture(
-        mask_predicates.big_bird_without_random, 7, 5, block_size=1, num_window_blocks=1, num_global_blocks=1
-    )
-    assert big_bird == ["#####", "##..#", "#.#.#", "#..##", "#...#", "#...#", "#####"]
-    assert full_count() == 12
-
-
-def full_count() -> int:
-    return int(mask_predicates.dense(mask_predicates.full, 3, 4).sum())
-
-
-def test_tile_status_against_loops():
-    generator = torch.Generator().manual_seed(0)
-    for density in (0.0, 0.1, 0.9, 1.0):
-        attended = torch.rand(11, 14, generator=generator) < density
-        for ty, tx in [(1, 1), (2, 3), (4, 5), (11, 14), (50, 50)]:
-            status = mask_predicates.tile_status(attended, (ty, tx))
-            assert status.shape == (-(-11 // ty), -(-14 // tx))
-            for row, col in itertools.product(*map(range, status.shape)):
-                piece = attended[row * ty : (row + 1) * ty, col * tx : (col + 1) * tx]
-                assert status[row, col] == (2 if piece.all() else 1 if piece.any() else 0)
 
 
 def test_pairwise_brings_all_pairs_together():

@@ -41,6 +41,18 @@ struct EdgeBlocks : MaskDefABC<EdgeBlocks> {
     constexpr index_t next_not_full_block_row(index_t, index_t, index_t from) const { return from; }
 };
 
+struct LiveRuns : MaskDefABC<LiveRuns> {
+    static constexpr const char* get_name() { return "mine"; }
+    constexpr bool exact() const { return true; }
+    constexpr bool mask_func(index_t, index_t) const { return true; }
+    constexpr index_t next_live_col(index_t, index_t, index_t from) const { return from; }
+    constexpr index_t next_not_full_col(index_t, index_t, index_t) const { return kNone; }
+    constexpr index_t next_live_row(index_t, index_t, index_t from) const { return from; }
+    constexpr index_t next_not_full_row(index_t, index_t, index_t) const { return kNone; }
+    constexpr index_t live_run_end_col(index_t, index_t, index_t) const { return kIndexMax; }
+    constexpr index_t live_run_end_row(index_t, index_t, index_t) const { return kIndexMax; }
+};
+
 struct Parameters : MaskDefABC<Parameters> {
     static constexpr const char* get_name() { return "mine"; }
     constexpr Elements bind(const MaskCall&) const { return {}; }
@@ -54,6 +66,9 @@ bool use(const Mine& mine, const MaskCall& call)
 
 bool use(const MaskCall& call)
 {
+    const Parameters parts[2] = {};
+    if (!use(PerHead<Parameters>(parts, 2), call) || !use(PerSample<Parameters>(parts, 2), call)) return false;
     return use(Elements{}, call) && use(ClosedForm{}, call) && use(Blocks{}, call) && use(EdgeBlocks{}, call) &&
-           use(Parameters{}, call) && use((Elements{} | Blocks{}) & ~Parameters{}, call);
+           use(LiveRuns{}, call) && use(Parameters{}, call) && use((Elements{} | Blocks{}) & ~Parameters{}, call) &&
+           use(shift(transpose(EdgeBlocks{}), 3, -5), call);
 }

@@ -1,0 +1,178 @@
+#pragma once
+
+#include "ck_tile_masks/interval.hpp"
+#include "ck_tile_masks/mask_def.hpp"
+
+// Documents packed one after the other into one sequence; each attends to itself.
+//
+//     attended iff  i in [q_begin, q_end) and j in [k_begin, k_end) of one document
+//                   and, if causal,  j - k_begin <= i - q_begin   (top-left)
+//                                or  j - k_end   <= i - q_end     (bottom-right)
+//
+//      documents of 2 x 2, 3 x 2 and 1 x 2
+//      none               top-left           bottom-right
+//      # # . . . .        # . . . . .        # . . . . .
+//      # # . . . .        # # . . . .        # # . . . .
+//      . . # # . .        . . # . . .        . . . . . .
+//      . . # # . .        . . # # . .        . . # . . .
+//      . . # # . .        . . # # . .        . . # # . .
+//      . . . . # #        . . . . # .        . . . . # #
+//
+// Source: Krell et al., "Efficient Sequence Packing without Cross-contamination", 2021; the variable-length interface
+// of FlashAttention (cu_seqlens_q, cu_seqlens_k), whose causal mask is aligned bottom-right in each document.
+
+namespace ck_tile_masks {
+
+// Rows [q_begin, q_end) and columns [k_begin, k_end) of the packed sequences.
+struct Document {
+    index_t q_begin;
+    index_t q_end;
+    index_t k_begin;
+    index_t k_end;
+};
+
+// Aligned in each document for itself.
+enum class DocumentCausal : signed char { none, top_left, bottom_right };
+
+// Somebody else owns the documents.
+// @pre each has rows and columns; they are ascending and disjoint in rows and in columns (gaps allowed)
+struct Documents : MaskDefABC<Documents> {
+    const Document* documents;
+    index_t num_documents;
+    DocumentCausal causal;
+
+    CK_TILE_MASKS_HD constexpr Documents(const Document* documents_, index_t num_documents_,
+                                         DocumentCausal causal_ = DocumentCausal::none)
+        : documents(documents_), num_documents(num_documents_), causal(causal_)
+    {
+    }
+
+    CK_TILE_MASKS_HD static constexpr const char* get_name() { return "documents"; }
+    CK_TILE_MASKS_HD constexpr bool exact() const { return true; }
+    CK_TILE_MASKS_HD constexpr bool mask_func(index_t i, index_t j) const { return cols_of_row(i).contains(j); }
+
+    // The band attends in each of its documents what the last of its rows there attends. Only the last document may
+    // be cut before its last row and, bottom-right, attend nothing yet; so one look further is enough.
+    CK_TILE_MASKS_HD constexpr index_t next_live_col(index_t i0, index_t i1, index_t from_j) const
+    {
+        index_t n = search_from(first_of_rows(i0), &Document::k_end, from_j);
+        for (; n < num_documents && documents[n].q_begin < i1; ++n) {
+            const index_t j = max(from_j, documents[n].k_begin);
+            if (j < col_end(documents[n], i1 - 1)) return j;
+        }
+        return kNone;
+    }
+    // Rows of several documents, or outside of all, have no column in common; those of one attend what the first does.
+    CK_TILE_MASKS_HD constexpr index_t next_not_full_col(index_t i0, index_t i1, index_t from_j) const
+    {
+        const index_t n = first_of_rows(i0);
+        if (n == num_documents || i0 < documents[n].q_begin || i1 > documents[n].q_end) return from_j;
+        return from_j < documents[n].k_begin ? from_j : max(from_j, col_end(documents[n], i0));
+    }
+    CK_TILE_MASKS_HD constexpr index_t live_run_end_col(index_t, index_t i1, index_t j) const
+    {
+        return col_end(documents[first_of_cols(j)], i1 - 1);
+    }
+
+    // A document's columns of the band are attended by the rows that attend the first of them. Only the first document
+    // may be cut after its first column and, top-left, have no such row.
+    CK_TILE_MASKS_HD constexpr index_t next_live_row(index_t j0, index_t j1, index_t from_i) const
+    {
+        index_t n = search_from(first_of_cols(j0), &Document::q_end, from_i);
+        for (; n < num_documents && documents[n].k_begin < j1; ++n) {
+            const index_t i = max(from_i, row_begin(documents[n], j0));
+            if (i < documents[n].q_end) return i;
+        }
+        return kNone;
+    }
+    CK_TILE_MASKS_HD constexpr index_t next_not_full_row(index_t j0, index_t j1, index_t from_i) const
+    {
+        const index_t n = first_of_cols(j0);
+        if (n == num_documents || j0 < documents[n].k_begin || j1 > documents[n].k_end) return from_i;
+        return from_i < row_begin(documents[n], j1 - 1) ? from_i : max(from_i, documents[n].q_end);
+    }
+    CK_TILE_MASKS_HD constexpr index_t live_run_end_row(index_t, index_t, index_t i) const
+    {
+        return documents[first_of_rows(i)].q_end;
+    }
+
+    CK_TILE_MASKS_HD constexpr bits_t row_bits(index_t i, index_t j0, index_t count) const
+    {
+        const Interval cols = cols_of_row(i);
+        const index_t begin = min(max(cols.begin - j0, 0), count), end = min(max(cols.end - j0, 0), count);
+        return low_bits(end) & ~low_bits(begin);
+    }
+
+private:
+    CK_TILE_MASKS_HD constexpr index_t first_of_rows(index_t i) const
+    {
+        return search(&Document::q_end, i, 0, num_documents);
+    }
+    CK_TILE_MASKS_HD constexpr index_t first_of_cols(index_t j) const
+    {
+        return search(&Document::k_end, j, 0, num_documents);
+    }
+    // The first document of [low, high) that ends after `value`, or `high`.
+    CK_TILE_MASKS_HD constexpr index_t search(index_t Document::* end, index_t value, index_t low, index_t high) const
+    {
+        while (low < high) {
+            const index_t middle = low + (high - low) / 2;
+            if (documents[middle].*end <= value)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        return low;
+    }
+    // The first document from `low` on that ends after `value`. It is near: a band has few documents.
+    CK_TILE_MASKS_HD constexpr index_t search_from(index_t low, index_t Document::* end, index_t value) const
+    {
+        index_t high = num_documents;
+        for (index_t step = 1; step <= high - low; step *= 2) {
+            if (documents[low + step - 1].*end <= value)
+                low += step;
+            else
+                high = low + step - 1;
+        }
+        return search(end, value, low, high);
+    }
+
+    CK_TILE_MASKS_HD constexpr Interval cols_of_row(index_t i) const
+    {
+        const index_t n = first_of_rows(i);
+        if (n == num_documents || i < documents[n].q_begin) return {};
+        return {documents[n].k_begin, col_end(documents[n], i)};
+    }
+    // Row i, or the document's last row before it, attends [k_begin, col_end).
+    // @pre i >= q_begin
+    // @post k_begin <= col_end <= k_end
+    CK_TILE_MASKS_HD constexpr index_t col_end(const Document& document, index_t i) const
+    {
+        const index_t row = min(i, document.q_end - 1);
+        switch (causal) {
+        case DocumentCausal::top_left:
+            return min(document.k_end, sat_add(document.k_begin, row - document.q_begin + 1));
+        case DocumentCausal::bottom_right:
+            return max(document.k_begin, document.k_end - (document.q_end - 1 - row));
+        default:
+            return document.k_end;
+        }
+    }
+    // Column j, or the document's first column after it, is attended by rows [row_begin, q_end).
+    // @pre j < k_end
+    // @post q_begin <= row_begin; q_end <= row_begin if no row attends the column
+    CK_TILE_MASKS_HD constexpr index_t row_begin(const Document& document, index_t j) const
+    {
+        const index_t col = max(j, document.k_begin);
+        switch (causal) {
+        case DocumentCausal::top_left:
+            return sat_add(document.q_begin, col - document.k_begin);
+        case DocumentCausal::bottom_right:
+            return max(document.q_begin, document.q_end - (document.k_end - col));
+        default:
+            return document.q_begin;
+        }
+    }
+};
+
+} // namespace ck_tile_masks

@@ -1,0 +1,22 @@
+# extract_code(<document> <language> <output>): writes the fenced code blocks of one language of a Markdown document, one
+# after the other, to a file, so that a test can compile or compare what a page shows.
+function(extract_code document language output)
+    file(READ ${document} text)
+    # By hand and not by lists: semicolons and brackets are list syntax.
+    set(code "")
+    set(fence "\n```${language}\n")
+    while(TRUE)
+        string(FIND "${text}" "${fence}" begin)
+        if(begin EQUAL -1)
+            break()
+        endif()
+        string(LENGTH "${fence}" length)
+        math(EXPR begin "${begin} + ${length}")
+        string(SUBSTRING "${text}" ${begin} -1 text)
+        string(FIND "${text}" "\n```\n" end)
+        string(SUBSTRING "${text}" 0 ${end} block)
+        string(SUBSTRING "${text}" ${end} -1 text)
+        string(APPEND code "${block}\n")
+    endwhile()
+    file(CONFIGURE OUTPUT ${output} CONTENT "@code@" @ONLY)
+endfunction()
