@@ -19,15 +19,18 @@ namespace ck_tile_masks {
 
 namespace algebra {
 
-// Smallest j >= from on which both walks stand, or kNone. Each walk maps `from` to its first position >= from.
+// Smallest j >= from on which both walks stand, or kNone if that is not before `end`. Each walk maps `from` to its
+// first position >= from. Patterns have no end of their own: two that never agree would be followed far past the
+// sequence.
 // @post first(j) == j and second(j) == j, or j == kNone
 template <class First, class Second>
-CK_TILE_MASKS_HD constexpr index_t leapfrog(First first, Second second, index_t from)
+CK_TILE_MASKS_HD constexpr index_t leapfrog(First first, Second second, index_t from, index_t end)
 {
     index_t j = first(from);
-    while (j != kNone) {
+    while (j < end) {
         const index_t k = second(j);
-        if (k == j || k == kNone) return k;
+        if (k == j) return j;
+        if (k >= end) break;
         j = first(k);
         if (j == k) return j;
     }
@@ -43,11 +46,14 @@ template <class A, class B>
 struct Union : MaskDefABC<Union<A, B>> {
     A a;
     B b;
+    index_t seqlen_q = kIndexMax; // of the call it is bound to
+    index_t seqlen_k = kIndexMax;
 
     CK_TILE_MASKS_HD static constexpr const char* get_name() { return "union"; }
     CK_TILE_MASKS_HD constexpr auto bind(const MaskCall& call) const
     {
-        return Union<bound_mask_t<A>, bound_mask_t<B>>{{}, bind_mask(a, call), bind_mask(b, call)};
+        return Union<bound_mask_t<A>, bound_mask_t<B>>{
+            {}, bind_mask(a, call), bind_mask(b, call), call.seqlen_q, call.seqlen_k};
     }
     CK_TILE_MASKS_HD constexpr bool mask_func(index_t i, index_t j) const
     {
@@ -64,12 +70,12 @@ struct Union : MaskDefABC<Union<A, B>> {
     CK_TILE_MASKS_HD constexpr index_t next_not_full_col(index_t b0, index_t b1, index_t from) const
     {
         return algebra::leapfrog(CK_TILE_MASKS_WALK_OF(a, next_not_full_col),
-                                 CK_TILE_MASKS_WALK_OF(b, next_not_full_col), from);
+                                 CK_TILE_MASKS_WALK_OF(b, next_not_full_col), from, seqlen_k);
     }
     CK_TILE_MASKS_HD constexpr index_t next_not_full_row(index_t b0, index_t b1, index_t from) const
     {
         return algebra::leapfrog(CK_TILE_MASKS_WALK_OF(a, next_not_full_row),
-                                 CK_TILE_MASKS_WALK_OF(b, next_not_full_row), from);
+                                 CK_TILE_MASKS_WALK_OF(b, next_not_full_row), from, seqlen_q);
     }
     CK_TILE_MASKS_HD constexpr bits_t row_bits(index_t i, index_t j0, index_t count) const
     {
@@ -81,11 +87,14 @@ template <class A, class B>
 struct Intersection : MaskDefABC<Intersection<A, B>> {
     A a;
     B b;
+    index_t seqlen_q = kIndexMax; // of the call it is bound to
+    index_t seqlen_k = kIndexMax;
 
     CK_TILE_MASKS_HD static constexpr const char* get_name() { return "intersection"; }
     CK_TILE_MASKS_HD constexpr auto bind(const MaskCall& call) const
     {
-        return Intersection<bound_mask_t<A>, bound_mask_t<B>>{{}, bind_mask(a, call), bind_mask(b, call)};
+        return Intersection<bound_mask_t<A>, bound_mask_t<B>>{
+            {}, bind_mask(a, call), bind_mask(b, call), call.seqlen_q, call.seqlen_k};
     }
     CK_TILE_MASKS_HD constexpr bool mask_func(index_t i, index_t j) const
     {
@@ -93,13 +102,13 @@ struct Intersection : MaskDefABC<Intersection<A, B>> {
     }
     CK_TILE_MASKS_HD constexpr index_t next_live_col(index_t b0, index_t b1, index_t from) const
     {
-        return algebra::leapfrog(CK_TILE_MASKS_WALK_OF(a, next_live_col), CK_TILE_MASKS_WALK_OF(b, next_live_col),
-                                 from);
+        return algebra::leapfrog(CK_TILE_MASKS_WALK_OF(a, next_live_col), CK_TILE_MASKS_WALK_OF(b, next_live_col), from,
+                                 seqlen_k);
     }
     CK_TILE_MASKS_HD constexpr index_t next_live_row(index_t b0, index_t b1, index_t from) const
     {
-        return algebra::leapfrog(CK_TILE_MASKS_WALK_OF(a, next_live_row), CK_TILE_MASKS_WALK_OF(b, next_live_row),
-                                 from);
+        return algebra::leapfrog(CK_TILE_MASKS_WALK_OF(a, next_live_row), CK_TILE_MASKS_WALK_OF(b, next_live_row), from,
+                                 seqlen_q);
     }
     CK_TILE_MASKS_HD constexpr index_t next_not_full_col(index_t b0, index_t b1, index_t from) const
     {

@@ -154,37 +154,29 @@ private:
     template <Axis kAxis>
     CK_TILE_MASKS_HD constexpr index_t count_live_tiles(index_t b0, index_t b1, index_t tile, index_t end) const
     {
-        if (end <= 0) return 0;
-        if (is_global(b0, lines<kAxis>()) || is_global(b1 - 1, lines<kAxis>())) return tiles_of_interval(0, end, tile);
-        // Blocks are often the tiles themselves, and divisions would cost more than all else here.
-        if (tile == 1) return count_live_tiles<kAxis>(b0, b1, [](index_t block) { return block; });
-        return count_live_tiles<kAxis>(b0, b1, [tile](index_t block) { return block / tile; });
-    }
-
-    template <Axis kAxis, class TileOf>
-    CK_TILE_MASKS_HD constexpr index_t count_live_tiles(index_t b0, index_t b1, TileOf tile_of) const
-    {
-        constexpr index_t kRoom = 32;
-        if (static_cast<long_index_t>(b1 - b0) * num_random > kRoom) return kUnknownCount;
-        const index_t end = positions<kAxis>(), last = tile_of(end - 1);
-        const index_t window_begin = min(max(b0 - window_reach, 0), end),
-                      window_end = min(sat_add(b1, window_reach), end);
-        const index_t global_end = min(num_global, end), global_begin = max(end - num_global, 0);
-        TouchedTiles<3> touched;
-        touched.add(0, global_end > 0 ? tile_of(global_end - 1) : -1);
-        // A window that begins among the last global blocks adds nothing to them.
-        touched.add(tile_of(window_begin), window_begin < min(window_end, global_begin) ? tile_of(window_end - 1) : -1);
-        touched.add(tile_of(global_begin), num_global > 0 ? last : -1);
+        const Tiling tiling(tile);
+        if (is_global(b0, lines<kAxis>()) || is_global(b1 - 1, lines<kAxis>())) return tiling.touched(0, end);
         // All draws before the first comparison, so that they need not wait for each other.
+        constexpr index_t kRoom = 24;
+        if (static_cast<long_index_t>(b1 - b0) * num_random > kRoom) return kUnknownCount;
         index_t drawn[kRoom] = {};
         int num_drawn = 0;
         for (index_t line = b0; line < b1; ++line)
             for (index_t t = 0; t < num_random; ++t) {
                 const index_t position = random_position<kAxis>(line, t);
-                drawn[num_drawn] = tile_of(position);
+                drawn[num_drawn] = tiling.tile_of(position);
                 num_drawn += position < end;
             }
-        return touched.count_with(drawn, num_drawn);
+        TouchedTiles<3> regular;
+        const auto add = [&](index_t first, index_t last_end) {
+            if (first < last_end) regular.add(tiling.tile_of(first), tiling.tile_of(last_end - 1));
+        };
+        // A window that begins among the last global blocks adds nothing to them.
+        const index_t global_begin = max(end - num_global, 0);
+        add(0, min(num_global, end));
+        add(max(b0 - window_reach, 0), min(sat_add(b1, window_reach), global_begin));
+        add(global_begin, end);
+        return regular.count_with(drawn, num_drawn);
     }
 
     // First position >= from that this (not global) line does not attend.

@@ -81,7 +81,7 @@ struct BoundRandomBlocks : BlockLines<BoundRandomBlocks<Definition, Random>> {
         if (global_line && !(unidirectional && rows)) return tiling.touched(part.begin, part.end);
 
         // All random blocks before the first comparison, so that they need not wait for each other.
-        constexpr index_t kRoom = 32;
+        constexpr index_t kRoom = 24;
         index_t blocks[kRoom] = {};
         index_t num_blocks = 0;
         for (index_t line = b0; line < b1; ++line) {

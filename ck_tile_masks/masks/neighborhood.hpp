@@ -317,9 +317,12 @@ private:
         }
         const Tiling tiling(tile);
         TileUnion tiles;
-        for (index_t z = planes.begin; z < planes.end; ++z)
+        const index_t width = axes[2].size(), plane = axes[1].size() * width;
+        // What lies past the sequence is not looked at: grids may be far larger.
+        for (index_t z = planes.begin; z < min(planes.end, div_up(seqlen, plane)); ++z)
             for (index_t y = lines.begin, next = y; y < lines.end; y = next) {
-                const index_t line = (z * axes[1].size() + y) * axes[2].size();
+                const index_t line = z * plane + y * width;
+                if (line >= seqlen) break;
                 next = lines.end;
                 // The part that begins on a line lies behind the one that ends on it: parts are taken backwards.
                 for (int n = num_parts - 1; n >= 0; --n) {

@@ -79,7 +79,7 @@ public:
     {
         using Part = std::unique_ptr<BoundMask>;
         Part a = bind_part(0, call), b = bind_part(1, call);
-        const Op<MaskRef, MaskRef> bound{{}, MaskRef(*a), MaskRef(*b)};
+        const Op<MaskRef, MaskRef> bound{{}, MaskRef(*a), MaskRef(*b), call.seqlen_q, call.seqlen_k};
         return std::make_unique<BoundMaskOf<Op<MaskRef, MaskRef>, Part, Part>>(bound, std::move(a), std::move(b));
     }
 };

@@ -1,5 +1,7 @@
 // live_run_end: which definitions have it; counts of live tiles, which rest on it or on closed forms.
 
+#include <random>
+
 #include "mask_laws.hpp"
 #include "mask_spec_deepspeed.hpp"
 #include "mask_spec_patterns.hpp"
@@ -191,6 +193,84 @@ TEST(Counts, OfLayouts)
             check_counts(deepspeed_longformer(block, 5, {{0, 1}, {9, 12}}, unidirectional));
             check_counts(deepspeed_big_bird({block, 3, 1, 2, 9}, unidirectional), {2});
         }
+}
+
+// The same for random parameters, shapes and tiles: closed forms have many cases.
+class RandomCounts : public ::testing::TestWithParam<unsigned> {
+protected:
+    index_t in(index_t low, index_t high) { return std::uniform_int_distribution<index_t>(low, high)(random_); }
+    bool coin() { return in(0, 1) != 0; }
+    template <class Def>
+    bool check(const Spec<Def>& spec)
+    {
+        const MaskCall call{0, in(0, 2), in(1, 260), in(1, 260)};
+        const auto tile = [&] { return coin() ? in(1, 12) : coin() ? 1 << in(0, 6) : in(1, 100); };
+        const Subject s{spec.claim, call, {tile(), tile()}};
+        return check_walks(s, *make_view(spec.def, s.call, s.tile));
+    }
+
+private:
+    std::mt19937 random_{GetParam()};
+};
+INSTANTIATE_TEST_SUITE_P(Seed, RandomCounts, ::testing::Range(1u, 3u));
+
+TEST_P(RandomCounts, Neighborhoods)
+{
+    for (int repeat = 0; repeat < 4000; ++repeat) {
+        std::vector<GridAxis> axes(std::size_t(in(1, 3)));
+        const index_t longest = axes.size() == 1 ? 260 : axes.size() == 2 ? 20 : 8;
+        for (GridAxis& axis : axes)
+            axis = {in(1, longest), 2 * in(0, coin() ? 2 : longest) + 1, coin() ? 1 : in(1, longest / 2 + 1),
+                    in(0, 3) == 0};
+        if (!check(neighborhood(axes, coin()))) return;
+    }
+}
+TEST_P(RandomCounts, Positions)
+{
+    for (int repeat = 0; repeat < 1500; ++repeat) {
+        const index_t window = in(0, 40), dilation = in(1, 30), local = in(1, 60), stride = in(1, 90);
+        Numbers tokens;
+        for (index_t token = in(0, 30); token < 260; token += in(1, 80))
+            tokens.push_back(token);
+        if (!check(longformer(window, in(0, 20), dilation)) || !check(longformer(window, 0, dilation)) ||
+            !check(longformer_tokens(window, tokens, dilation)) || !check(strided(local, stride)) ||
+            !check(fixed(local, in(0, local))))
+            return;
+    }
+}
+TEST_P(RandomCounts, Blocks)
+{
+    for (int repeat = 0; repeat < 1000; ++repeat) {
+        const index_t block = coin() ? 1 << in(0, 4) : in(1, 20), n = 260 / block + 1;
+        const BigBirdParameters p{block, in(0, 6), in(0, 3), in(0, 4), repeat};
+        const BlockMatrix matrix(in(1, 2), in(1, n), in(1, n), 0.05, unsigned(repeat));
+        const bool unidirectional = coin();
+        if (!check(big_bird(block, p.window | 1, p.num_global, p.num_random, p.seed)) ||
+            !check(big_bird_table(block, p.window | 1, p.num_global, matrix)) ||
+            !check(deepspeed_big_bird(p, unidirectional)) ||
+            !check(deepspeed_big_bird_table(block, p.window, p.num_global, matrix, unidirectional)))
+            return;
+    }
+}
+TEST_P(RandomCounts, Layouts)
+{
+    for (int repeat = 0; repeat < 1500; ++repeat) {
+        const index_t block = coin() ? 1 << in(0, 4) : in(1, 20), global = in(1, 4), groups = in(1, 6);
+        const bool unidirectional = coin(), horizontal = !unidirectional && coin();
+        Numbers windows(std::size_t(in(1, 5)));
+        for (index_t& size : windows)
+            size = in(1, 12);
+        std::vector<BlockRange> ranges;
+        for (index_t begin = in(0, 20); begin < 300; begin += in(0, 60)) {
+            const index_t end = begin + in(1, 9);
+            ranges.push_back({begin, end});
+            begin = end;
+        }
+        if (!check(deepspeed_fixed({block, global * groups, global, in(1, groups), unidirectional, horizontal})) ||
+            !check(deepspeed_variable({block, windows, ranges, unidirectional, horizontal})) ||
+            !check(deepspeed_longformer(block, in(0, 9), ranges, unidirectional)))
+            return;
+    }
 }
 
 // No walk visits lines of 2^31 - 1 tiles in reasonable time.

@@ -103,7 +103,7 @@ void check_refusals(ByteReader& bytes)
         expr->check_counts(call.batch, call.num_heads);
         // Numbers without bounds may ask for 2^31 random blocks in a line: right, but not now.
         for (const int64_t value : mask.text.params)
-            if (value > 1000) return;
+            if (value > 1000 || value < -1000) return;
         check_small(subject, *bound, draws);
     } catch (const std::invalid_argument&) {
         // Refused: as good.

@@ -1,6 +1,8 @@
 """One attention call as data: build its tensors, run it, hold every result against the reference."""
 
+import contextlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -133,9 +135,10 @@ def assert_matches_reference(
     if allowed is None:
         allowed = materialized(call.mask, call.batch, call.heads[0], call.seqlens)
     common = {"scale": call.scale, "dout": dout, "dlse": dlse}
-    ref = reference.attention(q, k, v, allowed, **common)
-    naive = reference.attention(q, k, v, allowed, **common, compute=torch.float32, storage=call.dtype)
-    terms = rounding_terms(q, k, v, dout, dlse, ref.probs, call.actual_scale)
+    with one_thread():
+        ref = reference.attention(q, k, v, allowed, **common)
+        naive = reference.attention(q, k, v, allowed, **common, compute=torch.float32, storage=call.dtype)
+        terms = rounding_terms(q, k, v, dout, dlse, ref.probs, call.actual_scale)
 
     # With few elements, or few softmax rows or columns behind them, both sides of the rule are a matter of luck.
     busy = allowed.expand(call.batch, call.heads[0], *call.seqlens)
@@ -159,6 +162,17 @@ def assert_matches_reference(
             slack=4 * slack if few_rows or few_elements or one_p_a_row else 0.0,
             what=f"{name} of {call}",
         )
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """For many small operations: threads that wait for each other take far longer where processors are shared."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def rounding_terms(

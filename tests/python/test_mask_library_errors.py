@@ -244,3 +244,8 @@ def test_messages_stay_short():
         with pytest.raises((TypeError, ValueError)) as caught:
             call()
         assert len(str(caught.value)) < 600
+
+
+def test_blocks_too_large_for_bitmaps(raises):
+    mask = torch.ones(8, 8, dtype=torch.bool).tril()
+    raises(ValueError, lambda: masks.BlockList.from_tensor(mask, 10_000), "block_size", "1,048,576", "10000", "64")

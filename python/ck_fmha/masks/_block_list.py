@@ -26,6 +26,7 @@ BlockSize: TypeAlias = "int | tuple[int, int]"
 Bitmaps: TypeAlias = "torch.Tensor | tuple[Integers, Integers]"
 
 _MAX_BLOCKS = 2**26  # along one axis; bounds what a wrong number can allocate; as in the native core
+_LARGEST_BLOCK = 2**20  # elements
 _AT_ONCE = 2**22  # elements that are looked at together
 
 
@@ -61,7 +62,7 @@ class BlockList(Mask):
 
         Raises:
             TypeError: `mask` is no bool tensor.
-            ValueError: `mask` does not have 2 dimensions.
+            ValueError: `mask` does not have 2 dimensions, or a block has more than 2**20 elements.
         """
         name = "BlockList.from_tensor: mask"
         leave_graph(name)
@@ -78,6 +79,11 @@ class BlockList(Mask):
                 "head or sample and join them by per_head or per_sample"
             )
         height, width = _check_block_size(block_size)
+        if height * width > _LARGEST_BLOCK:  # a bitmap has room for all elements of a block
+            raise ValueError(
+                f"BlockList.from_tensor: block_size must have at most {_LARGEST_BLOCK:,} elements, got {block_size!r}: "
+                "take smaller blocks, e.g. 64"
+            )
         (rows, columns), bits = mask.shape, _Bitmaps()
         row_blocks, column_blocks = -(-rows // height), -(-columns // width)
         offsets, listed = [0], []
