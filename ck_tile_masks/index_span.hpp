@@ -51,7 +51,7 @@ struct IndexSpan {
             else
                 high = middle;
         }
-        return from + (low - first);
+        return sat_add(from, low - first);
     }
     // The largest number < before that is no entry; -1 if that would be negative.
     // @post !contains(previous_missing(before))

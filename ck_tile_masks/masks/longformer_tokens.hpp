@@ -101,7 +101,7 @@ private:
             position = global_tokens.next_missing(position);
             const bool in_windows = windows_meet && position >= begin && position < end &&
                                     floor_mod(position - first, window.dilation) == 0;
-            if (!in_windows) return position;
+            if (!in_windows || position == kNone) return position;
             position = window.dilation > 1 ? position + 1 : end;
         }
     }

@@ -45,9 +45,9 @@ public:
             in_range(name, value, low, high);
         return array;
     }
-    IndexArray ascending(const char* name, int64_t low, bool strictly)
+    IndexArray ascending(const char* name, int64_t low, bool strictly, int64_t high = ck_tile_masks::kIndexMax)
     {
-        const IndexArray array = data(name, low);
+        const IndexArray array = data(name, low, high);
         for (size_t n = 1; n < array->size(); ++n)
             if ((*array)[n] < (*array)[n - 1] || (strictly && (*array)[n] == (*array)[n - 1]))
                 fail(std::string(name) + (strictly ? " must be ascending without repetition" : " must not decrease") +

@@ -70,7 +70,7 @@ Expr longformer(MaskArguments& a)
 Expr longformer_tokens(MaskArguments& a)
 {
     const index_t window = even(a, "window"), dilation = a.index("dilation", 1);
-    const IndexArray tokens = a.ascending("global_tokens", 0, true);
+    const IndexArray tokens = a.ascending("global_tokens", 0, true, ctm::kIndexMax - 1);
     return make_definition(ctm::LongformerTokens(window, span(tokens), dilation), false, tokens);
 }
 
