@@ -16,7 +16,7 @@ SETUP := scripts/setup.sh
 # CMake and Ninja of the virtual environment; the module and the C++ tests share one build tree.
 CMAKE := $(BIN)/cmake
 CONFIGURE := $(CMAKE) -G Ninja -S . -DCMAKE_MAKE_PROGRAM=$(BIN)/ninja
-CPP_FILES = $(shell find ck_tile_masks csrc tests/cpp tests/fuzz -name '*.hpp' -o -name '*.cpp')
+CPP_FILES = $(shell find ck_tile_masks csrc tests/cpp tests/fuzz benchmarks -name '*.hpp' -o -name '*.cpp')
 # Everything that the installed package is made of. The list itself is kept in a file, so that a file that is
 # added or removed counts as a change too.
 SOURCES := setup.py pyproject.toml CMakeLists.txt $(wildcard README.md) \
@@ -101,6 +101,12 @@ sweep: $(STAMPS)/package $(STAMPS)/test ## run the long random sweeps, and the k
 .PHONY: bench
 bench: $(STAMPS)/package ## time the CPU back end against torch's matmul and SDPA (BENCH_ARGS='--head-dim 128')
 	$(BIN)/python benchmarks/cpu_rates.py --sdpa $(BENCH_ARGS)
+
+.PHONY: costs
+costs: $(STAMPS)/package ## count the instructions of a step of every mask's walk, and time its schedule
+	$(CONFIGURE) -B $(BUILD)
+	$(CMAKE) --build $(BUILD) --parallel $(JOBS) --target mask_costs
+	$(BUILD)/benchmarks/mask_costs
 
 .PHONY: pictures
 pictures: $(STAMPS)/package $(STAMPS)/demo ## draw the pictures of the documents again

@@ -119,7 +119,8 @@ Schedule schedule(const ck_fmha::MaskExpr& mask)
     return best;
 }
 
-// --- The table --------------------------------------------------------------------------------------------------------
+// --- The table
+// --------------------------------------------------------------------------------------------------------
 
 template <class Def>
 void report(const std::string& parameters, const Def& def)
@@ -179,8 +180,7 @@ void report_neighborhoods()
 
 void report_deepspeed()
 {
-    const std::vector<index_t> windows{4, 12}, begin{0}, end{1}, begins{0, 100, 5000, 40000},
-        ends{2, 104, 5001, 40008};
+    const std::vector<index_t> windows{4, 12}, begin{0}, end{1}, begins{0, 100, 5000, 40000}, ends{2, 104, 5001, 40008};
     report("block 16, local 4, global 1", DeepSpeedFixed(16, 4, 1));
     report("block 16, local 4, global 1, horizontal", DeepSpeedFixed(16, 4, 1, 1, false, true));
     report("block 16, local 4, global 1, unidirectional", DeepSpeedFixed(16, 4, 1, 1, true));

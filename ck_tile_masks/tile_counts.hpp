@@ -33,11 +33,18 @@ public:
     {
         return end <= begin ? 0 : tile_of(end - 1) - tile_of(begin) + 1;
     }
-    // Do positions at this distance lie at the same place of their tiles?
-    CK_TILE_MASKS_HD constexpr bool divides(index_t distance) const
+    // @pre 1 <= distance
+    // @post the greatest common divisor of the size and the distance
+    CK_TILE_MASKS_HD constexpr index_t common_divisor(index_t distance) const
     {
-        const auto d = static_cast<unsigned>(distance);
-        return (is_power_ ? d & (size_ - 1) : d % size_) == 0;
+        unsigned a = size_, b = static_cast<unsigned>(distance);
+        if (is_power_) return min(static_cast<index_t>(b & (0u - b)), size());
+        while (b != 0) {
+            const unsigned rest = a % b;
+            a = b;
+            b = rest;
+        }
+        return static_cast<index_t>(a);
     }
 
 private:
@@ -127,14 +134,17 @@ private:
     {
         const index_t count = (end - run) / period_;
         if (count == 0) return 0;
-        if (tiling.divides(period_)) return count * tiling.touched(run, run + length_);
-        if (count > kMostRunsOneByOne)
-            return static_cast<index_t>(
-                floor_sum(count, tiling.size(), period_, static_cast<long_index_t>(run) + length_ - 1) -
-                floor_sum(count, tiling.size(), period_, run) + count);
-        index_t tiles = count;
-        for (; run < end; run += period_)
-            tiles += tiling.tile_of(run + length_ - 1) - tiling.tile_of(run);
+        // After `cycle` runs places in the tiles repeat, and with g = common divisor these begin at all places that are
+        // run mod g. Their sum of floor((e + k * period) / tile) is that of floor(e / g) and a number that cancels.
+        const index_t g = tiling.common_divisor(period_), cycle = tiling.size() / g, last = run + length_ - 1;
+        index_t tiles = count / cycle * (last / g - run / g + cycle);
+        index_t rest = count % cycle;
+        if (rest > kMostRunsOneByOne)
+            return tiles + rest +
+                   static_cast<index_t>(floor_sum(rest, tiling.size(), period_, last) -
+                                        floor_sum(rest, tiling.size(), period_, run));
+        for (; rest > 0; --rest, run += period_)
+            tiles += tiling.tile_of(run + length_ - 1) - tiling.tile_of(run) + 1;
         return tiles;
     }
     static constexpr index_t kMostRunsOneByOne = 64; // more than that cost as much as two floor_sums
@@ -165,7 +175,7 @@ CK_TILE_MASKS_HD constexpr index_t tiles_of_copies(const SpacedRuns& runs, index
     const index_t begin = runs.begin() + offset, end = runs.end() + offset;
     const bool together = distance - (end - begin) < tiling.size(); // no tile lies between two copies
     if (together && runs.dense(tiling)) return tiling.touched(begin, end + (count - 1) * distance);
-    if (tiling.divides(distance) && tiling.tile_of(end - 1) < tiling.tile_of(begin + distance))
+    if (distance % tiling.size() == 0 && tiling.tile_of(end - 1) < tiling.tile_of(begin + distance))
         return count * runs.tiles(tiling, offset);
     if (together) return kUnknownCount;
     index_t tiles = 0;

@@ -113,19 +113,42 @@ private:
         return global_tokens.next_missing(position);
     }
 
-    // The window's tiles, and those of tokens outside of them: O(|G|), without a search for each of them.
+    // The window's tiles, and those of tokens before and after it: O(|G|), with few instructions for each token.
     CK_TILE_MASKS_HD constexpr index_t count_live_tiles(index_t b0, index_t b1, index_t tile, index_t seqlen) const
     {
-        if (has_global_line(b0, b1)) return tiles_of_interval(0, seqlen, tile);
-        if (b1 - b0 < window.dilation) return kUnknownCount;
+        const Tiling tiling(tile);
+        index_t num_tokens = global_tokens.size, before = global_tokens.lower_bound(b0);
+        if (before < num_tokens && global_tokens[before] < b1) return tiling.touched(0, seqlen);
+        if (num_tokens > 0 && global_tokens[num_tokens - 1] >= seqlen) num_tokens = global_tokens.lower_bound(seqlen);
         const index_t begin = max(b0 - window.reach, 0), end = min(sat_add(b1, window.reach), seqlen);
-        const index_t first = begin / tile, last = end > begin ? (end - 1) / tile : first - 1;
-        index_t count = last - first + 1;
-        for (index_t n = 0, previous = -1; n < global_tokens.size && global_tokens[n] < seqlen; ++n) {
-            const index_t token_tile = global_tokens[n] / tile;
-            count += token_tile != previous && (token_tile < first || token_tile > last);
-            previous = token_tile;
+        if (begin >= end) return tiles_of_tokens(0, num_tokens, tiling);
+
+        // Tokens number before .. after - 1 are in the tiles from the window's begin to its end: few, no search for
+        // them.
+        const index_t first = tiling.tile_of(begin) * tile, last_end = sat_mul(tiling.tile_of(end - 1) + 1, tile);
+        before = min(before, num_tokens);
+        index_t after = before;
+        while (before > 0 && global_tokens[before - 1] >= first)
+            --before;
+        while (after < num_tokens && global_tokens[after] < last_end)
+            ++after;
+        index_t count = window.count_live_col_tiles(b0, b1, tile, seqlen) + tiles_of_tokens(0, before, tiling) +
+                        tiles_of_tokens(after, num_tokens, tiling);
+        // Between the positions of a dilated window there is room for more tiles.
+        for (index_t n = before; n < after && b1 - b0 < window.dilation; ++n) {
+            const index_t token_tile = tiling.tile_of(global_tokens[n]);
+            const bool repeated = n > before && tiling.tile_of(global_tokens[n - 1]) == token_tile;
+            count += !repeated &&
+                     window.next_live_col(b0, b1, token_tile * tile) >= min(sat_mul(token_tile + 1, tile), seqlen);
         }
+        return count;
+    }
+    // Of the tokens number n0 .. n1 - 1.
+    CK_TILE_MASKS_HD constexpr index_t tiles_of_tokens(index_t n0, index_t n1, const Tiling& tiling) const
+    {
+        index_t count = n0 < n1;
+        for (index_t n = n0 + 1; n < n1; ++n)
+            count += tiling.tile_of(global_tokens[n]) != tiling.tile_of(global_tokens[n - 1]);
         return count;
     }
 };

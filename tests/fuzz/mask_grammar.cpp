@@ -100,7 +100,7 @@ void longformer_tokens(Writer& w)
     int64_t token = -1;
     for (int64_t n = w.pick(0, 9); n > 0; --n) {
         token += w.number(1);
-        if (token > kIndexMax) break;
+        if (token >= kIndexMax) break;
         tokens.push_back(static_cast<index_t>(token));
     }
     w.data(std::move(tokens));

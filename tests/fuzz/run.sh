@@ -34,6 +34,6 @@ fi
 
 sed -n '/FAULT\|runtime error\|ERROR\|ALARM/,$p' "$BUILD/log"
 input=$(sed -n 's/.*Test unit written to //p' "$BUILD/log")
-echo ">> The fuzzer found a fault; FAULT or the sanitizer's report above says which. What it says again, and on which mask:"
+echo ">> The fuzzer found a fault; FAULT or the sanitizer's report above says which. To see it again, with its mask:"
 echo "       $BUILD/fuzz_masks $input"
 exit 1
