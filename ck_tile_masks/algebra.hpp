@@ -1,5 +1,6 @@
 #pragma once
 
+#include "ck_tile_masks/bit_matrix.hpp"
 #include "ck_tile_masks/walks.hpp"
 
 // The algebra of mask definitions: `a | b`, `a & b`, `~a`, `transpose(a)`, `shift(a, dq, dk)`, and a choice per head or
@@ -35,6 +36,22 @@ CK_TILE_MASKS_HD constexpr index_t leapfrog(First first, Second second, index_t 
         if (j == k) return j;
     }
     return kNone;
+}
+
+// bits = combine(bits of a, bits of b), in pieces of rows that fit into registers or a small stack.
+template <class A, class B, class Combine>
+CK_TILE_MASKS_HD constexpr void combine_tile_bits(const A& a, const B& b, index_t i0, index_t i1, index_t j0,
+                                                  index_t count, bits_t* bits, Combine combine)
+{
+    constexpr index_t kPiece = 64;
+    tile_bits(a, i0, i1, j0, count, bits);
+    for (index_t i = i0; i < i1; i += kPiece) {
+        bits_t of_b[kPiece] = {};
+        const index_t end = min(i + kPiece, i1);
+        tile_bits(b, i, end, j0, count, of_b);
+        for (index_t r = i; r < end; ++r)
+            bits[r - i0] = combine(bits[r - i0], of_b[r - i]);
+    }
 }
 
 // Binds one of the four walks to a part and a band.
@@ -81,6 +98,10 @@ struct Union : MaskDefABC<Union<A, B>> {
     {
         return ck_tile_masks::row_bits(a, i, j0, count) | ck_tile_masks::row_bits(b, i, j0, count);
     }
+    CK_TILE_MASKS_HD constexpr void tile_bits(index_t i0, index_t i1, index_t j0, index_t count, bits_t* bits) const
+    {
+        algebra::combine_tile_bits(a, b, i0, i1, j0, count, bits, [](bits_t x, bits_t y) { return x | y; });
+    }
 };
 
 template <class A, class B>
@@ -122,6 +143,10 @@ struct Intersection : MaskDefABC<Intersection<A, B>> {
     {
         return ck_tile_masks::row_bits(a, i, j0, count) & ck_tile_masks::row_bits(b, i, j0, count);
     }
+    CK_TILE_MASKS_HD constexpr void tile_bits(index_t i0, index_t i1, index_t j0, index_t count, bits_t* bits) const
+    {
+        algebra::combine_tile_bits(a, b, i0, i1, j0, count, bits, [](bits_t x, bits_t y) { return x & y; });
+    }
 };
 
 // Inside the bounds of the call: GenericAttentionMask keeps what lies outside of them unattended.
@@ -156,6 +181,12 @@ struct Complement : MaskDefABC<Complement<A>> {
     {
         return ~ck_tile_masks::row_bits(a, i, j0, count) & low_bits(count);
     }
+    CK_TILE_MASKS_HD constexpr void tile_bits(index_t i0, index_t i1, index_t j0, index_t count, bits_t* bits) const
+    {
+        ck_tile_masks::tile_bits(a, i0, i1, j0, count, bits);
+        for (index_t i = i0; i < i1; ++i)
+            bits[i - i0] = ~bits[i - i0] & low_bits(count);
+    }
 };
 
 #undef CK_TILE_MASKS_WALK_OF
@@ -187,6 +218,18 @@ struct Transposed : MaskDefABC<Transposed<A>> {
     CK_TILE_MASKS_HD constexpr index_t next_not_full_row(index_t j0, index_t j1, index_t from) const
     {
         return a.next_not_full_col(j0, j1, from);
+    }
+    // Row by row the elements of `a` would be asked one by one.
+    CK_TILE_MASKS_HD constexpr void tile_bits(index_t i0, index_t i1, index_t j0, index_t count, bits_t* bits) const
+    {
+        for (index_t i = i0; i < i1; i += 64) {
+            bits_t columns[64] = {};
+            const index_t end = min(i + 64, i1);
+            ck_tile_masks::tile_bits(a, j0, j0 + count, i, end - i, columns);
+            transpose_bits(columns);
+            for (index_t r = i; r < end; ++r)
+                bits[r - i0] = columns[r - i];
+        }
     }
     template <class B = A, class = contract::live_run_end_row_t<B>>
     CK_TILE_MASKS_HD constexpr index_t live_run_end_col(index_t i0, index_t i1, index_t j) const
@@ -259,6 +302,18 @@ struct BoundShifted : MaskDefABC<BoundShifted<A>> {
         const index_t skipped = max(sat_sub(dk, j0), 0); // columns before the first one of `a`
         if (i < dq || skipped >= count) return 0;
         return ck_tile_masks::row_bits(a, sat_sub(i, dq), sat_sub(j0 + skipped, dk), count - skipped) << skipped;
+    }
+    CK_TILE_MASKS_HD constexpr void tile_bits(index_t i0, index_t i1, index_t j0, index_t count, bits_t* bits) const
+    {
+        const index_t skipped = max(sat_sub(dk, j0), 0); // columns before the first one of `a`
+        const index_t first = skipped >= count ? i1 : min(max(dq, i0), i1);
+        for (index_t i = i0; i < first; ++i)
+            bits[i - i0] = 0;
+        if (first == i1) return;
+        ck_tile_masks::tile_bits(a, sat_sub(first, dq), sat_sub(i1, dq), sat_sub(j0 + skipped, dk), count - skipped,
+                                 bits + (first - i0));
+        for (index_t i = first; i < i1; ++i)
+            bits[i - i0] <<= skipped;
     }
 
 private:

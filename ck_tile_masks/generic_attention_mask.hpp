@@ -115,6 +115,12 @@ public:
     {
         return row_bits(bound_, i, j0, count);
     }
+    // The elements of a tile, at most 64 columns wide: bit x of bits[y] is element (y, x) of the tile.
+    CK_TILE_MASKS_HD constexpr void TileBits(index_t i_y_tile, index_t i_x_tile, bits_t* bits) const
+    {
+        const Interval r = rows(i_y_tile), c = cols(i_x_tile);
+        tile_bits(bound_, r.begin, r.end, c.begin, c.size(), bits);
+    }
 
     // First live tile of a row (column) of tiles in [from, end), or `end`.
     CK_TILE_MASKS_HD constexpr index_t NextLiveTileAlongX(index_t i_y_tile, index_t from, index_t end) const

@@ -56,6 +56,8 @@
 // predicates, so that parameters and their bound form can be two types.
 // Also optional with closed forms: `bits_t row_bits(index_t i_y, index_t j0, index_t count) const`, the elements
 // [j0, j0 + count) of a row, count <= 64. Without it they come from the walks if those are exact, else from mask_func.
+// And `void tile_bits(index_t i0, index_t i1, index_t j0, index_t count, bits_t* bits) const`, those of the rows [i0,
+// i1) at once, where that is cheaper than row by row.
 
 namespace ck_tile_masks {
 
@@ -95,6 +97,9 @@ template <class M>
 using bind_t = decltype(meta::declval<const M&>().bind(MaskCall{}));
 template <class M>
 using row_bits_t = decltype(meta::declval<const M&>().row_bits(index_t{}, index_t{}, index_t{}));
+template <class M>
+using tile_bits_t = decltype(meta::declval<const M&>().tile_bits(index_t{}, index_t{}, index_t{}, index_t{},
+                                                                 static_cast<bits_t*>(nullptr)));
 
 template <class M>
 using count_live_col_tiles_t =

@@ -68,6 +68,9 @@ private:
     }
 };
 
+template <class Bound>
+CK_TILE_MASKS_HD constexpr bits_t row_bits(const Bound& mask, index_t i, index_t j0, index_t count);
+
 // A block definition seen at element level. A band of rows covers the blocks [i0 / by, ceil(i1 / by)).
 // Exact when blocks are all or nothing; early by at most one block where a block is partial.
 template <class Def>
@@ -122,6 +125,18 @@ struct LiftedBlocks : MaskDefABC<LiftedBlocks<Def>> {
             return lift(def.next_not_full_block_row(band.begin, band.end, from), def.block_y(), from_i);
         else
             return lift(first_row(band, from, false), def.block_y(), from_i);
+    }
+
+    // The rows of a block of whole blocks are all alike.
+    template <class D = Def, class = meta::enable_if_t<!contract::has_edge_blocks<D>>>
+    CK_TILE_MASKS_HD constexpr void tile_bits(index_t i0, index_t i1, index_t j0, index_t count, bits_t* bits) const
+    {
+        for (index_t i = i0; i < i1;) {
+            const bits_t row = row_bits(*this, i, j0, count);
+            const index_t end = min(sat_mul(i / def.block_y() + 1, def.block_y()), i1);
+            for (; i < end; ++i)
+                bits[i - i0] = row;
+        }
     }
 
     // Only of whole blocks: a live block with partial elements may have dead columns.
@@ -230,6 +245,19 @@ CK_TILE_MASKS_HD constexpr bits_t row_bits(const Bound& mask, index_t i, index_t
         }
         return bits;
     }
+}
+
+// Elements [i0, i1) x [j0, j0 + count), count <= 64, a word for each row.
+// @post bits[r] == row_bits(mask, i0 + r, j0, count) for r in [0, i1 - i0)
+template <class Bound>
+CK_TILE_MASKS_HD constexpr void tile_bits(const Bound& mask, index_t i0, index_t i1, index_t j0, index_t count,
+                                          bits_t* bits)
+{
+    if constexpr (meta::detected<contract::tile_bits_t, Bound>)
+        mask.tile_bits(i0, i1, j0, count, bits);
+    else
+        for (index_t i = i0; i < i1; ++i)
+            bits[i - i0] = row_bits(mask, i, j0, count);
 }
 
 } // namespace ck_tile_masks

@@ -64,6 +64,11 @@ struct BoundDiagonal : MaskDefABC<BoundDiagonal> {
         const index_t first = max(j0, sinks); // the non-sink column that rows leave first
         return first < j1 ? max(from_i, sat_add(sat_sub(first, lo), 1)) : kNone;
     }
+    CK_TILE_MASKS_HD constexpr bits_t row_bits(index_t i, index_t j0, index_t count) const
+    {
+        const index_t begin = sat_add(i, lo), end = sat_add(sat_add(i, hi), 1);
+        return before(end, j0, count) & (~before(begin, j0, count) | before(sinks, j0, count));
+    }
     // The sinks are a run of their own where the window has moved on.
     CK_TILE_MASKS_HD constexpr index_t live_run_end_col(index_t i0, index_t i1, index_t j) const
     {
@@ -73,6 +78,13 @@ struct BoundDiagonal : MaskDefABC<BoundDiagonal> {
     CK_TILE_MASKS_HD constexpr index_t live_run_end_row(index_t j0, index_t j1, index_t) const
     {
         return j0 < sinks ? kIndexMax : sat_add(sat_sub(j1 - 1, lo), 1);
+    }
+
+private:
+    // Those of the elements [j0, j0 + count) that lie before j.
+    CK_TILE_MASKS_HD static constexpr bits_t before(index_t j, index_t j0, index_t count)
+    {
+        return low_bits(min(max(sat_sub(j, j0), 0), count));
     }
 };
 

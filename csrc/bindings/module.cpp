@@ -4,10 +4,13 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "cpu/attention.hpp"
+#include "cpu/dropout.hpp"
 #include "cpu/tile_kernels.hpp"
 #include "fmha/fmha_args.h"
 #include "fmha/mask_expr.hpp"
@@ -24,6 +27,9 @@ using ck_tile_masks::MaskCall;
 using Tensor = std::array<int64_t, 4>; // address, stride_batch, stride_head, stride_seq
 using Sizes = std::array<int64_t, 7>;  // batch, num_heads, num_heads_kv, seqlen_q, seqlen_k, head_dim, head_dim_v
 
+using Scores = std::array<int64_t, 5>; // address, stride_batch, stride_head, stride_q, stride_k
+// bias, its dtype, softcap, attended, address and batch stride of ALiBi's slopes, dropout_p, dropout_seed
+using Extras = std::tuple<Scores, int32_t, float, Scores, std::array<int64_t, 2>, double, uint64_t>;
 using Array = std::array<int64_t, 2>; // address, number of int32
 
 ck_fmha::IndexArray copy_of(const Array& array)
@@ -37,8 +43,11 @@ ck_fmha_tensor to_tensor(const Tensor& t)
     return {reinterpret_cast<void*>(static_cast<uintptr_t>(t[0])), t[1], t[2], t[3]};
 }
 
+ck_fmha_scores to_scores(const Scores& t) { return {to_tensor({t[0], t[1], t[2], t[3]}), t[4]}; }
+
 template <class Args>
-void set_problem(Args& args, int32_t dtype, const Sizes& sizes, double softmax_scale, int32_t num_threads)
+void set_problem(Args& args, int32_t dtype, const Sizes& sizes, double softmax_scale, int32_t num_threads,
+                 const std::optional<Extras>& extras)
 {
     ck_fmha_problem& p = args.problem;
     p.version = CK_FMHA_ARGS_VERSION;
@@ -53,19 +62,29 @@ void set_problem(Args& args, int32_t dtype, const Sizes& sizes, double softmax_s
     p.head_dim = sizes[5];
     p.head_dim_v = sizes[6];
     p.softmax_scale = softmax_scale;
+    if (!extras) return;
+    const auto& [bias, bias_dtype, softcap, attended, slopes, dropout_p, dropout_seed] = *extras;
+    p.extras = {to_scores(bias),
+                bias_dtype,
+                softcap,
+                to_scores(attended),
+                reinterpret_cast<const float*>(static_cast<uintptr_t>(slopes[0])),
+                slopes[1],
+                dropout_p,
+                dropout_seed};
 }
 
 void attention_forward(const MaskExpr& mask, int32_t dtype, const Sizes& sizes, double softmax_scale,
                        int32_t num_threads, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& o,
-                       uintptr_t lse)
+                       uintptr_t lse, const std::optional<Extras>& extras)
 {
     ck_fmha_fwd_args args{};
-    set_problem(args, dtype, sizes, softmax_scale, num_threads);
+    set_problem(args, dtype, sizes, softmax_scale, num_threads, extras);
     args.q = to_tensor(q);
     args.k = to_tensor(k);
     args.v = to_tensor(v);
     args.o = to_tensor(o);
-    args.lse = reinterpret_cast<float*>(lse);
+    args.lse = reinterpret_cast<void*>(lse);
     const py::gil_scoped_release release;
     ck_fmha::cpu::attention_forward(args, mask);
 }
@@ -73,22 +92,30 @@ void attention_forward(const MaskExpr& mask, int32_t dtype, const Sizes& sizes, 
 void attention_backward(const MaskExpr& mask, int32_t dtype, const Sizes& sizes, double softmax_scale,
                         int32_t num_threads, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& o,
                         uintptr_t lse, const Tensor& d_o, uintptr_t dlse, const Tensor& dq, const Tensor& dk,
-                        const Tensor& dv)
+                        const Tensor& dv, const Scores& dbias, const std::optional<Extras>& extras)
 {
     ck_fmha_bwd_args args{};
-    set_problem(args, dtype, sizes, softmax_scale, num_threads);
+    set_problem(args, dtype, sizes, softmax_scale, num_threads, extras);
     args.q = to_tensor(q);
     args.k = to_tensor(k);
     args.v = to_tensor(v);
     args.o = to_tensor(o);
-    args.lse = reinterpret_cast<const float*>(lse);
+    args.lse = reinterpret_cast<const void*>(lse);
     args.d_o = to_tensor(d_o);
-    args.dlse = reinterpret_cast<const float*>(dlse);
+    args.dlse = reinterpret_cast<const void*>(dlse);
     args.dq = to_tensor(dq);
     args.dk = to_tensor(dk);
     args.dv = to_tensor(dv);
+    args.dbias = to_scores(dbias);
     const py::gil_scoped_release release;
     ck_fmha::cpu::attention_backward(args, mask);
+}
+
+// out (batch, num_heads, seqlen_q, seqlen_k): 1 where dropout keeps the element.
+void dropout_mask(uintptr_t out, std::array<int64_t, 4> sizes, double dropout_p, uint64_t seed, int32_t num_threads)
+{
+    const py::gil_scoped_release release;
+    ck_fmha::cpu::dropout_mask(reinterpret_cast<uint8_t*>(out), sizes, dropout_p, seed, num_threads);
 }
 
 ck_fmha::MaskView view(const MaskExpr& mask, std::array<int32_t, 4> where, std::array<int32_t, 2> tile)
@@ -182,10 +209,13 @@ PYBIND11_MODULE(_native, m)
 
     m.def("attention_forward", &attention_forward);
     m.def("attention_backward", &attention_backward);
-    m.def("isa_name", [] { return std::string(ck_fmha::cpu::tile_kernels().name); });
+    m.def("dropout_mask", &dropout_mask);
+    m.def("isa_name", [] { return std::string(ck_fmha::cpu::isa_kernels().name); });
     m.def("available_isas", &available_isas);
     m.def("build_info", &build_info);
     m.attr("TILE") = py::make_tuple(ck_fmha::cpu::kTileQ, ck_fmha::cpu::kTileK);
     m.attr("FLOAT32") = static_cast<int>(CK_FMHA_FLOAT32);
     m.attr("BFLOAT16") = static_cast<int>(CK_FMHA_BFLOAT16);
+    m.attr("FLOAT16") = static_cast<int>(CK_FMHA_FLOAT16);
+    m.attr("FLOAT64") = static_cast<int>(CK_FMHA_FLOAT64);
 }

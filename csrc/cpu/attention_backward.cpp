@@ -5,9 +5,12 @@
 #include <thread>
 
 #include "cpu/attention.hpp"
+#include "cpu/bias_gradient.hpp"
+#include "cpu/converted.hpp"
 #include "cpu/masked_heads.hpp"
 #include "cpu/parallel.hpp"
 #include "cpu/ranges.hpp"
+#include "cpu/score_extras.hpp"
 #include "cpu/tensor_rows.hpp"
 #include "cpu/tile_kernels.hpp"
 #include "cpu/workspace.hpp"
@@ -44,21 +47,25 @@ struct ColumnPlan {
     int32_t num_slots = 0;
 };
 
+template <class Real>
 struct Scratch {
-    float *k, *v, *k_t, *v_t, *q, *d_o, *p, *ds, *dq, *dk, *dv;
+    Real *k, *v, *k_t, *v_t, *q, *d_o, *p, *ds, *dq, *dk, *dv, *bias, *bias_scratch;
 
-    void lay_out(Arena& arena, int head_dim, int head_dim_v)
+    void lay_out(Arena& arena, int head_dim, int head_dim_v, bool has_bias)
     {
         const size_t d = padded_head_dim(head_dim), dv_ld = padded_head_dim(head_dim_v);
-        for (float** rows : {&k, &k_t, &q, &dq, &dk})
-            *rows = arena.take<float>(64 * d);
-        for (float** rows : {&v, &v_t, &d_o, &dv})
-            *rows = arena.take<float>(64 * dv_ld);
-        for (float** rows : {&p, &ds})
-            *rows = arena.take<float>(kTileQ * kTileK);
+        for (Real** rows : {&k, &k_t, &q, &dq, &dk})
+            *rows = arena.take<Real>(64 * d);
+        for (Real** rows : {&v, &v_t, &d_o, &dv})
+            *rows = arena.take<Real>(64 * dv_ld);
+        for (Real** tile : {&p, &ds})
+            *tile = arena.take<Real>(kTileQ * kTileK);
+        for (Real** tile : {&bias, &bias_scratch})
+            *tile = has_bias ? arena.take<Real>(kTileQ * kTileK) : nullptr;
     }
 };
 
+template <class Real>
 class Backward {
 public:
     Backward(const ck_fmha_bwd_args& args, const MaskExpr& mask)
@@ -70,9 +77,15 @@ public:
           ld_v_(padded_head_dim(head_dim_v_)),
           group_(p_.num_heads / p_.num_heads_kv),
           num_pairs_(p_.batch * p_.num_heads_kv),
-          kernels_(tile_kernels()),
+          kernels_(tile_kernels<Real>()),
+          extras_(p_),
           masks_(mask, p_),
-          num_row_tiles_(masks_.distinct(0).num_tiles_y())
+          counts_(masks_, p_),
+          num_row_tiles_(masks_.distinct(0).num_tiles_y()),
+          k_{args.k, p_.dtype, head_dim_},
+          v_{args.v, p_.dtype, head_dim_v_},
+          q_({args.q, p_.dtype, head_dim_}, p_.batch, p_.num_heads, p_.seqlen_q, queries_are_reread()),
+          d_o_({args.d_o, p_.dtype, head_dim_v_}, p_.batch, p_.num_heads, p_.seqlen_q, queries_are_reread())
     {
         make_plans();
     }
@@ -83,26 +96,35 @@ public:
         const int64_t num_items = std::max(num_row_tiles, static_cast<int64_t>(order_.size()));
         const int num_threads = std::min<int64_t>(p_.num_threads, num_items);
         const int64_t rows = p_.batch * p_.num_heads * p_.seqlen_q;
-        const bool own_dq = args_.dq.data && p_.dtype != CK_FMHA_FLOAT32;
+        const bool own_dq = args_.dq.data && p_.dtype != kOwnDtype<Real>;
         turn_ = std::make_unique<std::atomic<index_t>[]>(num_row_tiles);
         finished_parts_ = std::make_unique<std::atomic<int32_t>[]>(num_columns_);
-        std::vector<Scratch> scratch(num_threads);
+        std::vector<Scratch<Real>> scratch(num_threads);
         const Workspace memory([&](Arena& arena) {
-            for (Scratch& s : scratch)
-                s.lay_out(arena, head_dim_, head_dim_v_);
-            lse_ = arena.take<float>(rows);
-            delta_ = arena.take<float>(rows);
-            dq_ = own_dq ? arena.take<float>(rows * head_dim_) : nullptr;
-            partial_ = arena.take<float>(static_cast<size_t>(num_slots_) * kTileK * (ld_ + ld_v_));
+            for (Scratch<Real>& s : scratch)
+                s.lay_out(arena, head_dim_, head_dim_v_, extras_.has_bias());
+            lse_ = arena.take<Real>(rows);
+            delta_ = arena.take<Real>(rows);
+            dq_ = own_dq ? arena.take<Real>(rows * head_dim_) : nullptr;
+            partial_ = arena.take<Real>(static_cast<size_t>(num_slots_) * kTileK * (ld_ + ld_v_));
+            q_.lay_out(arena);
+            d_o_.lay_out(arena);
         });
 
+        q_.run(kernels_, p_.num_threads);
+        d_o_.run(kernels_, p_.num_threads);
         parallel_for(num_threads, num_row_tiles,
                      [&](size_t n, int thread) { prepare_row(static_cast<int64_t>(n), scratch[thread]); });
-        parallel_for(num_threads, order_.size(),
-                     [&](size_t n, int thread) { run_task(order_[n].pair, order_[n].task, scratch[thread]); });
+        if (args_.dq.data || args_.dk.data || args_.dv.data)
+            parallel_for(num_threads, order_.size(),
+                         [&](size_t n, int thread) { run_task(order_[n].pair, order_[n].task, scratch[thread]); });
+        if (args_.dbias.tensor.data) bias_gradient<Real>(args_, masks_, extras_, lse_, delta_);
     }
 
 private:
+    // Is a tile of queries visited more than twice on average?
+    bool queries_are_reread() const { return counts_.total() > 2 * p_.batch * p_.num_heads * num_row_tiles_; }
+
     struct Work {
         int32_t pair;
         int32_t task;
@@ -110,10 +132,9 @@ private:
 
     void make_plans()
     {
-        const LineCounts<Axis::cols> counts(masks_, p_);
         for (int64_t b = 0; b < (masks_.varies_by_batch() ? p_.batch : 1); ++b)
             for (int64_t head_kv = 0; head_kv < (masks_.varies_by_head() ? p_.num_heads_kv : 1); ++head_kv)
-                plans_.push_back(make_plan(counts, b, head_kv));
+                plans_.push_back(make_plan(b, head_kv));
 
         // As many pairs at a time as there are threads, column by column: threads then seldom add to the same row.
         first_column_.resize(num_pairs_);
@@ -138,15 +159,15 @@ private:
         }
     }
 
-    ColumnPlan make_plan(const LineCounts<Axis::cols>& counts, int64_t b, int64_t head_kv) const
+    ColumnPlan make_plan(int64_t b, int64_t head_kv) const
     {
         ColumnPlan plan;
         for (index_t line = 0; line < masks_.distinct(0).num_tiles_x(); ++line) {
             const size_t first_task = plan.tasks.size();
             index_t live = 0;
             for (int32_t g = 0; g < group_; ++g)
-                counts.cut(masks_, masks_.index(b, head_kv * group_ + g), line, [&](const TileRange& r) {
-                    const bool fresh = plan.tasks.size() == first_task || live + r.num_live > counts.limit();
+                counts_.cut(masks_, masks_.index(b, head_kv * group_ + g), line, [&](const TileRange& r) {
+                    const bool fresh = plan.tasks.size() == first_task || live + r.num_live > counts_.limit();
                     if (fresh) {
                         const auto part = static_cast<int32_t>(plan.tasks.size() - first_task);
                         plan.tasks.push_back({line, static_cast<int32_t>(plan.segments.size()), 0, part, 1, 0, 0});
@@ -177,7 +198,7 @@ private:
     }
 
     // delta, the LSE, dQ = 0 and the first column's turn, for one row of tiles
-    void prepare_row(int64_t row_tile, Scratch& s)
+    void prepare_row(int64_t row_tile, Scratch<Real>& s)
     {
         const int64_t bh = row_tile / num_row_tiles_, b = bh / p_.num_heads, h = bh % p_.num_heads;
         const TiledMask& mask = masks_.at(b, h);
@@ -185,36 +206,37 @@ private:
         const auto rows = mask.rows(i);
         const int64_t first = bh * p_.seqlen_q + rows.begin;
 
-        const auto d_o = rows_of(args_.d_o, b, h, head_dim_v_).from(rows.begin).stage(kernels_, rows.size(), s.d_o);
-        const auto o = rows_of(args_.o, b, h, head_dim_v_).from(rows.begin).stage(kernels_, rows.size(), s.dv);
-        kernels_.bwd_delta(d_o.data, d_o.ld, o.data, o.ld, args_.dlse ? args_.dlse + first : nullptr, rows.size(),
-                           head_dim_v_, delta_ + first);
-        for (int64_t n = first; n < first + rows.size(); ++n) {
-            // +inf makes P = exp(S - lse) of an empty row zero.
-            const bool empty = args_.lse[n] == -std::numeric_limits<float>::infinity();
-            lse_[n] = empty ? std::numeric_limits<float>::infinity() : args_.lse[n];
-        }
+        const auto d_o = rows_of(d_o_.source(), b, h).from(rows.begin).stage_padded(kernels_, rows.size(), s.d_o);
+        const auto o =
+            rows_of({args_.o, p_.dtype, head_dim_v_}, b, h).from(rows.begin).stage_padded(kernels_, rows.size(), s.dv);
+        const Real* d_lse = static_cast<const Real*>(args_.dlse);
+        kernels_.bwd_delta(d_o.data, d_o.ld, o.data, o.ld, d_lse ? d_lse + first : nullptr, rows.size(), head_dim_v_,
+                           delta_ + first);
+        const Real* lse = static_cast<const Real*>(args_.lse);
+        constexpr Real infinity = std::numeric_limits<Real>::infinity();
+        for (int64_t n = first; n < first + rows.size(); ++n)
+            lse_[n] = lse[n] == -infinity ? infinity : lse[n]; // makes P = exp(S - lse) of an empty row zero
         if (!args_.dq.data) return;
         const DqRows dq = dq_rows(b, h, rows.begin);
         for (index_t r = 0; r < rows.size(); ++r)
-            std::fill_n(dq.data + r * dq.ld, head_dim_, 0.0f);
+            std::fill_n(dq.data + r * dq.ld, head_dim_, Real(0));
         turn_[row_tile].store(mask.NextLiveTileAlongX(i, 0, mask.num_tiles_x()), std::memory_order_relaxed);
         if (turn_[row_tile] == mask.num_tiles_x()) finish_dq(b, h, rows, dq);
     }
 
-    void run_task(int64_t pair, int32_t number, Scratch& s)
+    void run_task(int64_t pair, int32_t number, Scratch<Real>& s)
     {
         const Task& task = plan(pair).tasks[number];
         const int64_t slot = first_slot_[pair] + task.slot;
         const bool whole_column = task.num_parts == 1;
-        float* dk = whole_column ? s.dk : partial_ + slot * kTileK * (ld_ + ld_v_);
-        float* dv = whole_column ? s.dv : dk + kTileK * ld_;
+        Real* dk = whole_column ? s.dk : partial_ + slot * kTileK * (ld_ + ld_v_);
+        Real* dv = whole_column ? s.dv : dk + kTileK * ld_;
         walk(pair, task, s, dk, dv);
         if (whole_column) {
             write(pair, task, dk, dv);
         } else if (++finished_parts_[first_column_[pair] + task.column] == task.num_parts) {
             // The last part to finish adds up all of them, in their order.
-            float* first = partial_ + (slot - task.part) * kTileK * (ld_ + ld_v_);
+            Real* first = partial_ + (slot - task.part) * kTileK * (ld_ + ld_v_);
             const int size = kTileK * (ld_ + ld_v_);
             for (int part = 1; part < task.num_parts; ++part)
                 kernels_.add_rows(first + static_cast<ptrdiff_t>(part) * size, size, 1, size, first, size);
@@ -223,18 +245,19 @@ private:
     }
 
     // dK, dV and dQ over the live tiles of a task
-    void walk(int64_t pair, const Task& task, Scratch& s, float* dk, float* dv)
+    void walk(int64_t pair, const Task& task, Scratch<Real>& s, Real* dk, Real* dv)
     {
         const int64_t b = pair / p_.num_heads_kv, head_kv = pair % p_.num_heads_kv;
         const index_t j = task.line;
         const auto cols = masks_.distinct(0).cols(j);
-        uint64_t bits[kTileQ];
+        bits_t bits[kTileQ], keep_bits[kTileQ];
 
-        BwdTile tile{};
+        BwdTile<Real> tile{};
         tile.num_k = cols.size();
         tile.head_dim = head_dim_;
         tile.head_dim_v = head_dim_v_;
-        tile.softmax_scale = static_cast<float>(p_.softmax_scale);
+        tile.softmax_scale = static_cast<Real>(p_.softmax_scale);
+        tile.keep_scale = extras_.keep_scale();
         tile.k_t = s.k_t;
         tile.v_t = s.v_t;
         tile.p = s.p;
@@ -242,11 +265,11 @@ private:
         tile.dq = args_.dq.data ? s.dq : nullptr;
         tile.dk = args_.dk.data ? dk : nullptr;
         tile.dv = args_.dv.data ? dv : nullptr;
-        std::fill_n(dk, kTileK * ld_, 0.0f);
-        std::fill_n(dv, kTileK * ld_v_, 0.0f);
+        std::fill_n(dk, kTileK * ld_, Real(0));
+        std::fill_n(dv, kTileK * ld_v_, Real(0));
 
-        const auto k = rows_of(args_.k, b, head_kv, head_dim_).from(cols.begin).stage(kernels_, tile.num_k, s.k);
-        const auto v = rows_of(args_.v, b, head_kv, head_dim_v_).from(cols.begin).stage(kernels_, tile.num_k, s.v);
+        const auto k = rows_of(k_, b, head_kv).from(cols.begin).stage_padded(kernels_, tile.num_k, s.k);
+        const auto v = rows_of(v_, b, head_kv).from(cols.begin).stage(kernels_, tile.num_k, s.v);
         tile.k = k.data;
         tile.ld_k = k.ld;
         kernels_.transpose(k.data, k.ld, tile.num_k, head_dim_, s.k_t);
@@ -258,9 +281,9 @@ private:
             const TiledMask& mask = masks_.at(b, h);
             for (auto i = mask.GetTileIndexIteratorAlongY(j, segment.begin, segment.end); !i.at_end(); i.advance()) {
                 const auto rows = mask.rows(i.current());
-                const auto q = rows_of(args_.q, b, h, head_dim_).from(rows.begin).stage(kernels_, rows.size(), s.q);
+                const auto q = rows_of(q_.source(), b, h).from(rows.begin).stage_padded(kernels_, rows.size(), s.q);
                 const auto d_o =
-                    rows_of(args_.d_o, b, h, head_dim_v_).from(rows.begin).stage(kernels_, rows.size(), s.d_o);
+                    rows_of(d_o_.source(), b, h).from(rows.begin).stage_padded(kernels_, rows.size(), s.d_o);
                 tile.num_q = rows.size();
                 tile.q = q.data;
                 tile.ld_q = q.ld;
@@ -268,7 +291,9 @@ private:
                 tile.ld_do = d_o.ld;
                 tile.lse = lse_ + bh * p_.seqlen_q + rows.begin;
                 tile.delta = delta_ + bh * p_.seqlen_q + rows.begin;
+                tile.changes = extras_.changes(b, h, rows, cols, s.bias, s.bias_scratch);
                 tile.query_bits = query_bits(mask, i.current(), j, bits);
+                tile.keep_bits = extras_.keep_query_bits(b, h, rows, cols, keep_bits);
                 kernels_.bwd_tile(tile);
                 if (tile.dq) add_dq(b, h, i.current(), j, s.dq);
             }
@@ -276,7 +301,7 @@ private:
     }
 
     // Adds a tile's dQ to its row when it is this column's turn.
-    void add_dq(int64_t b, int64_t h, index_t i, index_t j, const float* tile_dq)
+    void add_dq(int64_t b, int64_t h, index_t i, index_t j, const Real* tile_dq)
     {
         const TiledMask& mask = masks_.at(b, h);
         const auto rows = mask.rows(i);
@@ -290,35 +315,36 @@ private:
         turn.store(next, std::memory_order_release);
     }
 
-    // dQ accumulates in float32: in the output itself, or beside it when that is narrower.
+    // dQ accumulates in `Real`: in the output itself, or beside it when that is narrower.
     struct DqRows {
-        float* data;
+        Real* data;
         ptrdiff_t ld;
     };
     DqRows dq_rows(int64_t b, int64_t h, index_t row) const
     {
-        const TensorRows out = rows_of(args_.dq, b, h, head_dim_).from(row);
-        if (!dq_) return {out.float_rows(), out.stride()};
-        return {dq_ + ((b * p_.num_heads + h) * p_.seqlen_q + row) * head_dim_, head_dim_};
+        if (dq_) return {dq_ + ((b * p_.num_heads + h) * p_.seqlen_q + row) * head_dim_, head_dim_};
+        const auto out = rows_of({args_.dq, p_.dtype, head_dim_}, b, h).from(row);
+        return {out.own(), out.stride()};
     }
     void finish_dq(int64_t b, int64_t h, ck_tile_masks::Interval rows, const DqRows& dq) const
     {
-        if (dq_) rows_of(args_.dq, b, h, head_dim_).from(rows.begin).write(kernels_, dq.data, head_dim_, rows.size());
+        if (!dq_) return;
+        const Source out{args_.dq, p_.dtype, head_dim_};
+        rows_of(out, b, h).from(rows.begin).write(kernels_, dq.data, head_dim_, rows.size());
     }
 
-    void write(int64_t pair, const Task& task, const float* dk, const float* dv) const
+    void write(int64_t pair, const Task& task, const Real* dk, const Real* dv) const
     {
         const int64_t b = pair / p_.num_heads_kv, head_kv = pair % p_.num_heads_kv;
         const auto cols = masks_.distinct(0).cols(task.line);
-        if (args_.dk.data)
-            rows_of(args_.dk, b, head_kv, head_dim_).from(cols.begin).write(kernels_, dk, ld_, cols.size());
-        if (args_.dv.data)
-            rows_of(args_.dv, b, head_kv, head_dim_v_).from(cols.begin).write(kernels_, dv, ld_v_, cols.size());
+        const Source out_k{args_.dk, p_.dtype, head_dim_}, out_v{args_.dv, p_.dtype, head_dim_v_};
+        if (args_.dk.data) rows_of(out_k, b, head_kv).from(cols.begin).write(kernels_, dk, ld_, cols.size());
+        if (args_.dv.data) rows_of(out_v, b, head_kv).from(cols.begin).write(kernels_, dv, ld_v_, cols.size());
     }
 
-    TensorRows rows_of(const ck_fmha_tensor& t, int64_t batch, int64_t head, int head_dim) const
+    static TensorRows<Real> rows_of(const Source& source, int64_t batch, int64_t head)
     {
-        return TensorRows(t, p_.dtype, batch, head, head_dim);
+        return TensorRows<Real>(source, batch, head);
     }
 
     const ck_fmha_bwd_args& args_;
@@ -327,9 +353,13 @@ private:
     const int ld_, ld_v_;
     const int64_t group_;     // query heads per key/value head
     const int64_t num_pairs_; // (batch, head_kv)
-    const TileKernels& kernels_;
+    const TileKernels<Real>& kernels_;
+    const ScoreExtras<Real> extras_;
     const MaskedHeads masks_;
+    const LineCounts<Axis::cols> counts_;
     const int64_t num_row_tiles_;
+    const Source k_, v_;
+    Converted<Real> q_, d_o_;
 
     std::vector<ColumnPlan> plans_;
     std::vector<int32_t> first_column_, first_slot_; // per pair
@@ -338,7 +368,7 @@ private:
 
     std::unique_ptr<std::atomic<index_t>[]> turn_;           // per row of tiles: the column whose dQ is added next
     std::unique_ptr<std::atomic<int32_t>[]> finished_parts_; // per cut column
-    float *lse_ = nullptr, *delta_ = nullptr, *dq_ = nullptr, *partial_ = nullptr;
+    Real *lse_ = nullptr, *delta_ = nullptr, *dq_ = nullptr, *partial_ = nullptr;
 };
 
 } // namespace
@@ -348,7 +378,10 @@ void attention_backward(const ck_fmha_bwd_args& args, const MaskExpr& mask)
     validate(args);
     mask.check_counts(args.problem.batch, args.problem.num_heads);
     if (args.problem.batch == 0 || args.problem.num_heads == 0) return;
-    Backward(args, mask).run();
+    if (args.problem.dtype == CK_FMHA_FLOAT64)
+        Backward<double>(args, mask).run();
+    else
+        Backward<float>(args, mask).run();
 }
 
 } // namespace ck_fmha::cpu

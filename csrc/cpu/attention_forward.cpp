@@ -7,9 +7,11 @@
 #include <vector>
 
 #include "cpu/attention.hpp"
+#include "cpu/converted.hpp"
 #include "cpu/masked_heads.hpp"
 #include "cpu/parallel.hpp"
 #include "cpu/ranges.hpp"
+#include "cpu/score_extras.hpp"
 #include "cpu/tensor_rows.hpp"
 #include "cpu/tile_kernels.hpp"
 #include "cpu/workspace.hpp"
@@ -30,39 +32,49 @@ struct Item {
 };
 
 // What one thread works with.
+template <class Real>
 struct Scratch {
-    float *q_t, *s_t, *k, *v, *rows;
-    FwdState state;
+    Real *q_t, *s_t, *k, *v, *rows, *bias, *bias_scratch;
+    FwdState<Real> state;
 
-    void lay_out(Arena& arena, int head_dim, int head_dim_v)
+    void lay_out(Arena& arena, int head_dim, int head_dim_v, bool has_bias)
     {
         const size_t d = padded_head_dim(head_dim), dv = padded_head_dim(head_dim_v);
-        q_t = arena.take<float>(d * kTileQ);
-        s_t = arena.take<float>(kTileK * kTileQ);
-        k = arena.take<float>(kTileK * d);
-        v = arena.take<float>(kTileK * dv);
-        rows = arena.take<float>(kTileQ * (d > dv ? d : dv));
+        q_t = arena.take<Real>(d * kTileQ);
+        s_t = arena.take<Real>(kTileK * kTileQ);
+        k = arena.take<Real>(kTileK * d);
+        v = arena.take<Real>(kTileK * dv);
+        rows = arena.take<Real>(kTileQ * (d > dv ? d : dv));
+        for (Real** tile : {&bias, &bias_scratch})
+            *tile = has_bias ? arena.take<Real>(kTileK * kTileQ) : nullptr;
         state = lay_out_state(arena, head_dim_v);
     }
-    static FwdState lay_out_state(Arena& arena, int head_dim_v)
+    static FwdState<Real> lay_out_state(Arena& arena, int head_dim_v)
     {
-        FwdState s{};
-        s.m = arena.take<float>(kTileQ);
-        s.l = arena.take<float>(kTileQ);
-        s.o_t = arena.take<float>(static_cast<size_t>(head_dim_v) * kTileQ);
+        FwdState<Real> s{};
+        s.m = arena.take<Real>(kTileQ);
+        s.l = arena.take<Real>(kTileQ);
+        s.o_t = arena.take<Real>(static_cast<size_t>(head_dim_v) * kTileQ);
         return s;
     }
 };
 
+template <class Real>
 class Forward {
 public:
     Forward(const ck_fmha_fwd_args& args, const MaskExpr& mask)
-        : args_(args),
-          p_(args.problem),
+        : p_(args.problem),
           head_dim_(static_cast<int>(p_.head_dim)),
           head_dim_v_(static_cast<int>(p_.head_dim_v)),
-          kernels_(tile_kernels()),
-          masks_(mask, p_)
+          kernels_(tile_kernels<Real>()),
+          extras_(p_),
+          masks_(mask, p_),
+          counts_(masks_, p_),
+          q_{args.q, p_.dtype, head_dim_},
+          o_{args.o, p_.dtype, head_dim_v_},
+          k_({args.k, p_.dtype, head_dim_}, p_.batch, p_.num_heads_kv, p_.seqlen_k, keys_are_reread()),
+          v_({args.v, p_.dtype, head_dim_v_}, p_.batch, p_.num_heads_kv, p_.seqlen_k, keys_are_reread()),
+          lse_(static_cast<Real*>(args.lse))
     {
         make_items();
     }
@@ -70,27 +82,37 @@ public:
     void run()
     {
         const int num_threads = std::min<int64_t>(p_.num_threads, static_cast<int64_t>(items_.size()));
-        std::vector<Scratch> scratch(num_threads);
+        std::vector<Scratch<Real>> scratch(num_threads);
         const Workspace memory([&](Arena& arena) {
-            for (Scratch& s : scratch)
-                s.lay_out(arena, head_dim_, head_dim_v_);
-            for (FwdState& s : partial_)
-                s = Scratch::lay_out_state(arena, head_dim_v_);
+            for (Scratch<Real>& s : scratch)
+                s.lay_out(arena, head_dim_, head_dim_v_, extras_.has_bias());
+            for (FwdState<Real>& s : partial_)
+                s = Scratch<Real>::lay_out_state(arena, head_dim_v_);
+            k_.lay_out(arena);
+            v_.lay_out(arena);
         });
+        k_.run(kernels_, p_.num_threads);
+        v_.run(kernels_, p_.num_threads);
         parallel_for(num_threads, items_.size(), [&](size_t n, int thread) { run_item(items_[n], scratch[thread]); });
     }
 
 private:
+    // Is a tile of keys visited more than twice on average?
+    bool keys_are_reread() const
+    {
+        const int64_t tiles = p_.batch * p_.num_heads_kv * masks_.distinct(0).num_tiles_x();
+        return counts_.total() > 2 * tiles;
+    }
+
     void make_items()
     {
-        const LineCounts<Axis::rows> counts(masks_, p_);
         int32_t num_rows = 0, num_slots = 0;
         for (int32_t b = 0; b < p_.batch; ++b)
             for (int32_t h = 0; h < p_.num_heads; ++h) {
                 const size_t begin = items_.size();
                 for (index_t line = 0; line < masks_.at(b, h).num_tiles_y(); ++line) {
                     int32_t num_parts = 1;
-                    counts.cut(masks_, masks_.index(b, h), line, [&](const TileRange& range) {
+                    counts_.cut(masks_, masks_.index(b, h), line, [&](const TileRange& range) {
                         items_.push_back({b, h, range, num_rows, num_slots + range.part});
                         num_parts = range.num_parts;
                     });
@@ -119,10 +141,10 @@ private:
             items_[place[32 - power(item)]++] = item;
     }
 
-    void run_item(const Item& item, Scratch& s)
+    void run_item(const Item& item, Scratch<Real>& s)
     {
         const bool whole_row = item.range.num_parts == 1;
-        const FwdState& state = whole_row ? s.state : partial_[item.slot];
+        const FwdState<Real>& state = whole_row ? s.state : partial_[item.slot];
         walk(item, s, state);
         if (whole_row) {
             write(item, s, state);
@@ -136,21 +158,21 @@ private:
     }
 
     // m, l, O over the live tiles of the item's range
-    void walk(const Item& item, Scratch& s, const FwdState& state)
+    void walk(const Item& item, Scratch<Real>& s, const FwdState<Real>& state)
     {
         const TiledMask& mask = masks_.at(item.batch, item.head);
         const index_t i = item.range.line;
-        const int64_t head_kv = item.head / (p_.num_heads / p_.num_heads_kv);
-        const TensorRows q = rows_of(args_.q, item.batch, item.head, head_dim_).from(mask.rows(i).begin);
-        const TensorRows k = rows_of(args_.k, item.batch, head_kv, head_dim_);
-        const TensorRows v = rows_of(args_.v, item.batch, head_kv, head_dim_v_);
-        uint64_t bits[kTileQ];
+        const int64_t b = item.batch, h = item.head, head_kv = h / (p_.num_heads / p_.num_heads_kv);
+        const auto rows = mask.rows(i);
+        const auto q = TensorRows<Real>(q_, b, h).from(rows.begin);
+        const TensorRows<Real> k(k_.source(), b, head_kv), v(v_.source(), b, head_kv);
+        bits_t bits[kTileQ], keep_bits[kTileQ];
 
-        FwdTile tile{};
-        tile.num_q = mask.rows(i).size();
+        FwdTile<Real> tile{};
+        tile.num_q = rows.size();
         tile.head_dim = head_dim_;
         tile.head_dim_v = head_dim_v_;
-        tile.softmax_scale = static_cast<float>(p_.softmax_scale);
+        tile.softmax_scale = static_cast<Real>(p_.softmax_scale);
         tile.first = true;
         tile.q_t = s.q_t;
         tile.s_t = s.s_t;
@@ -167,43 +189,42 @@ private:
             tile.ld_k = staged_k.ld;
             tile.v = staged_v.data;
             tile.ld_v = staged_v.ld;
+            tile.changes = extras_.changes_t(b, h, rows, cols, s.bias, s.bias_scratch);
             tile.key_bits = key_bits(mask, i, j.current(), bits);
+            tile.keep_bits = extras_.keep_key_bits(b, h, rows, cols, keep_bits);
             kernels_.fwd_tile(tile);
             tile.first = false;
         }
         if (tile.first) { // nothing attended: the state of the empty row
-            std::fill_n(state.m, kTileQ, -std::numeric_limits<float>::infinity());
-            std::fill_n(state.l, kTileQ, 0.0f);
-            std::fill_n(state.o_t, head_dim_v_ * kTileQ, 0.0f);
+            std::fill_n(state.m, kTileQ, -std::numeric_limits<Real>::infinity());
+            std::fill_n(state.l, kTileQ, Real(0));
+            std::fill_n(state.o_t, head_dim_v_ * kTileQ, Real(0));
         }
     }
 
     // O / l and the LSE
-    void write(const Item& item, Scratch& s, const FwdState& state)
+    void write(const Item& item, Scratch<Real>& s, const FwdState<Real>& state)
     {
         const auto rows = masks_.at(item.batch, item.head).rows(item.range.line);
-        const TensorRows o = rows_of(args_.o, item.batch, item.head, head_dim_v_).from(rows.begin);
-        float* lse = args_.lse + (item.batch * p_.num_heads + item.head) * p_.seqlen_q + rows.begin;
-        if (float* direct = o.float_rows()) {
-            kernels_.fwd_finish(state, rows.size(), head_dim_v_, direct, o.stride(), lse);
-        } else {
-            kernels_.fwd_finish(state, rows.size(), head_dim_v_, s.rows, head_dim_v_, lse);
-            o.write(kernels_, s.rows, head_dim_v_, rows.size());
-        }
+        const auto o = TensorRows<Real>(o_, item.batch, item.head).from(rows.begin);
+        Real* lse = lse_ + (item.batch * p_.num_heads + item.head) * p_.seqlen_q + rows.begin;
+        Real* direct = o.own();
+        const ptrdiff_t ld = direct ? o.stride() : head_dim_v_;
+        kernels_.fwd_finish(state, rows.size(), head_dim_v_, extras_.keep_scale(), direct ? direct : s.rows, ld, lse);
+        if (!direct) o.write(kernels_, s.rows, head_dim_v_, rows.size());
     }
 
-    TensorRows rows_of(const ck_fmha_tensor& t, int64_t batch, int64_t head, int head_dim) const
-    {
-        return TensorRows(t, p_.dtype, batch, head, head_dim);
-    }
-
-    const ck_fmha_fwd_args& args_;
     const ck_fmha_problem& p_;
     const int head_dim_, head_dim_v_;
-    const TileKernels& kernels_;
+    const TileKernels<Real>& kernels_;
+    const ScoreExtras<Real> extras_;
     const MaskedHeads masks_;
+    const LineCounts<Axis::rows> counts_;
+    const Source q_, o_;
+    Converted<Real> k_, v_;
+    Real* lse_;
     std::vector<Item> items_;
-    std::vector<FwdState> partial_;
+    std::vector<FwdState<Real>> partial_;
     std::unique_ptr<std::atomic<int32_t>[]> finished_parts_; // per cut row
 };
 
@@ -214,7 +235,10 @@ void attention_forward(const ck_fmha_fwd_args& args, const MaskExpr& mask)
     validate(args);
     mask.check_counts(args.problem.batch, args.problem.num_heads);
     if (args.problem.batch == 0 || args.problem.num_heads == 0 || args.problem.seqlen_q == 0) return;
-    Forward(args, mask).run();
+    if (args.problem.dtype == CK_FMHA_FLOAT64)
+        Forward<double>(args, mask).run();
+    else
+        Forward<float>(args, mask).run();
 }
 
 } // namespace ck_fmha::cpu

@@ -6,10 +6,10 @@
 
 namespace ck_fmha::cpu {
 
-extern const TileKernels kTileKernels_generic;
+extern const IsaKernels kIsaKernels_generic;
 #if defined(CK_FMHA_X86)
-extern const TileKernels kTileKernels_avx2;
-extern const TileKernels kTileKernels_avx512;
+extern const IsaKernels kIsaKernels_avx2;
+extern const IsaKernels kIsaKernels_avx512;
 #endif
 
 namespace {
@@ -17,24 +17,24 @@ namespace {
 constexpr int kMaxTables = 3;
 
 struct Available {
-    const TileKernels* tables[kMaxTables];
+    const IsaKernels* tables[kMaxTables];
     const char* names[kMaxTables];
     int count = 0;
 
     Available()
     {
-        add(kTileKernels_generic);
+        add(kIsaKernels_generic);
 #if defined(CK_FMHA_X86)
         __builtin_cpu_init();
         const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-        if (avx2) add(kTileKernels_avx2);
+        if (avx2) add(kIsaKernels_avx2);
         if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-            add(kTileKernels_avx512);
+            add(kIsaKernels_avx512);
 #endif
     }
 
-    void add(const TileKernels& table)
+    void add(const IsaKernels& table)
     {
         tables[count] = &table;
         names[count++] = table.name;
@@ -47,7 +47,7 @@ const Available& available()
     return a;
 }
 
-const TileKernels& select()
+const IsaKernels& select()
 {
     const Available& a = available();
     const char* wanted = std::getenv("CK_FMHA_CPU_ISA");
@@ -63,9 +63,9 @@ const TileKernels& select()
 
 } // namespace
 
-const TileKernels& tile_kernels()
+const IsaKernels& isa_kernels()
 {
-    static const TileKernels& table = select();
+    static const IsaKernels& table = select();
     return table;
 }
 

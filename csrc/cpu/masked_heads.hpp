@@ -1,26 +1,34 @@
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
+#include "ck_tile_masks/algebra.hpp"
+#include "ck_tile_masks/bit_matrix.hpp"
 #include "cpu/tile_kernels.hpp"
+#include "fmha/attended_tensor.hpp"
 #include "fmha/fmha_args.h"
 #include "fmha/mask_expr.hpp"
 
 namespace ck_fmha::cpu {
 
 // The mask bound to every (batch, head) of a call and cut into kernel tiles; those that share one binding share one
-// entry.
+// entry. What the caller gives as bytes (ck_fmha_extras::attended) is one more part of the mask.
 class MaskedHeads {
 public:
     MaskedHeads(const MaskExpr& mask, const ck_fmha_problem& p)
-        : num_batches_(mask.varies_by_batch() ? p.batch : 1), num_heads_(mask.varies_by_head() ? p.num_heads : 1)
     {
+        const ck_fmha_tensor& attended = p.extras.attended.tensor;
+        const bool by_batch = attended.data && attended.stride_batch != 0;
+        const bool by_head = attended.data && attended.stride_head != 0;
+        num_batches_ = mask.varies_by_batch() || by_batch ? p.batch : 1;
+        num_heads_ = mask.varies_by_head() || by_head ? p.num_heads : 1;
         for (int64_t n = 0; n < num_batches_ * num_heads_; ++n) {
             const ck_tile_masks::MaskCall call{static_cast<index_t>(n / num_heads_),
                                                static_cast<index_t>(n % num_heads_), static_cast<index_t>(p.seqlen_q),
                                                static_cast<index_t>(p.seqlen_k)};
-            bound_.push_back(mask.bind(call));
+            bound_.push_back(bind(mask, p.extras.attended, call));
             tiled_.emplace_back(MaskRef(*bound_.back()), call, ck_tile_masks::DynamicTile{kTileQ, kTileK});
         }
     }
@@ -44,6 +52,21 @@ public:
     }
 
 private:
+    static std::unique_ptr<BoundMask> bind(const MaskExpr& mask, const ck_fmha_scores& attended,
+                                           const ck_tile_masks::MaskCall& call)
+    {
+        using Part = std::unique_ptr<BoundMask>;
+        Part bound = mask.bind(call);
+        const ck_fmha_tensor& t = attended.tensor;
+        if (!t.data) return bound;
+        const auto* bytes =
+            static_cast<const uint8_t*>(t.data) + call.batch * t.stride_batch + call.head * t.stride_head;
+        const AttendedTensor tensor(bytes, t.stride_seq, attended.stride_k, call.seqlen_q, call.seqlen_k);
+        using Both = ck_tile_masks::Intersection<MaskRef, AttendedTensor>;
+        const Both both{{}, MaskRef(*bound), tensor, call.seqlen_q, call.seqlen_k};
+        return std::make_unique<BoundMaskOf<Both, Part>>(both, std::move(bound));
+    }
+
     int64_t num_batches_, num_heads_; // that have masks of their own
     std::vector<std::unique_ptr<BoundMask>> bound_;
     std::vector<TiledMask> tiled_;
@@ -51,34 +74,19 @@ private:
 
 // The mask bits of an edge tile: bit k of word q set iff query q attends key k (both counted inside the tile).
 // Returns null for a full tile, which needs no bits.
-inline const uint64_t* query_bits(const TiledMask& mask, index_t i_tile, index_t j_tile, uint64_t (&bits)[kTileQ])
+inline const bits_t* query_bits(const TiledMask& mask, index_t i_tile, index_t j_tile, bits_t (&bits)[kTileQ])
 {
     if (mask.StatusOfLiveTile(i_tile, j_tile) == ck_tile_masks::TileStatus::full) return nullptr;
-    const auto rows = mask.rows(i_tile), cols = mask.cols(j_tile);
-    for (index_t q = 0; q < rows.size(); ++q)
-        bits[q] = mask.RowBits(rows.begin + q, cols.begin, cols.size());
-    for (index_t q = rows.size(); q < kTileQ; ++q)
-        bits[q] = 0;
+    mask.TileBits(i_tile, j_tile, bits);
+    std::fill(bits + mask.rows(i_tile).size(), bits + kTileQ, bits_t{0});
     return bits;
 }
 
-// Transposes a 64 x 64 bit matrix in place by exchanging ever smaller blocks (Warren, "Hacker's Delight", section 7-3).
-inline void transpose_bits(uint64_t (&a)[64])
-{
-    uint64_t mask = 0x00000000ffffffffull;
-    for (int j = 32; j != 0; j >>= 1, mask ^= mask << j)
-        for (int k = 0; k < 64; k = (k + j + 1) & ~j) {
-            const uint64_t t = ((a[k] >> j) ^ a[k + j]) & mask;
-            a[k] ^= t << j;
-            a[k + j] ^= t;
-        }
-}
-
 // Per key: bit q set iff query q attends it; null for a full tile.
-inline const uint64_t* key_bits(const TiledMask& mask, index_t i_tile, index_t j_tile, uint64_t (&bits)[kTileQ])
+inline const bits_t* key_bits(const TiledMask& mask, index_t i_tile, index_t j_tile, bits_t (&bits)[kTileQ])
 {
     if (!query_bits(mask, i_tile, j_tile, bits)) return nullptr;
-    transpose_bits(bits);
+    ck_tile_masks::transpose_bits(bits);
     return bits;
 }
 

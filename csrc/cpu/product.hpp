@@ -24,33 +24,34 @@ inline constexpr int kBlockDepth = 16;
 inline constexpr int kBlockM = 6;
 inline constexpr int kBlockN = CK_FMHA_VECTOR_BYTES == 64 ? 4 : 2;
 
+template <class Real>
 struct Product {
-    const float* a;
+    const Real* a;
     ptrdiff_t ld_a;
-    const float* b;
+    const Real* b;
     ptrdiff_t ld_b;
-    float* c;
+    Real* c;
     ptrdiff_t ld_c;
     int depth;
-    float scale = 1.0f;
-    const float* factor = nullptr; // for Init::rescale: one per column of C
+    Real scale = 1;
+    const Real* factor = nullptr; // for Init::rescale: one per column of C
 };
 
-template <ALayout kLayout, Init kInit, int kM, int kN>
-static void product_block(const Product& t)
+// kM rows by kN vectors of C, from the rows of A at `a` on. Not inlined: all registers are its own.
+template <class Real, ALayout kLayout, Init kInit, int kM, int kN>
+__attribute__((noinline)) static void product_block(const Real* a, Real* c_rows, const Product<Real>& t)
 {
-    vfloat acc[kM][kN] = {};
-    const float* a = t.a;
-    const float* b = t.b;
+    vec<Real> acc[kM][kN] = {};
+    const Real* b = t.b;
     const ptrdiff_t ld_a = t.ld_a, ld_b = t.ld_b;
-    for (int k = 0; k < t.depth; ++k) {
-        vfloat bv[kN];
+    for (int k = 0, depth = t.depth; k < depth; ++k) {
+        vec<Real> bv[kN];
 #pragma GCC unroll 8
         for (int n = 0; n < kN; ++n)
-            bv[n] = load(b + n * kLanes);
+            bv[n] = load(b + n * kLanes<Real>);
 #pragma GCC unroll 8
         for (int m = 0; m < kM; ++m) {
-            const vfloat av = splat(kLayout == ALayout::rows ? a[m * ld_a] : a[m]);
+            const vec<Real> av = splat(kLayout == ALayout::rows ? a[m * ld_a] : a[m]);
 #pragma GCC unroll 8
             for (int n = 0; n < kN; ++n)
                 acc[m][n] += av * bv[n];
@@ -63,52 +64,71 @@ static void product_block(const Product& t)
     for (int m = 0; m < kM; ++m)
 #pragma GCC unroll 8
         for (int n = 0; n < kN; ++n) {
-            float* c = t.c + m * t.ld_c + n * kLanes;
-            vfloat sum = t.scale * acc[m][n];
+            Real* c = c_rows + m * t.ld_c + n * kLanes<Real>;
+            vec<Real> sum = t.scale * acc[m][n];
             if constexpr (kInit == Init::add) sum += load(c);
-            if constexpr (kInit == Init::rescale) sum += load(t.factor + n * kLanes) * load(c);
+            if constexpr (kInit == Init::rescale) sum += load(t.factor + n * kLanes<Real>) * load(c);
             store(c, sum);
         }
 }
 
-using ProductBlock = void (*)(const Product&);
-
-// kBlocks[m - 1][n - 1] computes m rows by n vectors.
-template <ALayout kLayout, Init kInit>
-static inline ProductBlock product_block_of(int m, int n)
+// All rows of kN vectors of C: blocks of kBlockM rows, then a smaller one.
+template <class Real, ALayout kLayout, Init kInit, int kN>
+static void product_panel(int num_m, const Product<Real>& t)
 {
-#define CK_FMHA_ROW(M)                                                                                                 \
-    {product_block<kLayout, kInit, M, 1>, product_block<kLayout, kInit, M, 2>,                                         \
-     product_block<kLayout, kInit, M, kBlockN - 1>, product_block<kLayout, kInit, M, kBlockN>}
-    static constexpr ProductBlock kBlocks[kBlockM][4] = {CK_FMHA_ROW(1), CK_FMHA_ROW(2), CK_FMHA_ROW(3),
-                                                         CK_FMHA_ROW(4), CK_FMHA_ROW(5), CK_FMHA_ROW(6)};
-#undef CK_FMHA_ROW
-    return kBlocks[m - 1][n - 1];
+    const Real* a = t.a;
+    Real* c = t.c;
+    for (; num_m >= kBlockM; num_m -= kBlockM) {
+        product_block<Real, kLayout, kInit, kBlockM, kN>(a, c, t);
+        a += kLayout == ALayout::rows ? kBlockM * t.ld_a : kBlockM;
+        c += kBlockM * t.ld_c;
+    }
+    static_assert(kBlockM == 6, "one case for each number of rows that may be left");
+    switch (num_m) {
+    case 1:
+        return product_block<Real, kLayout, kInit, 1, kN>(a, c, t);
+    case 2:
+        return product_block<Real, kLayout, kInit, 2, kN>(a, c, t);
+    case 3:
+        return product_block<Real, kLayout, kInit, 3, kN>(a, c, t);
+    case 4:
+        return product_block<Real, kLayout, kInit, 4, kN>(a, c, t);
+    case 5:
+        return product_block<Real, kLayout, kInit, 5, kN>(a, c, t);
+    default:
+        return;
+    }
+}
+
+template <class Real, ALayout kLayout, Init kInit>
+static void product_panels(int num_m, int vectors, Product<Real> t)
+{
+    for (; vectors >= kBlockN; vectors -= kBlockN) {
+        product_panel<Real, kLayout, kInit, kBlockN>(num_m, t);
+        t.b += kBlockN * kLanes<Real>;
+        t.c += kBlockN * kLanes<Real>;
+        if constexpr (kInit == Init::rescale) t.factor += kBlockN * kLanes<Real>;
+    }
+    if constexpr (kBlockN > 2) {
+        if (vectors == 3) return product_panel<Real, kLayout, kInit, 3>(num_m, t);
+        if (vectors == 2) return product_panel<Real, kLayout, kInit, 2>(num_m, t);
+    }
+    if (vectors == 1) product_panel<Real, kLayout, kInit, 1>(num_m, t);
 }
 
 // `num_n` columns, a multiple of kLanes.
-template <ALayout kLayout, Init kInit>
-static void product(int num_m, int num_n, const Product& all)
+template <class Real, ALayout kLayout, Init kInit>
+static void product(int num_m, int num_n, const Product<Real>& all)
 {
-    const int vectors = num_n / kLanes;
-    for (int n = 0; n < vectors; n += kBlockN) {
-        const int block_n = vectors - n < kBlockN ? vectors - n : kBlockN;
-        for (int m = 0; m < num_m; m += kBlockM) {
-            const int block_m = num_m - m < kBlockM ? num_m - m : kBlockM;
-            Product t = all;
-            t.a += kLayout == ALayout::rows ? m * all.ld_a : m;
-            t.b += n * kLanes;
-            t.c += m * all.ld_c + n * kLanes;
-            t.factor += kInit == Init::rescale ? n * kLanes : 0;
-            t.depth = all.depth < kBlockDepth ? all.depth : kBlockDepth;
-            product_block_of<kLayout, kInit>(block_m, block_n)(t);
-            for (int k = kBlockDepth; k < all.depth; k += kBlockDepth) {
-                t.a += kLayout == ALayout::rows ? kBlockDepth : kBlockDepth * all.ld_a;
-                t.b += kBlockDepth * all.ld_b;
-                t.depth = all.depth - k < kBlockDepth ? all.depth - k : kBlockDepth;
-                product_block_of<kLayout, Init::add>(block_m, block_n)(t);
-            }
-        }
+    const int vectors = num_n / kLanes<Real>;
+    Product<Real> t = all;
+    t.depth = all.depth < kBlockDepth ? all.depth : kBlockDepth;
+    product_panels<Real, kLayout, kInit>(num_m, vectors, t);
+    for (int k = kBlockDepth; k < all.depth; k += kBlockDepth) {
+        t.a += kLayout == ALayout::rows ? kBlockDepth : kBlockDepth * all.ld_a;
+        t.b += kBlockDepth * all.ld_b;
+        t.depth = all.depth - k < kBlockDepth ? all.depth - k : kBlockDepth;
+        product_panels<Real, kLayout, Init::add>(num_m, vectors, t);
     }
 }
 

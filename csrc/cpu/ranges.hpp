@@ -39,11 +39,10 @@ public:
         std::vector<int64_t> totals;
         for (const std::vector<index_t>& counts : counts_)
             totals.push_back(std::accumulate(counts.begin(), counts.end(), int64_t{0}));
-        int64_t total = 0;
         for (int64_t b = 0; b < p.batch; ++b)
             for (int64_t head = 0; head < p.num_heads; ++head)
-                total += totals[masks.index(b, head)];
-        limit_ = ck_tile_masks::balanced_limit(total, kTargetRanges, kMinLive);
+                total_ += totals[masks.index(b, head)];
+        limit_ = ck_tile_masks::balanced_limit(total_, kTargetRanges, kMinLive);
     }
 
     // Calls emit(TileRange) for the ranges of one line of the mask with this index.
@@ -53,6 +52,8 @@ public:
         ck_tile_masks::cut_line<kAxis>(masks.distinct(index), line, counts_[index][line], limit_, emit);
     }
     index_t limit() const { return limit_; }
+    // Live tiles of the whole call.
+    int64_t total() const { return total_; }
 
 private:
     // Not a function of the number of threads, so that results are not either: a line is cut where it would hold more
@@ -62,6 +63,7 @@ private:
     static constexpr index_t kChunk = 1024; // lines that a thread counts at a time
 
     std::vector<std::vector<index_t>> counts_;
+    int64_t total_ = 0;
     index_t limit_;
 };
 

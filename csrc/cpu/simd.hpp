@@ -1,7 +1,8 @@
 #pragma once
 
 // Vectors of the instruction set that the including translation unit is compiled for, by the compilers' vector
-// extensions: one source for SSE, AVX2, AVX-512 and NEON. Included by isa/*.cpp only, inside their namespace.
+// extensions: one source for SSE, AVX2, AVX-512 and NEON, float and double. Included by isa/*.cpp only, inside their
+// namespace.
 
 #include <cstddef>
 #include <cstdint>
@@ -19,19 +20,50 @@
 
 namespace ck_fmha::cpu::CK_FMHA_ISA {
 
-inline constexpr int kLanes = CK_FMHA_VECTOR_BYTES / 4;
 using vfloat = float __attribute__((vector_size(CK_FMHA_VECTOR_BYTES)));
 using vint = int32_t __attribute__((vector_size(CK_FMHA_VECTOR_BYTES)));
+using vuint = uint32_t __attribute__((vector_size(CK_FMHA_VECTOR_BYTES)));
+using vdouble = double __attribute__((vector_size(CK_FMHA_VECTOR_BYTES)));
+using vlong = int64_t __attribute__((vector_size(CK_FMHA_VECTOR_BYTES)));
 
-static inline vfloat splat(float x) { return vfloat{} + x; }
+template <class Real>
+struct VectorOf;
+template <>
+struct VectorOf<float> {
+    using Vector = vfloat;
+    using Four = float __attribute__((vector_size(16)));
+    using FourIntegers = int32_t __attribute__((vector_size(16)));
+};
+template <>
+struct VectorOf<double> {
+    using Vector = vdouble;
+    using Four = double __attribute__((vector_size(32)));
+    using FourIntegers = int64_t __attribute__((vector_size(32)));
+};
+template <class Real>
+using vec = typename VectorOf<Real>::Vector;
+template <class Real>
+inline constexpr int kLanes = CK_FMHA_VECTOR_BYTES / static_cast<int>(sizeof(Real));
 
-static inline vfloat load(const float* p)
+// x - 0, not 0 + x: only the former is x for every x, -0 included, and becomes a broadcasting load.
+template <class Real>
+static inline vec<Real> splat(Real x)
 {
-    vfloat v;
+    return x - vec<Real>{};
+}
+
+template <class Real>
+static inline vec<Real> load(const Real* p)
+{
+    vec<Real> v;
     std::memcpy(&v, p, sizeof v);
     return v;
 }
-static inline void store(float* p, vfloat v) { std::memcpy(p, &v, sizeof v); }
+template <class Real>
+static inline void store(Real* p, vec<Real> v)
+{
+    std::memcpy(p, &v, sizeof v);
+}
 
 // max(a, b), and b where either is NaN.
 static inline vfloat max_or_second(vfloat a, vfloat b)
@@ -44,6 +76,16 @@ static inline vfloat max_or_second(vfloat a, vfloat b)
     return a > b ? a : b;
 #endif
 }
+static inline vdouble max_or_second(vdouble a, vdouble b)
+{
+#if defined(__AVX512F__)
+    return _mm512_maskz_max_pd(0xff, a, b);
+#elif defined(__AVX2__)
+    return _mm256_max_pd(a, b);
+#else
+    return a > b ? a : b;
+#endif
+}
 
 // Lane n: bit n of `bits` set ? x : otherwise.
 static inline vfloat select_bits(uint32_t bits, vfloat x, vfloat otherwise)
@@ -52,47 +94,61 @@ static inline vfloat select_bits(uint32_t bits, vfloat x, vfloat otherwise)
     return _mm512_mask_mov_ps(otherwise, static_cast<__mmask16>(bits), x);
 #else
     vint lane_bit;
-    for (int n = 0; n < kLanes; ++n)
+    for (int n = 0; n < kLanes<float>; ++n)
         lane_bit[n] = 1 << n;
     return ((vint{} + static_cast<int32_t>(bits)) & lane_bit) != 0 ? x : otherwise;
 #endif
 }
-
-static inline bool all_equal(vfloat a, vfloat b)
+static inline vdouble select_bits(uint32_t bits, vdouble x, vdouble otherwise)
 {
 #if defined(__AVX512F__)
-    return _mm512_cmp_ps_mask(a, b, _CMP_NEQ_UQ) == 0;
+    return _mm512_mask_mov_pd(otherwise, static_cast<__mmask8>(bits), x);
 #else
-    const vint differ = a != b;
-    int32_t any = 0;
-    for (int n = 0; n < kLanes; ++n)
-        any |= differ[n];
-    return any == 0;
+    vlong lane_bit;
+    for (int n = 0; n < kLanes<double>; ++n)
+        lane_bit[n] = 1 << n;
+    return ((vlong{} + static_cast<int64_t>(bits)) & lane_bit) != 0 ? x : otherwise;
 #endif
 }
 
-// e^x for the differences x = S - m of a softmax: relative error below 2^-23 * (1 + |x|), 0 for x < -87.7, NaN for NaN;
-// x above 88 counts as 88. Cody-Waite: x log2(e) = n + f with n an integer and |f| <= 1/2, a minimax polynomial for
-// 2^f, n added to the exponent.
-static inline vfloat exp(vfloat x)
+template <class Vector>
+static inline bool all_equal(Vector a, Vector b)
 {
-    x *= 0x1.715476p+0f; // log2(e)
-    // The order of the operands keeps a NaN.
-    x = max_or_second(splat(-127.0f), x);
-    x = -max_or_second(splat(-127.0f), -x);
-    const vfloat shifter = splat(12582912.0f); // 1.5 * 2^23: adding it rounds to an integer
-    const vfloat shifted = x + shifter;
-    const vfloat f = x - (shifted - shifter);
-    vfloat p = splat(0x1.41fbbap-13f);
-    p = p * f + 0x1.5f3e54p-10f;
-    p = p * f + 0x1.3b2d4cp-7f;
-    p = p * f + 0x1.c6aee8p-5f;
-    p = p * f + 0x1.ebfbdcp-3f;
-    p = p * f + 0x1.62e430p-1f;
-    p = p * f + 1.0f;
-    // n = -127 becomes the exponent field 0, a factor of zero.
-    const vint power = (reinterpret_cast<vint>(shifted) + 127) << 23;
-    return p * reinterpret_cast<vfloat>(power);
+    const auto differ = a != b;
+    using Lane = decltype(differ[0] + 0);
+    Lane any = 0;
+    for (size_t n = 0; n < sizeof differ / sizeof differ[0]; ++n)
+        any |= differ[n];
+    return any == 0;
 }
+#if defined(__AVX512F__)
+static inline bool all_equal(vfloat a, vfloat b) { return _mm512_cmp_ps_mask(a, b, _CMP_NEQ_UQ) == 0; }
+static inline bool all_equal(vdouble a, vdouble b) { return _mm512_cmp_pd_mask(a, b, _CMP_NEQ_UQ) == 0; }
+#endif
+
+// x 2^n for a whole number n in [-127, 127] ([-1023, 1023]). The smallest n is a factor of zero.
+static inline vfloat scale_by_power(vfloat x, vfloat n)
+{
+    // The lowest bits of this sum are n + 127: the exponent field of 2^n, which is 0 for n = -127.
+    const vint field = reinterpret_cast<vint>(n + (12582912.0f + 127.0f)) << 23;
+    return x * reinterpret_cast<vfloat>(field);
+}
+static inline vdouble scale_by_power(vdouble x, vdouble n)
+{
+    const vlong field = reinterpret_cast<vlong>(n + (6755399441055744.0 + 1023.0)) << 52;
+    return x * reinterpret_cast<vdouble>(field);
+}
+
+#if defined(__AVX512F__)
+// x 2^n in the lanes where y > bound or NaN, else 0: one instruction and a comparison.
+static inline vfloat scale_by_power_above(vfloat y, float bound, vfloat x, vfloat n)
+{
+    return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(y, splat(bound), _CMP_NLE_UQ), x, n);
+}
+static inline vdouble scale_by_power_above(vdouble y, double bound, vdouble x, vdouble n)
+{
+    return _mm512_maskz_scalef_pd(_mm512_cmp_pd_mask(y, splat(bound), _CMP_NLE_UQ), x, n);
+}
+#endif
 
 } // namespace ck_fmha::cpu::CK_FMHA_ISA

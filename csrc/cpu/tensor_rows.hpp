@@ -1,73 +1,88 @@
 #pragma once
 
+#include <cstddef>
+
 #include "cpu/tile_kernels.hpp"
 #include "fmha/fmha_args.h"
 
 namespace ck_fmha::cpu {
 
-// Rows of one (batch, head) of a tensor in its own dtype, read and written as float32.
+// The dtype whose numbers need no conversion to be computed with.
+template <class Real>
+inline constexpr int32_t kOwnDtype = sizeof(Real) == sizeof(double) ? CK_FMHA_FLOAT64 : CK_FMHA_FLOAT32;
+
+inline constexpr ptrdiff_t element_size(int32_t dtype)
+{
+    return dtype == CK_FMHA_FLOAT64 ? 8 : dtype == CK_FMHA_FLOAT32 ? 4 : 2;
+}
+
+// A tensor with what its strides do not tell.
+struct Source {
+    ck_fmha_tensor tensor;
+    int32_t dtype;
+    int columns; // numbers of a row
+};
+
+// Rows of one (batch, head) of a tensor in its own dtype, read and written as `Real`.
+template <class Real>
 class TensorRows {
 public:
-    TensorRows(const ck_fmha_tensor& t, int32_t dtype, int64_t batch, int64_t head, int head_dim)
-        : dtype_(dtype), stride_(t.stride_seq), head_dim_(head_dim), data_(t.data)
+    TensorRows(const Source& source, int64_t batch, int64_t head)
+        : dtype_(source.dtype),
+          columns_(source.columns),
+          stride_(source.tensor.stride_seq),
+          data_(static_cast<char*>(source.tensor.data) +
+                element_size(dtype_) * (batch * source.tensor.stride_batch + head * source.tensor.stride_head))
     {
-        advance(batch * t.stride_batch + head * t.stride_head);
     }
 
     TensorRows from(int64_t row) const
     {
         TensorRows rows = *this;
-        rows.advance(row * stride_);
+        rows.data_ += element_size(dtype_) * row * stride_;
         return rows;
     }
 
     struct Staged {
-        const float* data;
+        const Real* data;
         ptrdiff_t ld;
     };
 
-    // The first `rows` rows as float32 with head_dim padded by zeros to whole vectors: in place where they already lie
-    // so, packed, in memory; else copied to `buffer` (rows, padded_head_dim). Packed copies also keep strides of 4 KiB
-    // from meeting in one cache set.
-    Staged stage(const TileKernels& kernels, int rows, float* buffer) const
+    // The first `rows` rows as `Real`: in place if they are such, else copied to `buffer` (rows, padded_head_dim). Rows
+    // a multiple of 2 KiB apart are copied as well: they would meet in one cache set.
+    Staged stage(const TileKernels<Real>& kernels, int rows, Real* buffer) const
     {
-        const int ld = padded_head_dim(head_dim_);
-        if (dtype_ == CK_FMHA_FLOAT32) {
-            const float* src = static_cast<const float*>(data_);
-            if (stride_ == ld && head_dim_ == ld) return {src, ld};
-            kernels.load_rows_f32(src, stride_, rows, head_dim_, buffer, ld);
-        } else {
-            kernels.load_rows_bf16(static_cast<const uint16_t*>(data_), stride_, rows, head_dim_, buffer, ld);
-        }
-        return {buffer, ld};
+        if (dtype_ == kOwnDtype<Real> && stride_ * element_size(dtype_) % 2048 != 0) return {own(), stride_};
+        return copy(kernels, rows, buffer);
+    }
+    // As above, each row filled up with zeros to whole vectors.
+    Staged stage_padded(const TileKernels<Real>& kernels, int rows, Real* buffer) const
+    {
+        if (columns_ == padded_head_dim(columns_)) return stage(kernels, rows, buffer);
+        return copy(kernels, rows, buffer);
     }
 
-    // Where float32 results may be written directly, else null.
-    float* float_rows() const { return dtype_ == CK_FMHA_FLOAT32 ? static_cast<float*>(data_) : nullptr; }
+    // Where results of type `Real` may be written directly, else null.
+    Real* own() const { return dtype_ == kOwnDtype<Real> ? reinterpret_cast<Real*>(data_) : nullptr; }
     ptrdiff_t stride() const { return stride_; }
 
-    // Writes `rows` rows; `src` may be anything float32.
-    void write(const TileKernels& kernels, const float* src, int ld_src, int rows) const
+    void write(const TileKernels<Real>& kernels, const Real* src, int ld_src, int rows) const
     {
-        if (dtype_ == CK_FMHA_FLOAT32)
-            kernels.store_rows_f32(src, ld_src, rows, head_dim_, static_cast<float*>(data_), stride_);
-        else
-            kernels.store_rows_bf16(src, ld_src, rows, head_dim_, static_cast<uint16_t*>(data_), stride_);
+        kernels.store_rows[dtype_](src, ld_src, rows, columns_, data_, stride_);
     }
 
 private:
-    void advance(int64_t elements)
+    Staged copy(const TileKernels<Real>& kernels, int rows, Real* buffer) const
     {
-        if (dtype_ == CK_FMHA_FLOAT32)
-            data_ = static_cast<float*>(data_) + elements;
-        else
-            data_ = static_cast<uint16_t*>(data_) + elements;
+        const int ld = padded_head_dim(columns_);
+        kernels.load_rows[dtype_](data_, stride_, rows, columns_, buffer, ld);
+        return {buffer, ld};
     }
 
     int32_t dtype_;
+    int columns_;
     int64_t stride_;
-    int head_dim_;
-    void* data_;
+    char* data_;
 };
 
 } // namespace ck_fmha::cpu

@@ -1,243 +1,245 @@
 #pragma once
 
-// The tile functions of tile_kernels.hpp for the instruction set CK_FMHA_ISA. Included by isa/*.cpp only.
+// The tile functions of tile_kernels.hpp for the instruction set CK_FMHA_ISA: the algorithm on one tile. Included by
+// isa/*.cpp only.
 
+#include "cpu/dropout_impl.hpp"
+#include "cpu/elementary.hpp"
 #include "cpu/product.hpp"
+#include "cpu/rows_impl.hpp"
 #include "cpu/tile_kernels.hpp"
 
 namespace ck_fmha::cpu::CK_FMHA_ISA {
 
-static constexpr float kInfinity = __builtin_inff();
+template <class Real>
+static constexpr Real kInfinity = static_cast<Real>(__builtin_inff());
 
-static inline int round_to_lanes(int n) { return (n + kLanes - 1) / kLanes * kLanes; }
-static inline uint32_t lane_bits(uint64_t bits, int lane) { return static_cast<uint32_t>(bits >> lane); }
+static inline uint32_t lane_bits(bits_t bits, int lane) { return static_cast<uint32_t>(bits >> lane); }
 
-static void load_rows_f32(const float* src, ptrdiff_t ld_src, int rows, int cols, float* dst, int ld_dst)
-{
-    for (int r = 0; r < rows; ++r, src += ld_src, dst += ld_dst) {
-        std::memcpy(dst, src, sizeof(float) * cols);
-        std::memset(dst + cols, 0, sizeof(float) * (ld_dst - cols));
-    }
-}
+// A vector of scores after softcap and bias, and what the derivative of the former multiplies.
+template <class Real>
+struct ChangedScores {
+    vec<Real> s;
+    vec<Real> slope; // 1 - tanh(S / softcap)^2
 
-static void load_rows_bf16(const uint16_t* src, ptrdiff_t ld_src, int rows, int cols, float* dst, int ld_dst)
-{
-    for (int r = 0; r < rows; ++r, src += ld_src, dst += ld_dst) {
-        for (int c = 0; c < cols; ++c) {
-            const uint32_t bits = static_cast<uint32_t>(src[c]) << 16;
-            std::memcpy(dst + c, &bits, sizeof bits);
+    ChangedScores(const ScoreChanges<Real>& changes, vec<Real> scores, int element) : s(scores), slope(splat(Real(1)))
+    {
+        if (changes.softcap != 0) {
+            const vec<Real> t = tanh<Real>(s / changes.softcap);
+            s = changes.softcap * t;
+            slope -= t * t;
         }
-        std::memset(dst + cols, 0, sizeof(float) * (ld_dst - cols));
+        if (changes.bias) s += load(changes.bias + element);
     }
-}
+};
 
-static void store_rows_f32(const float* src, int ld_src, int rows, int cols, float* dst, ptrdiff_t ld_dst)
+// Row maxima of S, one query a lane; softcap, bias and mask applied in place.
+template <class Real>
+static vec<Real> change_and_max(const FwdTile<Real>& t, int lane, vec<Real> m)
 {
-    for (int r = 0; r < rows; ++r, src += ld_src, dst += ld_dst)
-        std::memcpy(dst, src, sizeof(float) * cols);
-}
-
-static void store_rows_bf16(const float* src, int ld_src, int rows, int cols, uint16_t* dst, ptrdiff_t ld_dst)
-{
-    for (int r = 0; r < rows; ++r, src += ld_src, dst += ld_dst)
-        for (int c = 0; c < cols; ++c) {
-            uint32_t bits;
-            std::memcpy(&bits, src + c, sizeof bits);
-            const uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-            const bool is_nan = (bits & 0x7fffffff) > 0x7f800000;
-            dst[c] = static_cast<uint16_t>(is_nan ? 0x7fc0 : rounded);
-        }
-}
-
-// Four rows of four at a time, in registers.
-static inline void transpose_4x4(const float* src, ptrdiff_t ld_src, float* dst, ptrdiff_t ld_dst)
-{
-    using f4 = float __attribute__((vector_size(16)));
-    f4 r[4];
-    for (int n = 0; n < 4; ++n)
-        std::memcpy(&r[n], src + n * ld_src, sizeof(f4));
-#if defined(__clang__)
-#define CK_FMHA_SHUFFLE(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
-#else
-    using i4 = int32_t __attribute__((vector_size(16)));
-#define CK_FMHA_SHUFFLE(a, b, i, j, k, l) __builtin_shuffle(a, b, i4{i, j, k, l})
-#endif
-    const f4 lo01 = CK_FMHA_SHUFFLE(r[0], r[1], 0, 4, 1, 5), hi01 = CK_FMHA_SHUFFLE(r[0], r[1], 2, 6, 3, 7);
-    const f4 lo23 = CK_FMHA_SHUFFLE(r[2], r[3], 0, 4, 1, 5), hi23 = CK_FMHA_SHUFFLE(r[2], r[3], 2, 6, 3, 7);
-    const f4 out[4] = {CK_FMHA_SHUFFLE(lo01, lo23, 0, 1, 4, 5), CK_FMHA_SHUFFLE(lo01, lo23, 2, 3, 6, 7),
-                       CK_FMHA_SHUFFLE(hi01, hi23, 0, 1, 4, 5), CK_FMHA_SHUFFLE(hi01, hi23, 2, 3, 6, 7)};
-#undef CK_FMHA_SHUFFLE
-    for (int n = 0; n < 4; ++n)
-        std::memcpy(dst + n * ld_dst, &out[n], sizeof(f4));
-}
-
-// dst (cols, rows) = src (rows, cols) transposed
-static void transpose_tile(const float* src, ptrdiff_t ld_src, int rows, int cols, float* dst, ptrdiff_t ld_dst)
-{
-    const int rows4 = rows / 4 * 4, cols4 = cols / 4 * 4;
-    for (int c = 0; c < cols4; c += 4)
-        for (int r = 0; r < rows4; r += 4)
-            transpose_4x4(src + r * ld_src + c, ld_src, dst + c * ld_dst + r, ld_dst);
-    for (int c = 0; c < cols; ++c)
-        for (int r = c < cols4 ? rows4 : 0; r < rows; ++r)
-            dst[c * ld_dst + r] = src[r * ld_src + c];
-}
-
-static void transpose(const float* src, ptrdiff_t ld_src, int rows, int cols, float* dst)
-{
-    transpose_tile(src, ld_src, rows, cols, dst, 64);
-    for (int c = 0; c < cols; ++c)
-        std::memset(dst + c * 64 + rows, 0, sizeof(float) * (64 - rows));
-}
-
-// Row maxima of S, with unattended elements set to -inf: S^T has one query a lane.
-static vfloat mask_and_max(const FwdTile& t, int lane, vfloat m)
-{
+    if (!t.key_bits && !t.changes.any()) {
+        for (int k = 0; k < t.num_k; ++k)
+            m = max_or_second(load(t.s_t + k * kTileQ + lane), m);
+        return m;
+    }
     for (int k = 0; k < t.num_k; ++k) {
-        float* s_ptr = t.s_t + k * kTileQ + lane;
-        vfloat s = load(s_ptr);
-        if (t.key_bits) {
-            s = select_bits(lane_bits(t.key_bits[k], lane), s, splat(-kInfinity));
-            store(s_ptr, s);
-        }
+        Real* s_ptr = t.s_t + k * kTileQ + lane;
+        vec<Real> s = ChangedScores<Real>(t.changes, load(s_ptr), k * kTileQ + lane).s;
+        if (t.key_bits) s = select_bits(lane_bits(t.key_bits[k], lane), s, splat(-kInfinity<Real>));
+        store(s_ptr, s);
         m = max_or_second(s, m);
     }
     return m;
 }
 
-// P = exp(S - m) in place of S; returns the sums over keys.
-static vfloat exponentiate(const FwdTile& t, int lane, vfloat m)
+// P = exp(S - m) in place of S; returns the sums over keys. What dropout drops counts in the sums only.
+template <class Real>
+static vec<Real> exponentiate(const FwdTile<Real>& t, int lane, vec<Real> m)
 {
-    vfloat sum = vfloat{};
+    vec<Real> sum{};
     for (int k = 0; k < t.num_k; ++k) {
-        float* s_ptr = t.s_t + k * kTileQ + lane;
-        const vfloat p = exp(load(s_ptr) - m);
-        store(s_ptr, p);
+        Real* s_ptr = t.s_t + k * kTileQ + lane;
+        vec<Real> p = exp<Real>(load(s_ptr) - m);
         sum += p;
+        if (t.keep_bits) p = select_bits(lane_bits(t.keep_bits[k], lane), p, vec<Real>{});
+        store(s_ptr, p);
     }
     return sum;
 }
 
-static void fwd_tile(const FwdTile& t)
+template <class Real>
+static void fwd_tile(const FwdTile<Real>& t)
 {
-    const int num_q = round_to_lanes(t.num_q);
-    alignas(64) float alpha[kTileQ];
+    using Vec = vec<Real>;
+    const int num_q = round_to_lanes<Real>(t.num_q);
+    alignas(64) Real alpha[kTileQ];
     bool rescale = false;
 
     // S^T = scale K Q^T
-    product<ALayout::rows, Init::zero>(t.num_k, num_q,
-                                       {t.k, t.ld_k, t.q_t, kTileQ, t.s_t, kTileQ, t.head_dim, t.softmax_scale});
-    for (int lane = 0; lane < num_q; lane += kLanes) {
-        const vfloat m_old = t.first ? splat(-kInfinity) : load(t.state.m + lane);
-        const vfloat l_old = t.first ? vfloat{} : load(t.state.l + lane);
-        const vfloat m = mask_and_max(t, lane, m_old);
+    product<Real, ALayout::rows, Init::zero>(t.num_k, num_q,
+                                             {t.k, t.ld_k, t.q_t, kTileQ, t.s_t, kTileQ, t.head_dim, t.softmax_scale});
+    for (int lane = 0; lane < num_q; lane += kLanes<Real>) {
+        const Vec m_old = t.first ? splat(-kInfinity<Real>) : load(t.state.m + lane);
+        const Vec l_old = t.first ? Vec{} : load(t.state.l + lane);
+        const Vec m = change_and_max(t, lane, m_old);
         // A row without any attended key so far keeps m = -inf; 0 stands in for it, so that exp gives 0, not NaN.
-        const vfloat m_finite = m == splat(-kInfinity) ? vfloat{} : m;
-        const vfloat a = exp(m_old - m_finite);
+        const Vec m_finite = m == splat(-kInfinity<Real>) ? Vec{} : m;
+        const Vec a = exp<Real>(m_old - m_finite);
         store(t.state.m + lane, m);
         store(t.state.l + lane, a * l_old + exponentiate(t, lane, m_finite));
         store(alpha + lane, a);
-        rescale = rescale || !all_equal(a, splat(1.0f));
+        rescale = rescale || !all_equal(a, splat(Real(1)));
     }
     // O^T = alpha O^T + V^T P^T
-    const Product o{t.v, t.ld_v, t.s_t, kTileQ, t.state.o_t, kTileQ, t.num_k, 1.0f, alpha};
+    const Product<Real> o{t.v, t.ld_v, t.s_t, kTileQ, t.state.o_t, kTileQ, t.num_k, 1, alpha};
     if (t.first)
-        product<ALayout::cols, Init::zero>(t.head_dim_v, num_q, o);
+        product<Real, ALayout::cols, Init::zero>(t.head_dim_v, num_q, o);
     else if (rescale)
-        product<ALayout::cols, Init::rescale>(t.head_dim_v, num_q, o);
+        product<Real, ALayout::cols, Init::rescale>(t.head_dim_v, num_q, o);
     else
-        product<ALayout::cols, Init::add>(t.head_dim_v, num_q, o);
+        product<Real, ALayout::cols, Init::add>(t.head_dim_v, num_q, o);
 }
 
-static void fwd_merge(const FwdState& into, const FwdState& from, int head_dim_v)
+template <class Real>
+static void fwd_merge(const FwdState<Real>& into, const FwdState<Real>& from, int head_dim_v)
 {
-    for (int lane = 0; lane < kTileQ; lane += kLanes) {
-        const vfloat m_a = load(into.m + lane), m_b = load(from.m + lane);
-        const vfloat m = max_or_second(m_a, m_b);
-        const vfloat m_finite = m == splat(-kInfinity) ? vfloat{} : m;
-        const vfloat a = exp(m_a - m_finite), b = exp(m_b - m_finite);
+    using Vec = vec<Real>;
+    for (int lane = 0; lane < kTileQ; lane += kLanes<Real>) {
+        const Vec m_a = load(into.m + lane), m_b = load(from.m + lane);
+        const Vec m = max_or_second(m_a, m_b);
+        const Vec m_finite = m == splat(-kInfinity<Real>) ? Vec{} : m;
+        const Vec a = exp<Real>(m_a - m_finite), b = exp<Real>(m_b - m_finite);
         store(into.m + lane, m);
         store(into.l + lane, a * load(into.l + lane) + b * load(from.l + lane));
         for (int d = 0; d < head_dim_v; ++d) {
-            float* o = into.o_t + d * kTileQ + lane;
+            Real* o = into.o_t + d * kTileQ + lane;
             store(o, a * load(o) + b * load(from.o_t + d * kTileQ + lane));
         }
     }
 }
 
-static void fwd_finish(const FwdState& s, int num_q, int head_dim_v, float* o, ptrdiff_t ld_o, float* lse)
+template <class Real>
+static void fwd_finish(const FwdState<Real>& s, int num_q, int head_dim_v, Real keep_scale, Real* o, ptrdiff_t ld_o,
+                       Real* lse)
 {
-    for (int lane = 0; lane < round_to_lanes(num_q); lane += kLanes) {
-        const vfloat l = load(s.l + lane);
-        const vfloat inverse = 1.0f / l;
+    using Vec = vec<Real>;
+    for (int lane = 0; lane < round_to_lanes<Real>(num_q); lane += kLanes<Real>) {
+        const Vec l = load(s.l + lane);
+        const Vec factor = keep_scale / l;
         for (int d = 0; d < head_dim_v; ++d) {
-            float* o_t = s.o_t + d * kTileQ + lane;
+            Real* o_t = s.o_t + d * kTileQ + lane;
             // Chosen, not multiplied by zero: O^T of an empty row is NaN where V is infinite.
-            store(o_t, l == vfloat{} ? vfloat{} : load(o_t) * inverse);
+            store(o_t, l == Vec{} ? Vec{} : load(o_t) * factor);
         }
     }
     transpose_tile(s.o_t, kTileQ, head_dim_v, num_q, o, ld_o);
     for (int q = 0; q < num_q; ++q)
-        lse[q] = s.l[q] == 0 ? -kInfinity : s.m[q] + __builtin_logf(s.l[q]);
+        if constexpr (sizeof(Real) == sizeof(float))
+            lse[q] = s.l[q] == 0 ? -kInfinity<Real> : s.m[q] + __builtin_logf(s.l[q]);
+        else
+            lse[q] = s.l[q] == 0 ? -kInfinity<Real> : s.m[q] + __builtin_log(s.l[q]);
 }
 
-static void bwd_delta(const float* d_o, ptrdiff_t ld_do, const float* o, ptrdiff_t ld_o, const float* d_lse, int rows,
-                      int head_dim_v, float* delta)
+template <class Real>
+static void bwd_delta(const Real* d_o, ptrdiff_t ld_do, const Real* o, ptrdiff_t ld_o, const Real* d_lse, int rows,
+                      int head_dim_v, Real* delta)
 {
     for (int r = 0; r < rows; ++r) {
-        vfloat sums = vfloat{};
-        for (int d = 0; d < head_dim_v; d += kLanes)
+        vec<Real> sums{};
+        for (int d = 0; d < head_dim_v; d += kLanes<Real>)
             sums += load(d_o + r * ld_do + d) * load(o + r * ld_o + d);
-        float sum = 0;
-        for (int lane = 0; lane < kLanes; ++lane)
+        Real sum = 0;
+        for (int lane = 0; lane < kLanes<Real>; ++lane)
             sum += sums[lane];
-        delta[r] = sum - (d_lse ? d_lse[r] : 0.0f);
+        delta[r] = sum - (d_lse ? d_lse[r] : 0);
     }
 }
 
-static void bwd_tile(const BwdTile& t)
+// P = exp(S - lse), dS = P (dP - delta), for one query from S and dP. kPlain: no mask, dropout, softcap or bias.
+template <class Real, bool kPlain>
+static void differentiate_softmax(const BwdTile<Real>& t, int q, int num_k)
 {
-    const int num_k = round_to_lanes(t.num_k);
-    // S = scale Q K^T, dP = dO V^T
-    product<ALayout::rows, Init::zero>(t.num_q, num_k,
-                                       {t.q, t.ld_q, t.k_t, kTileK, t.p, kTileK, t.head_dim, t.softmax_scale});
-    product<ALayout::rows, Init::zero>(t.num_q, num_k, {t.d_o, t.ld_do, t.v_t, kTileK, t.ds, kTileK, t.head_dim_v});
-    // P = exp(S - lse), dS = scale P (dP - delta); nothing reads the columns past num_k.
-    for (int q = 0; q < t.num_q; ++q) {
-        const vfloat lse = splat(t.lse[q]), delta = splat(t.delta[q]);
-        for (int lane = 0; lane < num_k; lane += kLanes) {
-            float* p_ptr = t.p + q * kTileK + lane;
-            float* ds_ptr = t.ds + q * kTileK + lane;
-            vfloat p = exp(load(p_ptr) - lse);
-            vfloat ds = p * (load(ds_ptr) - delta) * t.softmax_scale;
-            if (t.query_bits) {
-                const uint32_t bits = lane_bits(t.query_bits[q], lane);
-                p = select_bits(bits, p, vfloat{});
-                ds = select_bits(bits, ds, vfloat{});
-            }
-            store(p_ptr, p);
-            store(ds_ptr, ds);
+    using Vec = vec<Real>;
+    const Vec lse = splat(t.lse[q]), delta = splat(t.delta[q]);
+    for (int lane = 0; lane < num_k; lane += kLanes<Real>) {
+        const int element = q * kTileK + lane;
+        Vec s = load(t.p + element), dp = load(t.ds + element), slope = splat(t.softmax_scale);
+        if constexpr (!kPlain) {
+            const ChangedScores<Real> changed(t.changes, s, element);
+            s = changed.s;
+            slope *= changed.slope;
         }
+        Vec p = exp<Real>(s - lse);
+        if constexpr (!kPlain)
+            if (t.query_bits) p = select_bits(lane_bits(t.query_bits[q], lane), p, Vec{});
+        Vec kept = p;
+        if constexpr (!kPlain)
+            if (t.keep_bits) {
+                const uint32_t bits = lane_bits(t.keep_bits[q], lane);
+                kept = select_bits(bits, p * t.keep_scale, Vec{});
+                dp = select_bits(bits, dp * t.keep_scale, Vec{});
+            }
+        Vec ds = p * (dp - delta);
+        if constexpr (!kPlain) {
+            // Of an element that is not attended dP may be anything, NaN as well.
+            if (t.query_bits) ds = select_bits(lane_bits(t.query_bits[q], lane), ds, Vec{});
+            if (t.dbias) store(t.dbias + element, ds);
+        }
+        store(t.p + element, kept);
+        store(t.ds + element, ds * slope);
     }
+}
+
+template <class Real>
+static void bwd_tile(const BwdTile<Real>& t)
+{
+    const int num_k = round_to_lanes<Real>(t.num_k);
+    // S = scale Q K^T, dP = dO V^T
+    product<Real, ALayout::rows, Init::zero>(t.num_q, num_k,
+                                             {t.q, t.ld_q, t.k_t, kTileK, t.p, kTileK, t.head_dim, t.softmax_scale});
+    product<Real, ALayout::rows, Init::zero>(t.num_q, num_k,
+                                             {t.d_o, t.ld_do, t.v_t, kTileK, t.ds, kTileK, t.head_dim_v});
+    // P and dS; nothing reads the columns past num_k.
+    const bool plain = !t.query_bits && !t.keep_bits && !t.dbias && !t.changes.any();
+    for (int q = 0; q < t.num_q; ++q)
+        plain ? differentiate_softmax<Real, true>(t, q, num_k) : differentiate_softmax<Real, false>(t, q, num_k);
     // dV += P^T dO, dK += dS^T Q, dQ = dS K
-    const int d = round_to_lanes(t.head_dim), dv = round_to_lanes(t.head_dim_v);
+    const int d = round_to_lanes<Real>(t.head_dim), dv = round_to_lanes<Real>(t.head_dim_v);
     const int ld = padded_head_dim(t.head_dim), ld_dv = padded_head_dim(t.head_dim_v);
-    if (t.dv) product<ALayout::cols, Init::add>(t.num_k, dv, {t.p, kTileK, t.d_o, t.ld_do, t.dv, ld_dv, t.num_q});
-    if (t.dk) product<ALayout::cols, Init::add>(t.num_k, d, {t.ds, kTileK, t.q, t.ld_q, t.dk, ld, t.num_q});
-    if (t.dq) product<ALayout::rows, Init::zero>(t.num_q, d, {t.ds, kTileK, t.k, t.ld_k, t.dq, ld, t.num_k});
+    if (t.dv) product<Real, ALayout::cols, Init::add>(t.num_k, dv, {t.p, kTileK, t.d_o, t.ld_do, t.dv, ld_dv, t.num_q});
+    if (t.dk) product<Real, ALayout::cols, Init::add>(t.num_k, d, {t.ds, kTileK, t.q, t.ld_q, t.dk, ld, t.num_q});
+    if (t.dq) product<Real, ALayout::rows, Init::zero>(t.num_q, d, {t.ds, kTileK, t.k, t.ld_k, t.dq, ld, t.num_k});
 }
 
-static void add_rows(const float* src, int ld_src, int rows, int cols, float* dst, ptrdiff_t ld_dst)
+template <class Real>
+static constexpr TileKernels<Real> make_tile_kernels()
 {
-    for (int r = 0; r < rows; ++r, src += ld_src, dst += ld_dst)
-        for (int c = 0; c < cols; ++c)
-            dst[c] += src[c];
+    TileKernels<Real> t{};
+    t.load_rows[0] = load_rows<Real, float>; // the order of enum ck_fmha_dtype
+    t.store_rows[0] = store_rows<Real, float>;
+    if constexpr (sizeof(Real) == sizeof(float)) {
+        t.load_rows[1] = load_rows<Real, Bfloat16>;
+        t.load_rows[2] = load_rows<Real, Float16>;
+        t.store_rows[1] = store_rows<Real, Bfloat16>;
+        t.store_rows[2] = store_rows<Real, Float16>;
+    } else {
+        t.load_rows[3] = load_rows<Real, double>;
+        t.store_rows[3] = store_rows<Real, double>;
+    }
+    t.transpose = transpose<Real>;
+    t.add_rows = add_rows<Real>;
+    t.add_alibi = add_alibi<Real>;
+    t.fwd_tile = fwd_tile<Real>;
+    t.fwd_merge = fwd_merge<Real>;
+    t.fwd_finish = fwd_finish<Real>;
+    t.bwd_delta = bwd_delta<Real>;
+    t.bwd_tile = bwd_tile<Real>;
+    return t;
 }
 
-static constexpr TileKernels make_tile_kernels(const char* name)
+static constexpr IsaKernels make_isa_kernels(const char* name)
 {
-    return {name,     load_rows_f32, load_rows_bf16, store_rows_f32, store_rows_bf16, transpose,
-            fwd_tile, fwd_merge,     fwd_finish,     bwd_delta,      bwd_tile,        add_rows};
+    return {name, make_tile_kernels<float>(), make_tile_kernels<double>(), dropout_key_bits};
 }
 
 } // namespace ck_fmha::cpu::CK_FMHA_ISA

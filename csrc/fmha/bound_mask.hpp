@@ -26,6 +26,7 @@ public:
     virtual index_t next_live_row(index_t j0, index_t j1, index_t from_i) const = 0;
     virtual index_t next_not_full_row(index_t j0, index_t j1, index_t from_i) const = 0;
     virtual bits_t row_bits(index_t i, index_t j0, index_t count) const = 0;
+    virtual void tile_bits(index_t i0, index_t i1, index_t j0, index_t count, bits_t* bits) const = 0;
 
     // Live tiles of the rows (Axis::rows) or columns of tiles [begin, end): one virtual call for all of them.
     virtual void count_live_tiles(ck_tile_masks::Axis axis, const ck_tile_masks::MaskCall& call,
@@ -53,6 +54,10 @@ struct MaskRef : ck_tile_masks::MaskDefABC<MaskRef> {
         return mask->next_not_full_row(j0, j1, from);
     }
     bits_t row_bits(index_t i, index_t j0, index_t count) const { return mask->row_bits(i, j0, count); }
+    void tile_bits(index_t i0, index_t i1, index_t j0, index_t count, bits_t* bits) const
+    {
+        mask->tile_bits(i0, i1, j0, count, bits);
+    }
 };
 
 // The run-time mask, bound and cut into the tiles of a kernel.
@@ -85,6 +90,10 @@ public:
     bits_t row_bits(index_t i, index_t j0, index_t count) const override
     {
         return ck_tile_masks::row_bits(bound_, i, j0, count);
+    }
+    void tile_bits(index_t i0, index_t i1, index_t j0, index_t count, bits_t* bits) const override
+    {
+        ck_tile_masks::tile_bits(bound_, i0, i1, j0, count, bits);
     }
     void count_live_tiles(ck_tile_masks::Axis axis, const ck_tile_masks::MaskCall& call,
                           ck_tile_masks::DynamicTile tile, index_t begin, index_t end, index_t* counts) const override

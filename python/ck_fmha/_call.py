@@ -9,6 +9,7 @@ import torch
 
 from ck_fmha import _native
 from ck_fmha._arguments import check_bool, check_choice
+from ck_fmha._extras import NO_EXTRAS, Extras
 from ck_fmha.masks import Full, Mask
 
 LAYOUTS = ("bhsd", "bshd")
@@ -18,10 +19,17 @@ MAX_HEAD_DIM = 256
 _FLOAT32_MAX = 3.4028234663852886e38
 _MAX_THREADS = 1024
 
-_DTYPES = {torch.float32: _native.FLOAT32, torch.bfloat16: _native.BFLOAT16}
+_DTYPES = {
+    torch.float32: _native.FLOAT32,
+    torch.bfloat16: _native.BFLOAT16,
+    torch.float16: _native.FLOAT16,
+    torch.float64: _native.FLOAT64,
+}
 _NO_TENSOR = (0, 0, 0, 0)
+_NO_SCORES = (0, 0, 0, 0, 0)
 
 TensorArg = tuple[int, int, int, int]
+ScoresArg = tuple[int, int, int, int, int]
 
 
 class Sizes(NamedTuple):
@@ -47,12 +55,24 @@ def sizes_of(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, layout: str) -> 
     return Sizes(q.shape[0], q.shape[heads], k.shape[heads], q.shape[seq], k.shape[seq], q.shape[3], v.shape[3])
 
 
+def scores_shape(s: Sizes) -> tuple[int, int, int, int]:
+    """Return (batch, num_heads, seqlen_q, seqlen_k)."""
+    return (s.batch, s.num_heads, s.seqlen_q, s.seqlen_k)
+
+
+def lse_dtype(dtype: torch.dtype) -> torch.dtype:
+    """Return the dtype of the logarithms of a call on tensors of `dtype`."""
+    return torch.float64 if dtype == torch.float64 else torch.float32
+
+
 def check_mask(mask: object, name: str = "mask") -> Mask:
     """Return the mask, `Full` for None; raise TypeError for anything else."""
     if mask is None:
         return Full()
     if not isinstance(mask, Mask):
-        hint = ": for a tensor use torch's own scaled_dot_product_attention" if isinstance(mask, torch.Tensor) else ""
+        hint = ""
+        if isinstance(mask, torch.Tensor):
+            hint = ": pass a tensor to ck_fmha.scaled_dot_product_attention, or make it a mask by BlockList.from_tensor"
         raise TypeError(f"{name} must be a mask object of ck_fmha.masks or None, got {type(mask).__name__}{hint}")
     return mask
 
@@ -106,8 +126,8 @@ def check_tensors(
             raise ValueError(f'{name} must have 4 dimensions {dims} for layout="{layout}", got shape {tuple(t.shape)}')
         if t.dtype not in _DTYPES:
             raise NotImplementedError(
-                f"{name} has dtype {t.dtype}, which the CPU back end does not cover yet: "
-                f"use torch.float32 or torch.bfloat16, e.g. {name}.float()"
+                f"{name} has dtype {t.dtype}, which attention does not cover: use torch.float32, torch.bfloat16, "
+                f"torch.float16 or torch.float64, e.g. {name}.float()"
             )
     assert isinstance(q, torch.Tensor) and isinstance(k, torch.Tensor) and isinstance(v, torch.Tensor)
     if not q.dtype == k.dtype == v.dtype:
@@ -166,8 +186,8 @@ def check_gradients(
     for name, t, shape, dtype in (
         ("out", out, out_shape, q.dtype),
         ("d_out", d_out, out_shape, q.dtype),
-        ("lse", lse, lse_shape, torch.float32),
-        ("d_lse", d_lse, lse_shape, torch.float32),
+        ("lse", lse, lse_shape, lse_dtype(q.dtype)),
+        ("d_lse", d_lse, lse_shape, lse_dtype(q.dtype)),
     ):
         if t is not None and (tuple(t.shape) != shape or t.dtype != dtype):
             raise ValueError(f"{name} must have shape {shape} and dtype {dtype}, got {tuple(t.shape)} and {t.dtype}")
@@ -189,19 +209,64 @@ def _address(t: torch.Tensor | None, layout: str) -> TensorArg:
     return (t.data_ptr(), t.stride(0), t.stride(heads), t.stride(seq))
 
 
+def _scores(t: torch.Tensor | None, shape: tuple[int, int, int, int]) -> ScoresArg:
+    """Return where the elements of a tensor lie that broadcasts to the scores."""
+    if t is None:
+        return _NO_SCORES
+    wide = t.expand(shape)
+    return (t.data_ptr(), *wide.stride())  # type: ignore[return-value]
+
+
+def _readable(t: torch.Tensor | None) -> torch.Tensor | None:
+    """As `native_ready`, for tensors whose last stride may be anything."""
+    if t is None:
+        return None
+    if t.is_neg():
+        t = t.resolve_neg()
+    return t.clone(memory_format=torch.contiguous_format) if t.data_ptr() % t.element_size() else t
+
+
+class _NativeExtras:
+    """The bias and the extras of a call as the native core takes them; keeps alive what it points to."""
+
+    __slots__ = ("_kept", "args")
+
+    def __init__(self, bias: torch.Tensor | None, extras: Extras, s: Sizes) -> None:
+        self.args: _native.Extras | None = None
+        if bias is None and extras is NO_EXTRAS:
+            return
+        bias, attended, slopes = _readable(bias), extras.attended, extras.alibi_slopes
+        if slopes is not None:
+            slopes = slopes.contiguous()
+        self._kept = (bias, attended, slopes)
+        shape = scores_shape(s)
+        self.args = (
+            _scores(bias, shape),
+            0 if bias is None else _DTYPES[bias.dtype],
+            extras.softcap,
+            _scores(attended, shape),
+            (0, 0) if slopes is None else (slopes.data_ptr(), s.num_heads if slopes.dim() == 2 else 0),
+            extras.dropout_p,
+            0 if extras.dropout_seed is None else int(extras.dropout_seed),
+        )
+
+
 def forward(
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
+    bias: torch.Tensor | None,
     mask: _native.Mask,
     scale: float,
     layout: str,
+    extras: Extras,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Compute (out, lse) by the native CPU kernels; the arguments were checked."""
     s = sizes_of(q, k, v, layout)
     q, k, v = native_ready(q), native_ready(k), native_ready(v)
+    native_extras = _NativeExtras(bias, extras, s)
     out = torch.empty((*q.shape[:3], s.head_dim_v), dtype=q.dtype)
-    lse = torch.empty((s.batch, s.num_heads, s.seqlen_q), dtype=torch.float32)
+    lse = torch.empty((s.batch, s.num_heads, s.seqlen_q), dtype=lse_dtype(q.dtype))
     _native.attention_forward(
         mask,
         _DTYPES[q.dtype],
@@ -213,6 +278,7 @@ def forward(
         _address(v, layout),
         _address(out, layout),
         lse.data_ptr(),
+        native_extras.args,
     )
     return out, lse
 
@@ -223,21 +289,26 @@ def backward(
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
+    bias: torch.Tensor | None,
     out: torch.Tensor,
     lse: torch.Tensor,
-    needs: tuple[bool, bool, bool],
+    needs: tuple[bool, bool, bool, bool],
     mask: _native.Mask,
     scale: float,
     layout: str,
-) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
-    """Compute those of (dq, dk, dv) that `needs` asks for by the native CPU kernels."""
+    extras: Extras,
+) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
+    """Compute those of (dq, dk, dv, dbias) that `needs` asks for by the native CPU kernels."""
     s = sizes_of(q, k, v, layout)
     q, k, v, out, d_out = (native_ready(t) for t in (q, k, v, out, d_out))
     if d_lse is not None:
         d_lse = d_lse.resolve_neg().contiguous()
+    native_extras = _NativeExtras(bias, extras, s)
     dq, dk, dv = (
-        torch.empty(t.shape, dtype=t.dtype) if need else None for t, need in zip((q, k, v), needs, strict=True)
+        torch.empty(t.shape, dtype=t.dtype) if need else None for t, need in zip((q, k, v), needs[:3], strict=True)
     )
+    # Zeros: where there are no scores nothing is written.
+    dbias = torch.zeros(bias.shape, dtype=bias.dtype) if needs[3] and bias is not None else None
     _native.attention_backward(
         mask,
         _DTYPES[q.dtype],
@@ -254,5 +325,7 @@ def backward(
         _address(dq, layout),
         _address(dk, layout),
         _address(dv, layout),
+        _scores(dbias, scores_shape(s)),
+        native_extras.args,
     )
-    return dq, dk, dv
+    return dq, dk, dv, dbias

@@ -12,6 +12,8 @@ class Mask:
 
 Tensor = tuple[int, int, int, int]
 Sizes = tuple[int, int, int, int, int, int, int]
+Scores = tuple[int, int, int, int, int]
+Extras = tuple[Scores, int, float, Scores, tuple[int, int], float, int]
 
 def attention_forward(
     mask: Mask,
@@ -24,6 +26,7 @@ def attention_forward(
     v: Tensor,
     o: Tensor,
     lse: int,
+    extras: Extras | None,
 ) -> None: ...
 def attention_backward(
     mask: Mask,
@@ -41,7 +44,10 @@ def attention_backward(
     dq: Tensor,
     dk: Tensor,
     dv: Tensor,
+    dbias: Scores,
+    extras: Extras | None,
 ) -> None: ...
+def dropout_mask(out: int, sizes: tuple[int, int, int, int], dropout_p: float, seed: int, num_threads: int) -> None: ...
 def isa_name() -> str: ...
 def available_isas() -> list[str]: ...
 def build_info() -> dict[str, str]: ...
@@ -49,3 +55,5 @@ def build_info() -> dict[str, str]: ...
 TILE: tuple[int, int]
 FLOAT32: int
 BFLOAT16: int
+FLOAT16: int
+FLOAT64: int

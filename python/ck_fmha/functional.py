@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypeAlias, overload
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensor
@@ -11,10 +11,11 @@ from torch.autograd.function import once_differentiable
 
 from ck_fmha import _call, _native
 from ck_fmha import ops as _ops  # noqa: F401  registers the torch operators
-from ck_fmha._arguments import check_bool
+from ck_fmha._arguments import check_bool, check_int
+from ck_fmha._extras import SEED_MAX, Extras, check_bias, check_dropout_p, check_extras
 from ck_fmha.masks import Causal, Mask, TileCounts
 
-__all__ = ["Explanation", "attention", "explain", "scaled_dot_product_attention"]
+__all__ = ["Explanation", "attention", "dropout_mask", "explain", "scaled_dot_product_attention"]
 
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
 
@@ -24,29 +25,39 @@ class _Attention(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: Mask, scale: float, layout: str
+        ctx: Any,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+        bias: torch.Tensor | None,
+        mask: Mask,
+        scale: float,
+        layout: str,
+        extras: Extras,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        out, lse = _call.forward(q, k, v, mask.native, scale, layout)
-        ctx.save_for_backward(q, k, v, out, lse)
+        out, lse = _call.forward(q, k, v, bias, mask.native, scale, layout, extras)
+        ctx.save_for_backward(q, k, v, bias, out, lse, *extras[:3])
         ctx.set_materialize_grads(False)
-        ctx.call = (mask, scale, layout)
+        ctx.call = (mask, scale, layout, *extras[3:])
         return out, lse
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_out: torch.Tensor | None, d_lse: torch.Tensor | None) -> tuple[Any, ...]:
-        q, k, v, out, lse = ctx.saved_tensors
+        q, k, v, bias, out, lse, attended, slopes, seed = ctx.saved_tensors
         if d_out is None:
             d_out = torch.zeros_like(out)
-        needs = ctx.needs_input_grad[:3]
-        mask, scale, layout = ctx.call
+        needs = ctx.needs_input_grad[:4]
+        mask, scale, layout, softcap, dropout_p = ctx.call
+        extras = Extras(attended, slopes, seed, softcap, dropout_p)
         if _is_plain_eager(d_out, *(() if d_lse is None else (d_lse,))):
-            grads = _call.backward(d_out, d_lse, q, k, v, out, lse, needs, mask.native, scale, layout)
+            native = mask.native
+            grads = _call.backward(d_out, d_lse, q, k, v, bias, out, lse, needs, native, scale, layout, extras)
         else:
             grads = torch.ops.ck_fmha.attention_backward(
-                d_out, d_lse, q, k, v, out, lse, needs, *_described(mask, d_out), scale, layout, "auto"
+                d_out, d_lse, q, k, v, bias, out, lse, needs, *extras, *_described(mask, d_out), scale, layout, "auto"
             )
-        return *(g if need else None for g, need in zip(grads, needs, strict=True)), None, None, None
+        return *(g if need else None for g, need in zip(grads, needs, strict=True)), None, None, None, None
 
 
 def _is_plain_eager(*tensors: torch.Tensor) -> bool:
@@ -72,12 +83,7 @@ def _autocast(*tensors: Any) -> tuple[Any, ...]:
     if not torch.is_autocast_enabled("cpu") or not all(isinstance(t, torch.Tensor) for t in tensors):
         return tensors
     dtype = torch.get_autocast_dtype("cpu")
-    if dtype != torch.bfloat16:
-        raise NotImplementedError(
-            f"autocast to {dtype} is not covered yet: use torch.autocast with dtype=torch.bfloat16, or call attention "
-            'inside torch.autocast("cpu", enabled=False)'
-        )
-    return tuple(t.to(dtype) if t.dtype in (torch.float32, torch.float16) else t for t in tensors)
+    return tuple(t.to(dtype) if t.dtype in (torch.float32, torch.float16, torch.bfloat16) else t for t in tensors)
 
 
 def _refuse_functorch() -> None:
@@ -100,6 +106,12 @@ def attention(
     enable_gqa: bool = False,
     return_lse: Literal[False] = False,
     layout: str = "bhsd",
+    bias: torch.Tensor | None = None,
+    alibi_slopes: torch.Tensor | None = None,
+    softcap: float = 0.0,
+    dropout_p: float = 0.0,
+    dropout_seed: int | None = None,
+    deterministic: bool = False,
     backend: str = "auto",
 ) -> torch.Tensor: ...
 
@@ -115,6 +127,12 @@ def attention(
     enable_gqa: bool = False,
     return_lse: Literal[True],
     layout: str = "bhsd",
+    bias: torch.Tensor | None = None,
+    alibi_slopes: torch.Tensor | None = None,
+    softcap: float = 0.0,
+    dropout_p: float = 0.0,
+    dropout_seed: int | None = None,
+    deterministic: bool = False,
     backend: str = "auto",
 ) -> tuple[torch.Tensor, torch.Tensor]: ...
 
@@ -129,30 +147,54 @@ def attention(
     enable_gqa: bool = False,
     return_lse: bool = False,
     layout: str = "bhsd",
+    bias: torch.Tensor | None = None,
+    alibi_slopes: torch.Tensor | None = None,
+    softcap: float = 0.0,
+    dropout_p: float = 0.0,
+    dropout_seed: int | None = None,
+    deterministic: bool = False,
     backend: str = "auto",
 ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
-    """Exact attention softmax(scale * q k^T, over attended keys) v that computes only the live tiles of its mask.
+    """Exact attention softmax(scale * q k^T + bias, over attended keys) v that computes only the mask's live tiles.
 
-    Differentiable once in q, k and v. Memory beyond the outputs is O(seqlen); nothing of size seqlen_q x seqlen_k is
-    stored. Forward and backward are deterministic: same inputs, same bits, for any number of threads.
+    Differentiable once in q, k, v and bias. Memory beyond the outputs is O(seqlen); nothing of size
+    seqlen_q x seqlen_k is stored. The scores are, in this order::
+
+        S = scale * q k^T
+        S = softcap * tanh(S / softcap)                         if softcap > 0
+        S = S + bias - alibi_slope * |i + seqlen_k - seqlen_q - j|
+        S = -inf                                                where the mask does not attend
+        out = dropout(softmax(S)) v
 
     Args:
-        q: (batch, num_heads, seqlen_q, head_dim), float32 or bfloat16, head_dim 1..256, any strides (a last stride
-            other than 1 costs a copy).
+        q: (batch, num_heads, seqlen_q, head_dim), float32, bfloat16, float16 or float64, head_dim 1..256, any strides
+            (a last stride other than 1 costs a copy). 16-bit tensors are computed in float32.
         k: (batch, num_heads_kv, seqlen_k, head_dim).
         v: (batch, num_heads_kv, seqlen_k, head_dim_v), head_dim_v 1..256.
         mask: Which keys each query attends, from `ck_fmha.masks`; None attends all of them.
-        scale: Factor on the scores, any finite float; default 1 / sqrt(head_dim).
+        scale: Factor on the products q k^T, any finite float; default 1 / sqrt(head_dim).
         enable_gqa: Allow num_heads to be a multiple of num_heads_kv; query head h then reads key/value head
             h // (num_heads / num_heads_kv).
         return_lse: Also return the logarithm of the softmax's denominator.
         layout: ``"bhsd"`` as above, or ``"bshd"``: (batch, seqlen, num_heads, head_dim) for q, k, v and the output.
+        bias: Added to the scores; broadcasts to (batch, num_heads, seqlen_q, seqlen_k) in every layout; of q's dtype or
+            float32, any strides, -inf allowed. Its gradient recomputes two of the backward's five products a tile.
+        alibi_slopes: float32 (num_heads,) or (batch, num_heads), without a gradient (Press et al., "Train short, test
+            long", 2022; distances aligned bottom-right as in FlashAttention).
+        softcap: Bound of the scores before bias and mask, >= 0; 0.0 = none (Gemma 2).
+        dropout_p: Probability in [0, 1] that an element of softmax(S) is dropped, rounded to a multiple of 2**-16; the
+            others are divided by 1 - dropout_p.
+        dropout_seed: Integer in [0, 2**63) that decides which ones (`ck_fmha.dropout_mask` shows them); None draws it
+            from torch's default generator, as torch.manual_seed sets it.
+        deterministic: Accepted and already kept: forward and backward are bitwise reproducible, for any number of
+            threads.
         backend: ``"auto"`` or ``"cpu"``.
 
     Returns:
         out (batch, num_heads, seqlen_q, head_dim_v), in the layout and dtype of q; with ``return_lse=True`` the pair
-        (out, lse), lse float32 (batch, num_heads, seqlen_q) in every layout: the natural logarithm of
-        sum_j exp(scale * q_i k_j), differentiable. A query that attends no key has out 0, lse -inf and gradient 0.
+        (out, lse), lse (batch, num_heads, seqlen_q) in every layout, float32 (float64 for float64 tensors): the natural
+        logarithm of sum_j exp(S_ij), before dropout, differentiable. A query that attends no key, or whose scores are
+        all -inf, has out 0, lse -inf and gradient 0.
 
     Raises:
         TypeError: An argument has the wrong type.
@@ -163,12 +205,19 @@ def attention(
     Source: Dao et al., "FlashAttention", 2022, with the live tiles of the mask in closed form.
     """
     check_bool("return_lse", return_lse)
-    out, lse = _attention(("q", "k", "v"), q, k, v, mask, scale, enable_gqa, layout, backend)
+    check_bool("deterministic", deterministic)
+    options = (alibi_slopes, softcap, dropout_p, dropout_seed)
+    out, lse = _attention(
+        ("q", "k", "v", "bias"), q, k, v, mask, scale, enable_gqa, layout, backend, bias, None, options
+    )
     return (out, lse) if return_lse else out
 
 
+_Options: TypeAlias = "tuple[torch.Tensor | None, float, float, int | None]"  # ALiBi, softcap, dropout_p, dropout_seed
+
+
 def _attention(
-    names: tuple[str, str, str],
+    names: tuple[str, str, str, str],
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
@@ -177,17 +226,35 @@ def _attention(
     enable_gqa: bool,
     layout: str,
     backend: str,
+    bias: torch.Tensor | None = None,
+    attended: torch.Tensor | None = None,
+    options: _Options = (None, 0.0, 0.0, None),
 ) -> tuple[torch.Tensor, torch.Tensor]:
     _refuse_functorch()
     q, k, v = _autocast(q, k, v)
-    sizes = _call.check_tensors(q, k, v, layout, enable_gqa, names)
+    sizes = _call.check_tensors(q, k, v, layout, enable_gqa, names[:3])
     mask = _call.check_mask(mask)
     softmax_scale = _call.check_scale(scale, sizes.head_dim)
     backend = _call.check_backend(backend, q.device, names[0])
-    if _is_plain_eager(q, k, v):
-        return _Attention.apply(q, k, v, mask, softmax_scale, layout)  # type: ignore[no-any-return,no-untyped-call]
+    scores = _call.scores_shape(sizes)
+    if bias is not None:
+        if isinstance(bias, torch.Tensor) and bias.dtype in (torch.float16, torch.bfloat16) and bias.dtype != q.dtype:
+            (bias,) = _autocast(bias)
+        bias = check_bias(bias, q, scores, names[3])
+    alibi_slopes, softcap, dropout_p, dropout_seed = options
+    extras = check_extras(
+        scores,
+        q.device,
+        attended=attended,
+        alibi_slopes=alibi_slopes,
+        softcap=softcap,
+        dropout_p=dropout_p,
+        dropout_seed=dropout_seed,
+    )
+    if _is_plain_eager(q, k, v, *(t for t in (bias, *extras[:3]) if t is not None)):
+        return _Attention.apply(q, k, v, bias, mask, softmax_scale, layout, extras)  # type: ignore[no-any-return,no-untyped-call]
     return torch.ops.ck_fmha.attention_forward(  # type: ignore[no-any-return]
-        q, k, v, *_described(mask, q), softmax_scale, layout, backend
+        q, k, v, bias, *extras, *_described(mask, q), softmax_scale, layout, backend
     )
 
 
@@ -195,22 +262,26 @@ def scaled_dot_product_attention(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    attn_mask: Mask | None = None,
+    attn_mask: Mask | torch.Tensor | None = None,
     dropout_p: float = 0.0,
     is_causal: bool = False,
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> torch.Tensor:
-    """Drop-in for `torch.nn.functional.scaled_dot_product_attention` that takes mask objects.
+    """Drop-in for `torch.nn.functional.scaled_dot_product_attention` that takes mask objects too.
 
     Args:
-        query: (..., num_heads, seqlen_q, head_dim) with any number of leading dimensions, also none; float32 or
-            bfloat16.
-        key: (..., num_heads_kv, seqlen_k, head_dim), the same leading dimensions.
+        query: (..., num_heads, seqlen_q, head_dim) with any number of leading dimensions, also none; float32, bfloat16,
+            float16 or float64.
+        key: (..., num_heads_kv, seqlen_k, head_dim). Leading dimensions and heads broadcast as in a matmul.
         value: (..., num_heads_kv, seqlen_k, head_dim_v).
-        attn_mask: A mask of `ck_fmha.masks`, or None. Tensors are not covered yet.
-        dropout_p: Only 0.0 is covered yet.
-        is_causal: Causal, aligned top-left as in torch; together with a mask object both hold.
+        attn_mask: A mask of `ck_fmha.masks`; or a tensor that broadcasts to (..., num_heads, seqlen_q, seqlen_k): bool,
+            True = attend, of which only live tiles are computed; or of the query's dtype or float32, added to the scores
+            and differentiable; or None.
+        dropout_p: Probability that an element of the softmax is dropped, drawn from torch's default generator (other
+            elements than torch's own kernels drop).
+        is_causal: Causal, aligned top-left as in torch; together with a mask object both hold; refused together with a
+            tensor, as in torch.
         scale: Factor on the scores; default 1 / sqrt(head_dim).
         enable_gqa: Allow the number of query heads to be a multiple of that of key and value.
 
@@ -218,42 +289,75 @@ def scaled_dot_product_attention(
         (..., num_heads, seqlen_q, head_dim_v). A query that attends no key gives 0.
 
     Raises:
-        TypeError, ValueError: As `attention`.
-        NotImplementedError: A tensor as attn_mask, dropout, or leading dimensions that would need broadcasting.
+        TypeError, ValueError, NotImplementedError: As `attention`.
     """
-    if isinstance(attn_mask, torch.Tensor):
-        raise NotImplementedError(
-            f"attn_mask as a tensor is not covered yet, got shape {tuple(attn_mask.shape)} and dtype "
-            f"{attn_mask.dtype}: pass a mask object of ck_fmha.masks, or use torch's own scaled_dot_product_attention"
-        )
-    mask = _call.check_mask(attn_mask, "attn_mask")
-    if isinstance(dropout_p, bool) or not isinstance(dropout_p, (int, float)):
-        raise TypeError(f"dropout_p must be a float, got {dropout_p!r} of type {type(dropout_p).__name__}")
-    if not 0.0 <= dropout_p <= 1.0:
-        raise ValueError(f"dropout_p must be in [0, 1], got {dropout_p}")
-    if dropout_p != 0.0:
-        raise NotImplementedError(f"dropout_p is not covered yet, got {dropout_p}: use dropout_p=0.0")
+    tensor = attn_mask if isinstance(attn_mask, torch.Tensor) else None
+    mask = None if isinstance(attn_mask, torch.Tensor) else _call.check_mask(attn_mask, "attn_mask")
+    check_dropout_p(dropout_p)
+    check_bool("enable_gqa", enable_gqa)
     if check_bool("is_causal", is_causal):
-        mask = Causal() if attn_mask is None else mask & Causal()
-    q, k, v = (_as_4d(name, t) for name, t in (("query", query), ("key", key), ("value", value)))
-    lead = query.shape[:-3]
-    if not lead == key.shape[:-3] == value.shape[:-3]:
-        raise NotImplementedError(
-            "query, key and value with different leading dimensions are not covered yet, got "
-            f"{tuple(query.shape)}, {tuple(key.shape)} and {tuple(value.shape)}: expand them to the same"
-        )
-    out, _ = _attention(("query", "key", "value"), q, k, v, mask, scale, enable_gqa, "bhsd", "auto")
-    return out.reshape(*query.shape[:-1], value.shape[-1])
+        if tensor is not None:
+            raise ValueError(
+                f"attn_mask as a tensor, got shape {tuple(tensor.shape)}, together with is_causal=True is refused, as "
+                "in torch: put the causal part into the tensor, or pass a mask object"
+            )
+        mask = Causal() if attn_mask is None or mask is None else mask & Causal()
+    q, k, v, lead = _broadcast_heads(query, key, value, enable_gqa)
+    bias = attended = None
+    if tensor is not None:
+        aligned = _align_scores(tensor, (*lead, q.shape[-2], k.shape[-2]))
+        if tensor.dtype == torch.bool:
+            attended = aligned
+        else:
+            bias = aligned
+    names = ("query", "key", "value", "attn_mask")
+    out, _ = _attention(
+        names, q, k, v, mask, scale, enable_gqa, "bhsd", "auto", bias, attended, (None, 0.0, dropout_p, None)
+    )
+    return out.reshape(*lead, *out.shape[-2:])
 
 
-def _as_4d(name: str, t: object) -> torch.Tensor:
-    if not isinstance(t, torch.Tensor):
-        raise TypeError(f"{name} must be a torch.Tensor, got {type(t).__name__}")
-    if t.dim() < 2:
-        raise ValueError(f"{name} must have at least 2 dimensions (..., seqlen, head_dim), got {tuple(t.shape)}")
+def _broadcast_heads(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, enable_gqa: bool
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, tuple[int, ...]]:
+    """Return query, key and value as (batch, heads, seqlen, head_dim), and what the result has before seqlen_q."""
+    tensors = {"query": query, "key": key, "value": value}
+    for name, t in tensors.items():
+        if not isinstance(t, torch.Tensor):
+            raise TypeError(f"{name} must be a torch.Tensor, got {type(t).__name__}")
+        if t.dim() < 2:
+            raise ValueError(f"{name} must have at least 2 dimensions (..., seqlen, head_dim), got {tuple(t.shape)}")
+    # With grouped heads the dimension of heads does not broadcast.
+    kept = 3 if enable_gqa and all(t.dim() >= 3 for t in tensors.values()) else 2
+    leads = [t.shape[:-kept] for t in tensors.values()]
+    if not leads[0] == leads[1] == leads[2]:
+        try:
+            lead = torch.broadcast_shapes(*leads)
+        except RuntimeError:
+            shapes = ", ".join(f"{name} {tuple(t.shape)}" for name, t in tensors.items())
+            raise ValueError(f"query, key and value must broadcast before (seqlen, head_dim), got {shapes}") from None
+        query, key, value = (t.expand(*lead, *t.shape[-kept:]) for t in tensors.values())
+    result = tuple(query.shape[:-2])
+    return _as_4d(query), _as_4d(key), _as_4d(value), result
+
+
+def _as_4d(t: torch.Tensor) -> torch.Tensor:
     if t.dim() == 2:
         return t[None, None]
     return t[None] if t.dim() == 3 else t.flatten(0, -4)
+
+
+def _align_scores(t: torch.Tensor, scores: tuple[int, ...]) -> torch.Tensor:
+    """Return an attn_mask for scores of any number of dimensions as one for (batch, heads, seqlen_q, seqlen_k)."""
+    if t.dim() > len(scores) or any(n not in (1, m) for n, m in zip(reversed(t.shape), reversed(scores), strict=False)):
+        raise ValueError(
+            f"attn_mask must broadcast to (..., num_heads, seqlen_q, seqlen_k) = {tuple(scores)}, got shape "
+            f"{tuple(t.shape)}"
+        )
+    if t.dim() < 4 or len(scores) == 4:
+        return t
+    own = (1,) * (len(scores) - t.dim()) + tuple(t.shape)
+    return t.expand(*scores[:-3], *own[-3:]).reshape(-1, *own[-3:])
 
 
 @dataclass(frozen=True)
@@ -272,6 +376,34 @@ class Explanation:
     num_samples: int
 
 
+def dropout_mask(
+    batch: int, num_heads: int, seqlen_q: int, seqlen_k: int, dropout_p: float, dropout_seed: int
+) -> torch.Tensor:
+    """Return which elements `attention` keeps with this dropout_p and dropout_seed: O(seqlen_q * seqlen_k) memory.
+
+    The bits come from a counter (Philox4x32-10; Salmon et al., 2011): element (b, h, i, j) is a function of the seed
+    and (b, h, i, j) alone, the same on every back end and for any number of threads.
+
+    Args:
+        batch: Number of samples, >= 0.
+        num_heads: Number of query heads, >= 0.
+        seqlen_q: Number of query rows, >= 0.
+        seqlen_k: Number of key columns, >= 0.
+        dropout_p: Probability in [0, 1], rounded to a multiple of 2**-16.
+        dropout_seed: Integer in [0, 2**63).
+
+    Returns:
+        bool tensor (batch, num_heads, seqlen_q, seqlen_k) on the CPU, True where kept.
+    """
+    names = ("batch", "num_heads", "seqlen_q", "seqlen_k")
+    values = (batch, num_heads, seqlen_q, seqlen_k)
+    b, h, sq, sk = (check_int(name, value, 0) for name, value in zip(names, values, strict=True))
+    p, seed = check_dropout_p(dropout_p), check_int("dropout_seed", dropout_seed, 0, SEED_MAX)
+    kept = torch.empty((b, h, sq, sk), dtype=torch.bool)
+    _native.dropout_mask(kept.data_ptr(), (b, h, sq, sk), p, seed, torch.get_num_threads())
+    return kept
+
+
 def explain(
     q: torch.Tensor,
     k: torch.Tensor,
@@ -282,6 +414,12 @@ def explain(
     enable_gqa: bool = False,
     return_lse: bool = False,
     layout: str = "bhsd",
+    bias: torch.Tensor | None = None,
+    alibi_slopes: torch.Tensor | None = None,
+    softcap: float = 0.0,
+    dropout_p: float = 0.0,
+    dropout_seed: int | None = None,
+    deterministic: bool = False,
     backend: str = "auto",
 ) -> Explanation:
     """Say which back end, kernel tile and live tiles a call of `attention` with the same arguments uses.
@@ -293,6 +431,18 @@ def explain(
     mask = _call.check_mask(mask)
     _call.check_scale(scale, sizes.head_dim)
     check_bool("return_lse", return_lse)
+    check_bool("deterministic", deterministic)
+    scores = _call.scores_shape(sizes)
+    if bias is not None:
+        check_bias(bias, q, scores)
+    check_extras(
+        scores,
+        q.device,
+        alibi_slopes=alibi_slopes,
+        softcap=softcap,
+        dropout_p=dropout_p,
+        dropout_seed=0 if dropout_seed is None else dropout_seed,
+    )
     backend = _call.check_backend(backend, q.device)
     mask.native.check_counts(sizes.batch, sizes.num_heads)
     heads, samples = mask._distinct(sizes.num_heads, sizes.batch)

@@ -7,75 +7,102 @@ implementations and the first derivative; a second derivative raises.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from ck_fmha import _call, _native
+from ck_fmha._extras import Extras, check_alibi_slopes, check_bias, check_broadcast, check_dropout_p, check_softcap
 from ck_fmha.masks._native_masks import native_mask
 
-_MASK_ARGS = "str mask_structure, int[] mask_params, Tensor[] mask_data, float scale, str layout, str backend"
+_CALL_ARGS = (
+    "Tensor? attended, Tensor? alibi_slopes, Tensor? dropout_seed, float softcap, float dropout_p, "
+    "str mask_structure, int[] mask_params, Tensor[] mask_data, float scale, str layout, str backend"
+)
 
 torch.library.define(
     "ck_fmha::attention_forward",
-    f"(Tensor q, Tensor k, Tensor v, {_MASK_ARGS}) -> (Tensor out, Tensor lse)",
+    f"(Tensor q, Tensor k, Tensor v, Tensor? bias, {_CALL_ARGS}) -> (Tensor out, Tensor lse)",
     tags=(torch.Tag.pt2_compliant_tag,),
 )
 torch.library.define(
     "ck_fmha::attention_backward",
-    "(Tensor d_out, Tensor? d_lse, Tensor q, Tensor k, Tensor v, Tensor out, Tensor lse, bool[] needs, "
-    f"{_MASK_ARGS}) -> (Tensor dq, Tensor dk, Tensor dv)",
+    "(Tensor d_out, Tensor? d_lse, Tensor q, Tensor k, Tensor v, Tensor? bias, Tensor out, Tensor lse, bool[] needs, "
+    f"{_CALL_ARGS}) -> (Tensor dq, Tensor dk, Tensor dv, Tensor dbias)",
     tags=(torch.Tag.pt2_compliant_tag,),
 )
 
 
-def _check_data(data: list[torch.Tensor], device: torch.device) -> None:
-    for number, t in enumerate(data):
-        if t.dtype != torch.int32:
-            raise TypeError(f"mask_data[{number}] must have dtype torch.int32, got {t.dtype}")
-        if t.device.type not in ("cpu", device.type):
-            raise ValueError(f'mask_data[{number}] must be on device "cpu", got "{t.device}": move it with .cpu()')
+class _Call(NamedTuple):
+    """What both operators take after their tensors of numbers, in the order of `_CALL_ARGS`."""
 
+    attended: torch.Tensor | None
+    alibi_slopes: torch.Tensor | None
+    dropout_seed: torch.Tensor | None
+    softcap: float
+    dropout_p: float
+    mask_structure: str
+    mask_params: list[int]
+    mask_data: list[torch.Tensor]
+    scale: float
+    layout: str
+    backend: str
 
-def _native_mask(structure: str, params: list[int], data: list[torch.Tensor]) -> _native.Mask:
-    return native_mask(structure, tuple(params), [t.contiguous() for t in data])
+    @property
+    def extras(self) -> Extras:
+        return Extras(*self[:5])
+
+    def check_data(self, device: torch.device) -> None:
+        for number, t in enumerate(self.mask_data):
+            if t.dtype != torch.int32:
+                raise TypeError(f"mask_data[{number}] must have dtype torch.int32, got {t.dtype}")
+            if t.device.type not in ("cpu", device.type):
+                raise ValueError(f'mask_data[{number}] must be on device "cpu", got "{t.device}": move it with .cpu()')
+
+    def check(
+        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None
+    ) -> tuple[_call.Sizes, _native.Mask]:
+        """Check everything that the native core relies on; return the sizes and the mask."""
+        s = _call.check_tensors(q, k, v, self.layout, True)
+        scores = _call.scores_shape(s)
+        _call.check_backend(self.backend, q.device)
+        self.check_data(q.device)
+        if bias is not None:
+            check_bias(bias, q, scores)
+        if self.attended is not None:
+            if self.attended.dtype != torch.bool:
+                raise ValueError(f"attended must have dtype torch.bool, got {self.attended.dtype}")
+            check_broadcast("attended", self.attended, scores, q.device)
+        if self.alibi_slopes is not None:
+            check_alibi_slopes(self.alibi_slopes.detach(), s.batch, s.num_heads, q.device)
+        check_softcap(self.softcap)
+        if check_dropout_p(self.dropout_p) > 0:
+            seed = self.dropout_seed
+            if seed is None or seed.dtype != torch.int64 or seed.numel() != 1:
+                got = "None" if seed is None else f"{seed.dtype} of shape {tuple(seed.shape)}"
+                raise ValueError(f"dropout_seed must be an int64 tensor with one element, got {got}")
+        data = [t.contiguous() for t in self.mask_data]
+        return s, native_mask(self.mask_structure, tuple(self.mask_params), data)
 
 
 @torch.library.impl("ck_fmha::attention_forward", "cpu")
 def _forward_cpu(
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    mask_structure: str,
-    mask_params: list[int],
-    mask_data: list[torch.Tensor],
-    scale: float,
-    layout: str,
-    backend: str,
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None, *args: Any
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    _call.check_tensors(q, k, v, layout, True)
-    _call.check_backend(backend, q.device)
-    _check_data(mask_data, q.device)
-    mask = _native_mask(mask_structure, mask_params, mask_data)
-    return _call.forward(q, k, v, mask, scale, layout)
+    call = _Call(*args)
+    _, mask = call.check(q, k, v, bias)
+    return _call.forward(q, k, v, bias, mask, call.scale, call.layout, call.extras)
 
 
 @torch.library.register_fake("ck_fmha::attention_forward")
 def _forward_fake(
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    mask_structure: str,
-    mask_params: list[int],
-    mask_data: list[torch.Tensor],
-    scale: float,
-    layout: str,
-    backend: str,
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None, *args: Any
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    _check_data(mask_data, q.device)
-    s = _call.sizes_of(q, k, v, layout)
+    call = _Call(*args)
+    call.check_data(q.device)
+    s = _call.sizes_of(q, k, v, call.layout)
     out = q.new_empty((*q.shape[:3], s.head_dim_v))
-    return out, q.new_empty((s.batch, s.num_heads, s.seqlen_q), dtype=torch.float32)
+    return out, q.new_empty((s.batch, s.num_heads, s.seqlen_q), dtype=_call.lse_dtype(q.dtype))
 
 
 @torch.library.impl("ck_fmha::attention_backward", "cpu")
@@ -85,41 +112,23 @@ def _backward_cpu(
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
+    bias: torch.Tensor | None,
     out: torch.Tensor,
     lse: torch.Tensor,
     needs: list[bool],
-    mask_structure: str,
-    mask_params: list[int],
-    mask_data: list[torch.Tensor],
-    scale: float,
-    layout: str,
-    backend: str,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    if len(needs) != 3:
-        raise ValueError(f"needs must say for each of q, k and v whether its gradient is wanted, got {needs}")
-    s = _call.check_tensors(q, k, v, layout, True)
-    _call.check_backend(backend, q.device)
-    _check_data(mask_data, q.device)
+    *args: Any,
+) -> tuple[torch.Tensor, ...]:
+    if len(needs) != 4:
+        raise ValueError(f"needs must say for each of q, k, v and bias whether its gradient is wanted, got {needs}")
+    call = _Call(*args)
+    s, mask = call.check(q, k, v, bias)
     _call.check_gradients(q, out, lse, d_out, d_lse, s)
-    dq, dk, dv = _call.backward(
-        d_out,
-        d_lse,
-        q,
-        k,
-        v,
-        out,
-        lse.contiguous(),
-        (needs[0], needs[1], needs[2]),
-        _native_mask(mask_structure, mask_params, mask_data),
-        scale,
-        layout,
+    wanted = (needs[0], needs[1], needs[2], needs[3])
+    grads = _call.backward(
+        d_out, d_lse, q, k, v, bias, out, lse.contiguous(), wanted, mask, call.scale, call.layout, call.extras
     )
     # An operator returns tensors, not None: one without elements stands for a gradient that nobody asked for.
-    return (
-        q.new_empty(0) if dq is None else dq,
-        k.new_empty(0) if dk is None else dk,
-        v.new_empty(0) if dv is None else dv,
-    )
+    return tuple(q.new_empty(0) if grad is None else grad for grad in grads)
 
 
 @torch.library.register_fake("ck_fmha::attention_backward")
@@ -129,38 +138,39 @@ def _backward_fake(
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
+    bias: torch.Tensor | None,
     out: torch.Tensor,
     lse: torch.Tensor,
     needs: list[bool],
-    mask_structure: str,
-    mask_params: list[int],
-    mask_data: list[torch.Tensor],
-    scale: float,
-    layout: str,
-    backend: str,
+    *args: Any,
 ) -> tuple[torch.Tensor, ...]:
-    _check_data(mask_data, q.device)
-    return tuple(t.new_empty(t.shape if need else 0) for t, need in zip((q, k, v), needs, strict=True))
+    _Call(*args).check_data(q.device)
+    return tuple(
+        t.new_empty(t.shape) if t is not None and need else q.new_empty(0)
+        for t, need in zip((q, k, v, bias), needs, strict=True)
+    )
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, torch.Tensor]) -> None:
-    q, k, v, ctx.mask_structure, ctx.mask_params, mask_data, *ctx.rest = inputs
-    ctx.save_for_backward(q, k, v, *output, *mask_data)
+    q, k, v, bias, *args = inputs
+    call = _Call(*args)
+    ctx.save_for_backward(q, k, v, bias, *output, *call[:3], *call.mask_data)
     ctx.set_materialize_grads(False)
+    ctx.numbers = (*call[3:7], *call[8:])
 
 
 def _backward(ctx: Any, d_out: torch.Tensor | None, d_lse: torch.Tensor | None) -> tuple[Any, ...]:
-    q, k, v, out, lse, *mask_data = ctx.saved_tensors
-    needs = list(ctx.needs_input_grad[:3])
+    q, k, v, bias, out, lse, attended, slopes, seed, *mask_data = ctx.saved_tensors
+    needs = list(ctx.needs_input_grad[:4])
     if d_out is None:
         d_out = torch.zeros_like(out)
-    mask_args = (ctx.mask_structure, ctx.mask_params, mask_data, *ctx.rest)
-    grads = torch.ops.ck_fmha.attention_backward(d_out, d_lse, q, k, v, out, lse, needs, *mask_args)
+    args = (attended, slopes, seed, *ctx.numbers[:4], mask_data, *ctx.numbers[4:])
+    grads = torch.ops.ck_fmha.attention_backward(d_out, d_lse, q, k, v, bias, out, lse, needs, *args)
     # None for every other argument, and a list of them for a list of tensors, as which an empty list counts too: the
     # registration compares the structures.
     rest = [
         [None] * len(arg) if isinstance(arg, (list, tuple)) and all(isinstance(x, torch.Tensor) for x in arg) else None
-        for arg in mask_args
+        for arg in args
     ]
     return (*(g if need else None for g, need in zip(grads, needs, strict=True)), *rest)
 

@@ -34,6 +34,7 @@ public:
     virtual ~View() = default;
     virtual bool element(index_t i, index_t j) const = 0;
     virtual bits_t row_bits(index_t i, index_t j0, index_t count) const = 0;
+    virtual void tile_bits(index_t i0, index_t i1, index_t j0, index_t count, bits_t* bits) const = 0;
     virtual TileStatus status(index_t I, index_t J) const = 0;
     virtual TileStatus status_of_live(index_t I, index_t J) const = 0;
     virtual bool live(index_t I, index_t J) const = 0;
@@ -56,6 +57,10 @@ public:
 
     bool element(index_t i, index_t j) const override { return mask_.ElementwiseMask(i, j); }
     bits_t row_bits(index_t i, index_t j0, index_t count) const override { return mask_.RowBits(i, j0, count); }
+    void tile_bits(index_t i0, index_t i1, index_t j0, index_t count, bits_t* bits) const override
+    {
+        ck_tile_masks::tile_bits(mask_.bound(), i0, i1, j0, count, bits);
+    }
     TileStatus status(index_t I, index_t J) const override { return mask_.GetTileStatus(I, J); }
     TileStatus status_of_live(index_t I, index_t J) const override { return mask_.StatusOfLiveTile(I, J); }
     bool live(index_t I, index_t J) const override { return mask_.TileMask(I, J); }
@@ -219,6 +224,23 @@ inline bool check_row_bits(const Subject& s, const View& view, const Elements& t
                     return fault(s, "RowBits(", i, ", ", j0, ", ", count, ") is ", std::hex, bits, ", must be ",
                                  expected);
             }
+        }
+    return true;
+}
+
+// @law tile_bits are the row_bits of the rows
+inline bool check_tile_bits(const Subject& s, const View& view)
+{
+    bits_t bits[128];
+    for (index_t i0 = 0; i0 < s.call.seqlen_q; i0 += 1 + i0 % 17)
+        for (index_t j0 = i0 % 3; j0 < s.call.seqlen_k; j0 += 13 + (i0 + j0) % 19) {
+            const index_t i1 = std::min(s.call.seqlen_q, i0 + 1 + (7 * i0 + j0) % 100);
+            const index_t count = std::min(s.call.seqlen_k - j0, 1 + (i0 + 5 * j0) % 64);
+            view.tile_bits(i0, i1, j0, count, bits);
+            for (index_t i = i0; i < i1; ++i)
+                if (bits[i - i0] != view.row_bits(i, j0, count))
+                    return fault(s, "tile_bits([", i0, ", ", i1, "), ", j0, ", ", count, ") of row ", i, " are ",
+                                 std::hex, bits[i - i0], ", must be ", view.row_bits(i, j0, count));
         }
     return true;
 }
@@ -446,7 +468,8 @@ inline bool check_shape(const Claim& claim, const ViewFactory& view_of, const Ma
     const Elements truth(claim.oracle(call), call.seqlen_q, call.seqlen_k);
     const Subject any_tile{claim, call, {}};
     const auto elements = view_of(call, any_tile.tile);
-    bool ok = check_elements(any_tile, *elements, truth) && check_row_bits(any_tile, *elements, truth);
+    bool ok = check_elements(any_tile, *elements, truth) && check_row_bits(any_tile, *elements, truth) &&
+              check_tile_bits(any_tile, *elements);
     for (const DynamicTile tile : tiles) {
         const auto view = view_of(call, tile);
         const Subject s{claim, call, tile};

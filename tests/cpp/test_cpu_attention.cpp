@@ -57,6 +57,12 @@ void expect_near(const char* name, const TestTensor& actual, const std::vector<d
     EXPECT_TRUE(actual.gaps_are_nan()) << name << ": a stride gap was written";
 }
 
+double tolerance(int32_t dtype)
+{
+    const double of_dtype[] = {4e-5, 3e-2, 4e-3, 1e-13};
+    return of_dtype[dtype];
+}
+
 void check(const Shape& s, const MaskCase& m, uint32_t seed)
 {
     SCOPED_TRACE(std::string(m.structure) + " batch " + std::to_string(s.batch) + " heads " +
@@ -69,17 +75,25 @@ void check(const Shape& s, const MaskCase& m, uint32_t seed)
     const Reference r(c);
     // Generous: the exact error rule is applied in the Python tests. dS subtracts numbers of the size of dO V^T, and O
     // enters it rounded to its dtype.
-    const double eps = s.dtype == CK_FMHA_FLOAT32 ? 4e-5 : 3e-2;
+    const double eps = tolerance(s.dtype);
     expect_near("o", c.o, r.o, s.batch, s.num_heads, s.seqlen_q, s.head_dim_v, eps);
     expect_near("dq", c.dq, r.dq, s.batch, s.num_heads, s.seqlen_q, s.head_dim, eps);
     expect_near("dk", c.dk, r.dk, s.batch, s.num_heads_kv, s.seqlen_k, s.head_dim, eps);
     expect_near("dv", c.dv, r.dv, s.batch, s.num_heads_kv, s.seqlen_k, s.head_dim_v, eps);
+    const double lse_eps = s.dtype == CK_FMHA_FLOAT64 ? 1e-14 : 2e-5;
     for (size_t n = 0; n < r.lse.size(); ++n) {
         if (std::isinf(r.lse[n]))
-            ASSERT_EQ(c.lse[n], r.lse[n]) << "lse of empty row " << n;
+            ASSERT_EQ(c.lse.at(n), r.lse[n]) << "lse of empty row " << n;
         else
-            ASSERT_NEAR(c.lse[n], r.lse[n], 2e-5 * (1 + std::abs(r.lse[n]))) << "lse of row " << n;
+            ASSERT_NEAR(c.lse.at(n), r.lse[n], lse_eps * (1 + std::abs(r.lse[n]))) << "lse of row " << n;
     }
+    if (!c.backward_args().dbias.tensor.data) return;
+    // Sums of numbers of both signs.
+    double largest = 1;
+    for (double x : r.dbias)
+        largest = std::max(largest, std::abs(x));
+    for (size_t n = 0; n < r.dbias.size(); ++n)
+        ASSERT_NEAR(c.dbias.at(n), r.dbias[n], 4 * eps * largest) << "dbias, number " << n;
 }
 
 TEST(CpuAttention, EveryMaskAndShape)
@@ -91,7 +105,7 @@ TEST(CpuAttention, EveryMaskAndShape)
             Shape s;
             s.seqlen_q = seqlen[0];
             s.seqlen_k = seqlen[1];
-            s.dtype = ++seed % 2 ? CK_FMHA_FLOAT32 : CK_FMHA_BFLOAT16;
+            s.dtype = static_cast<int32_t>(++seed % 4);
             s.gap = seed % 3;
             s.num_threads = 1 + static_cast<int32_t>(seed % 3);
             check(s, mask, seed);
@@ -111,6 +125,8 @@ TEST(CpuAttention, EveryHeadDim)
         check(s, kMasks[3], static_cast<uint32_t>(head_dim));
         s.dtype = CK_FMHA_BFLOAT16;
         check(s, kMasks[6], static_cast<uint32_t>(head_dim));
+        s.dtype = CK_FMHA_FLOAT64;
+        check(s, kMasks[2], static_cast<uint32_t>(head_dim));
     }
 }
 
@@ -125,6 +141,49 @@ TEST(CpuAttention, GroupedHeads)
         s.head_dim_v = 24;
         s.gap = 5;
         check(s, mask, 11);
+    }
+}
+
+// Softcap, bias in every broadcast, ALiBi, bytes that say what is attended, dropout: alone and together.
+TEST(CpuAttention, EveryChangeOfTheScores)
+{
+    std::vector<Changes> all;
+    for (int dims = 0; dims < 16; ++dims) {
+        Changes c;
+        c.bias = true;
+        c.bias_dims = {(dims & 1) != 0, (dims & 2) != 0, (dims & 4) != 0, (dims & 8) != 0};
+        all.push_back(c);
+    }
+    all.push_back({});
+    all.back().bias = all.back().bias_transposed = true;
+    all.push_back({});
+    all.back().alibi = true;
+    all.push_back({});
+    all.back().attended = true;
+    all.push_back({});
+    all.back().softcap = 0.7f;
+    for (double p : {1e-5, 0.25, 0.9}) {
+        all.push_back({});
+        all.back().dropout_p = p;
+    }
+    for (int n = 0; n < 8; ++n)
+        all.push_back({n % 3 != 0, {true, n % 2 == 0, true, n % 3 == 1}, false, n % 2 == 0, n % 4 < 2, 2.5f, 0.3});
+    uint32_t seed = 0;
+    for (const Changes& changes : all) {
+        SCOPED_TRACE("change " + std::to_string(seed));
+        Shape s;
+        s.changes = changes;
+        s.batch = 2;
+        s.num_heads = 4;
+        s.num_heads_kv = 1 + seed % 2;
+        s.seqlen_q = 100;
+        s.seqlen_k = 140;
+        s.head_dim = 24;
+        s.head_dim_v = 16;
+        s.dtype = static_cast<int32_t>(seed % 4);
+        s.num_threads = 1 + static_cast<int32_t>(seed % 3);
+        check(s, kMasks[seed % 7], seed);
+        ++seed;
     }
 }
 
@@ -244,7 +303,7 @@ TEST(CpuAttention, RunsTheAskedInstructionSet)
     const char* const* names = cpu::available_isas(&count);
     ASSERT_GE(count, 1);
     EXPECT_STREQ(names[0], "generic");
-    EXPECT_STREQ(cpu::tile_kernels().name, wanted ? wanted : names[count - 1]);
+    EXPECT_STREQ(cpu::isa_kernels().name, wanted ? wanted : names[count - 1]);
 }
 
 std::string message_of(const ck_fmha_fwd_args& a, const MaskExpr& mask)
@@ -286,11 +345,15 @@ TEST(CpuAttention, RefusesArgumentsThatItCouldNotServe)
     EXPECT_TRUE(contains(refuse([](auto& a) { a.k.data = nullptr; }), "k.data is null"));
     EXPECT_TRUE(contains(refuse([](auto& a) { a.lse = nullptr; }), "lse is null"));
     EXPECT_TRUE(contains(refuse([](auto& a) { a.v.stride_seq = int64_t{1} << 60; }), "v has strides"));
-    EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.extras.softcap = 1; }), "softcap is not implemented"));
-    EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.extras.dropout_p = 1; }), "dropout is not implemented"));
-    EXPECT_TRUE(contains(refuse([&](auto& a) { a.problem.extras.bias = a.q; }), "bias is not implemented"));
-    EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.extras.alibi_slopes = a.lse; }), "ALiBi is not implemented"));
-    EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.extras.tile_weights = a.lse; }), "tile weights are not"));
+    EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.extras.softcap = -1; }), "softcap must be"));
+    EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.extras.softcap = NAN; }), "softcap must be"));
+    EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.extras.dropout_p = 1.5; }), "dropout_p must be in [0, 1]"));
+    EXPECT_TRUE(contains(refuse([](auto& a) {
+                             a.problem.extras.bias.tensor = a.q;
+                             a.problem.extras.bias_dtype = CK_FMHA_FLOAT64;
+                         }),
+                         "bias_dtype must be"));
+    EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.extras.bias = {a.q, int64_t{1} << 60}; }), "bias has strides"));
     EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.batch = 1 << 30; }), "batch * num_heads must be below 2^31"));
     EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.num_heads = 0; }), "multiple of num_heads_kv, got 0 and 2"));
     EXPECT_TRUE(contains(refuse([](auto& a) { a.problem.softmax_scale = 1e39; }), "finite float32"));
@@ -305,6 +368,9 @@ TEST(CpuAttention, RefusesArgumentsThatItCouldNotServe)
     } catch (const std::invalid_argument& e) {
         EXPECT_TRUE(contains(e.what(), "d_o.data is null"));
     }
+    backward = c.backward_args();
+    backward.dbias = {c.dq.args(), 1};
+    EXPECT_THROW(cpu::attention_backward(backward, *c.mask), std::invalid_argument) << "dbias without a bias";
 }
 
 } // namespace

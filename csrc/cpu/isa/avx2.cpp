@@ -3,6 +3,6 @@
 
 namespace ck_fmha::cpu {
 
-extern const TileKernels kTileKernels_avx2 = isa_avx2::make_tile_kernels("avx2");
+extern const IsaKernels kIsaKernels_avx2 = isa_avx2::make_isa_kernels("avx2");
 
 } // namespace ck_fmha::cpu

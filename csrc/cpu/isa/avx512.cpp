@@ -3,6 +3,6 @@
 
 namespace ck_fmha::cpu {
 
-extern const TileKernels kTileKernels_avx512 = isa_avx512::make_tile_kernels("avx512");
+extern const IsaKernels kIsaKernels_avx512 = isa_avx512::make_isa_kernels("avx512");
 
 } // namespace ck_fmha::cpu

@@ -3,6 +3,6 @@
 
 namespace ck_fmha::cpu {
 
-extern const TileKernels kTileKernels_generic = isa_generic::make_tile_kernels("generic");
+extern const IsaKernels kIsaKernels_generic = isa_generic::make_isa_kernels("generic");
 
 } // namespace ck_fmha::cpu
