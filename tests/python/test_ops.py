@@ -250,7 +250,7 @@ def test_fake_tensors_look_like_the_real_ones(dtype, memory, layout):
     tensors = make_tensors(call)
     real = run(call, tensors)
     with FakeTensorMode() as mode:
-        fake = run(call, type(tensors)(*(mode.from_tensor(t) for t in tensors)))
+        fake = run(call, tensors.map(mode.from_tensor))
     for name, a, b in zip(Results._fields, fake, real, strict=True):
         assert (a.shape, a.dtype, a.stride(), a.device) == (b.shape, b.dtype, b.stride(), b.device), name
 

@@ -120,7 +120,7 @@ def test_heads_and_samples_do_not_read_each_other(dtype):
     call = Call(masks.BigBird(block_size=16), dtype, seqlens=(150, 130), heads=(4, 2), batch=3)
     tensors = make_tensors(call)
     clean = run(call, tensors)
-    poisoned = Tensors(*(t.clone() for t in tensors))
+    poisoned = tensors.map(torch.Tensor.clone)
     poisoned.k[1, 1], poisoned.v[1, 1] = math.nan, math.nan
     poisoned.q[2, 0], poisoned.dout[2, 0] = math.nan, math.nan
     results = run(call, poisoned)
