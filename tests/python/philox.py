@@ -46,9 +46,9 @@ def threshold(dropout_p: float) -> int:
 
 def keep_mask(batch: int, heads: int, seqlen_q: int, seqlen_k: int, dropout_p: float, seed: int) -> Tensor:
     """Which elements are kept, bool (batch, heads, seqlen_q, seqlen_k)."""
-    columns = torch.arange(seqlen_k)
-    groups, numbers = place_of(columns)
-    index = torch.meshgrid(*(torch.arange(n) for n in (batch, heads, seqlen_q)), groups, indexing="ij")
-    words = torch.stack(philox4x32((index[3], index[2], index[1], index[0]), (seed & WORD, seed >> 32)))
-    word = words.gather(0, (numbers // 2).expand(1, batch, heads, seqlen_q, seqlen_k))[0]
+    groups, numbers = place_of(torch.arange(seqlen_k))
+    counters = (torch.arange(n) for n in (batch, heads, seqlen_q, 2 * (seqlen_k // 16 + 1)))
+    b, h, i, g = torch.meshgrid(*counters, indexing="ij")
+    words = torch.stack(philox4x32((g, i, h, b), (seed & WORD, seed >> 32)))
+    word = words[numbers // 2, :, :, :, groups].movedim(0, -1)
     return (word >> 16 * (numbers % 2) & 0xFFFF) >= threshold(dropout_p)
