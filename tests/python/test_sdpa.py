@@ -82,7 +82,7 @@ def test_any_number_of_leading_dimensions(leading, is_causal, dtype):
 )
 @pytest.mark.parametrize("is_causal", [False, True])
 def test_mask_objects_stand_for_dense_masks(mask, seqlens, is_causal):
-    """A mask object together with is_causal means both; torch itself refuses the pair."""
+    """A mask object together with is_causal means both."""
     dense = mask.materialize(*seqlens)
     if is_causal:
         dense = dense & masks.Causal().materialize(*seqlens)
