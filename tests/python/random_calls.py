@@ -1,4 +1,4 @@
-"""Random calls: a mask expression, shapes, strides and scale, drawn by hypothesis."""
+"""Random calls: a mask expression, shapes, strides, scale and what is added to the scores, drawn by hypothesis."""
 
 from itertools import product
 
@@ -6,9 +6,34 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from calls import MEMORY, Call
+from calls import BIAS_MEMORY, MEMORY, Call
 from mask_predicates import Where
 from random_masks import expressions
+
+DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
+
+
+@st.composite
+def features(draw, dtype: torch.dtype) -> dict:
+    """Bias, slopes, cap and dropout: half of the calls have none, the others any of them."""
+    if draw(st.booleans()):
+        return {}
+    chosen: dict = {}
+    if draw(st.booleans()):
+        dimensions = "".join(draw(st.sampled_from([name, "1"])) for name in "bhqk")
+        chosen |= {
+            "bias": dimensions[draw(st.integers(0, 4)) :],
+            "bias_dtype": draw(st.sampled_from([dtype, torch.float32])),
+            "bias_memory": draw(st.sampled_from(BIAS_MEMORY)),
+            "bias_holes": draw(st.sampled_from([0.0, 0.0, 0.3, 0.9])),
+        }
+    if draw(st.booleans()):
+        chosen["alibi"] = draw(st.sampled_from(["h", "bh"]))
+    if draw(st.booleans()):
+        chosen["softcap"] = draw(st.floats(0.125, 60))
+    if draw(st.booleans()):
+        chosen |= {"dropout_p": draw(st.floats(0, 0.875)), "dropout_seed": draw(st.integers(0, 2**63 - 1))}
+    return chosen
 
 
 def draw_call(data, lengths, head_dims, depth: int) -> tuple[Call, Tensor]:
@@ -17,9 +42,10 @@ def draw_call(data, lengths, head_dims, depth: int) -> tuple[Call, Tensor]:
     batch, heads = data.draw(st.integers(0, 2)), heads_kv * group
     seqlens = data.draw(st.tuples(lengths, lengths))
     expression = data.draw(expressions(seqlens, heads=heads, batch=batch, depth=depth))
+    dtype = data.draw(st.sampled_from(DTYPES))
     call = Call(
         mask=expression.mask,
-        dtype=data.draw(st.sampled_from([torch.float32, torch.bfloat16])),
+        dtype=dtype,
         head_dim=data.draw(head_dims),
         head_dim_v=data.draw(head_dims),
         seqlens=seqlens,
@@ -29,6 +55,7 @@ def draw_call(data, lengths, head_dims, depth: int) -> tuple[Call, Tensor]:
         layout=data.draw(st.sampled_from(["bhsd", "bshd"])),
         batch=batch,
         seed=data.draw(st.integers(0, 1000)),
+        **data.draw(features(dtype)),
     )
     allowed = torch.empty(batch, heads, *seqlens, dtype=torch.bool)
     for b, h in product(range(batch), range(heads)):

@@ -20,6 +20,7 @@ class Attention(NamedTuple):
     dq: Tensor
     dk: Tensor
     dv: Tensor
+    dbias: Tensor | None
     probs: Tensor
 
 
@@ -30,46 +31,59 @@ def attention(
     allowed: Tensor | None = None,
     *,
     scale: float | None = None,
+    bias: Tensor | None = None,
+    slopes: Tensor | None = None,
+    softcap: float = 0.0,
+    kept: Tensor | None = None,
+    dropout_p: float = 0.0,
     dout: Tensor | None = None,
     dlse: Tensor | None = None,
     compute: torch.dtype = torch.float64,
     storage: torch.dtype | None = None,
 ) -> Attention:
-    """q (B, H, Sq, D), k (B, Hkv, Sk, D), v (B, Hkv, Sk, Dv), allowed bool (Sq, Sk) or (H, Sq, Sk).
+    """q (B, H, Sq, D), k (B, Hkv, Sk, D), v (B, Hkv, Sk, Dv); bool allowed and kept, and bias, broadcast to S.
 
-    A row that attends nothing has out 0, lse -inf and passes no gradient on.
+    slopes (H,) or (B, H); dropout_p is the exact probability behind ``kept``. A row that attends nothing has
+    out 0, lse -inf and passes no gradient on.
     """
     groups = q.shape[1] // k.shape[1]
     q, k, v = (t.detach().to(compute) for t in (q, k, v))
     k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
-    batch, heads, seqlen_q, head_dim = q.shape
-    seqlen_k = k.shape[2]
-    scale = 1 / math.sqrt(head_dim) if scale is None else scale
-    if allowed is None:
-        allowed = torch.ones(seqlen_q, seqlen_k, dtype=torch.bool)
+    (batch, heads, seqlen_q, head_dim), seqlen_k = q.shape, k.shape[2]
+    scale = head_dim**-0.5 if scale is None else scale
 
-    def rounded(t: Tensor) -> Tensor:
-        return t if storage is None else t.to(storage).to(compute)
+    def rounded(t: Tensor, dtype: torch.dtype | None = storage) -> Tensor:
+        return t if storage is None else t.to(dtype).to(compute)
 
-    s = (q @ k.transpose(-1, -2) * scale).masked_fill(~allowed, -math.inf)
+    s = q @ k.mT * scale
+    d_cap = torch.ones_like(s)  # the cap's derivative
+    if softcap > 0:
+        s = softcap * torch.tanh(s / softcap)
+        d_cap = 1 - (s / softcap) ** 2
+    if bias is not None:
+        s = s + bias.detach().to(compute)
+    if slopes is not None:
+        distance = (torch.arange(seqlen_q)[:, None] + seqlen_k - seqlen_q - torch.arange(seqlen_k)).abs()
+        s = s - slopes.to(compute)[..., None, None] * distance
+    if allowed is not None:
+        s = s.masked_fill(~allowed, -math.inf)
     none = torch.full((batch, heads, seqlen_q, 1), -math.inf, dtype=compute)
     m = torch.cat([s, none], -1).amax(-1, keepdim=True)  # the extra column: amax refuses seqlen_k = 0
     empty = m == -math.inf
-    m = m.masked_fill(empty, 0)
-    p = torch.exp(s - m)
+    p = torch.exp(s - m.masked_fill(empty, 0))
     total = p.sum(-1, keepdim=True)
     lse = (m + total.log()).squeeze(-1)
-    total = total.masked_fill(empty, 1)
-    out = rounded(rounded(p) @ v / total)
+    d, factor = (torch.ones_like(p), 1.0) if kept is None else (kept.to(compute), 1 / max(1 - dropout_p, 1e-9))
+    out = rounded(factor * (rounded(p * d) @ v) / total.masked_fill(empty, 1))
 
     # The backward has the statistics only, that is lse, and computes P from it again.
     p = torch.exp(s - lse.unsqueeze(-1).masked_fill(empty, 0))
     dout = torch.zeros_like(out) if dout is None else dout.detach().to(compute)
     dlse = torch.zeros_like(lse) if dlse is None else dlse.detach().to(compute)
-    dlse = dlse[..., None].masked_fill(empty, 0)
-    dp = dout @ v.transpose(-1, -2)
-    delta = (dout * out).sum(-1, keepdim=True)
-    ds = rounded(p * (dp - delta + dlse))
+    dp = factor * d * (dout @ v.mT)
+    ds = p * (dp - (dout * out).sum(-1, keepdim=True) + dlse[..., None].masked_fill(empty, 0))
+    dbias = None if bias is None else rounded(ds.sum_to_size(bias.shape), bias.dtype)
+    ds = rounded(ds * d_cap)
 
     def over_group(t: Tensor) -> Tensor:
         return t.unflatten(1, (-1, groups)).sum(2)
@@ -78,7 +92,8 @@ def attention(
         out=out,
         lse=lse,
         dq=rounded(scale * (ds @ k)),
-        dk=rounded(over_group(scale * (ds.transpose(-1, -2) @ q))),
-        dv=rounded(over_group(rounded(p).transpose(-1, -2) @ dout)),
+        dk=rounded(over_group(scale * (ds.mT @ q))),
+        dv=rounded(over_group(factor * (rounded(p * d).mT @ dout))),
+        dbias=dbias,
         probs=p,
     )

@@ -1,5 +1,6 @@
 """The same bits: over repeats, thread counts, concurrent callers, and in a child after fork."""
 
+import itertools
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -7,14 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from calls import Call, Results, bits_equal, make_tensors, run
+from calls import FEATURES, Call, Results, bits_equal, make_tensors, run
 from ck_fmha import masks
+from random_calls import DTYPES
 from scripts import run_script
 
 # Long rows and columns among short ones: the ones that a schedule cuts into ranges.
 CALLS = [
     Call(mask, dtype, head_dim=32, seqlens=seqlens, heads=(4, 2), batch=2)
-    for dtype in (torch.float32, torch.bfloat16)
+    for dtype in DTYPES
     for mask, seqlens in [
         (None, (300, 300)),
         (masks.Causal(), (777, 777)),
@@ -25,8 +27,12 @@ CALLS = [
         (masks.Documents([0, 500, 510, 777]) | masks.Strided(9, 40), (777, 777)),
         (masks.per_sample([masks.Causal().T, masks.Neighborhood((30, 30), 9)]), (900, 900)),
     ]
+] + [
+    Call(mask, dtype, head_dim=32, seqlens=seqlens, heads=(4, 2), batch=2, **feature)
+    for feature, dtype in zip(FEATURES[1:], itertools.cycle(DTYPES))
+    for mask, seqlens in [(masks.Longformer(32, global_tokens=3), (700, 900)), (masks.Causal(), (1, 2000))]
 ]
-IDS = [f"{call.mask} {call.seqlens} {call.dtype}" for call in CALLS]
+IDS = [f"{number} {call.mask} {call.seqlens} {call.dtype}" for number, call in enumerate(CALLS)]
 
 
 def assert_same(a: Results, b: Results, what: str) -> None:
@@ -58,6 +64,26 @@ def test_the_global_switch_of_torch_changes_nothing():
     expected = run(call, tensors)
     torch.use_deterministic_algorithms(True)
     assert_same(run(call, tensors), expected, "torch.use_deterministic_algorithms")
+
+
+@pytest.mark.parametrize("call", [CALLS[2], CALLS[-1]], ids=["plain", "everything"])
+def test_the_argument_changes_nothing_either(call):
+    tensors = make_tensors(call)
+    expected = run(call, tensors)
+    for deterministic in (True, False):
+        assert_same(run(call, tensors, deterministic=deterministic), expected, f"deterministic={deterministic}")
+
+
+@pytest.mark.parametrize("bias", ["", "h11", "k", "bhq1", "1hqk"])
+def test_gradients_of_broadcast_biases(bias):
+    """Sums over samples, heads, rows or columns, in the same order for any number of threads."""
+    call = Call(masks.Longformer(64, 2), seqlens=(600, 700), heads=(4, 2), bias=bias)
+    tensors = make_tensors(call)
+    torch.set_num_threads(1)
+    alone = run(call, tensors)
+    for threads in (2, 3, 8):
+        torch.set_num_threads(threads)
+        assert_same(run(call, tensors), alone, f"{threads} threads")
 
 
 def test_concurrent_callers():

@@ -42,16 +42,36 @@ def test_torch_func_is_refused(raises, transform):
     raises(NotImplementedError, lambda: transform(lambda x: attention(x, k, v), q), r"torch\.func", "autograd")
 
 
-def test_autocast_to_bfloat16_serves_explain_too():
-    half = [t.half() for t in qkv()]
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert attention(*qkv()).dtype == torch.bfloat16
-        assert explain(*half).backend == "cpu"
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast(dtype):
+    """It casts q, k and v as torch's own attention does, mixed ones too, and serves explain."""
+    q, k, v = qkv(requires_grad=True)
+    with torch.autocast("cpu", dtype=dtype):
+        out, lse = attention(q, k.half(), v.bfloat16(), return_lse=True)
+        assert explain(q, k.half(), v.bfloat16()).backend == "cpu"
+    assert out.dtype == dtype and lse.dtype == torch.float32
+    by_hand = attention(q.to(dtype), k.half().to(dtype), v.bfloat16().to(dtype))
+    assert torch.equal(out, by_hand)
+    grads = torch.autograd.grad(out.float().sum(), (q, k, v))
+    assert all(g.dtype == torch.float32 and g.isfinite().all() for g in grads)
 
 
-def test_autocast_to_float16_is_refused(raises):
-    with torch.autocast("cpu", dtype=torch.float16):
-        raises(NotImplementedError, lambda: attention(*qkv()), "autocast", "float16", "bfloat16")
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast_beside_a_bias_and_slopes(dtype):
+    bias = torch.randn(20, 20, requires_grad=True)
+    options = {"alibi_slopes": torch.tensor([0.5, 0.25]), "softcap": 3.0, "dropout_p": 0.2, "dropout_seed": 1}
+    with torch.autocast("cpu", dtype=dtype):
+        out = attention(*qkv(), bias=bias, **options)
+    assert out.dtype == dtype
+    (dbias,) = torch.autograd.grad(out.float().square().sum(), bias)
+    assert dbias.dtype == torch.float32 and dbias.isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast_leaves_float64_alone(dtype):
+    with torch.autocast("cpu", dtype=dtype):
+        out, lse = attention(*(t.double() for t in qkv()), return_lse=True)
+    assert out.dtype == lse.dtype == torch.float64
 
 
 def test_autocast_leaves_bad_arguments_to_the_checks(raises):

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ck_fmha
-from calls import MEMORY, Call, assert_matches_reference, bits_equal, forward, make_tensors, place
+from calls import FEATURES, MEMORY, Call, assert_matches_reference, bits_equal, forward, make_tensors, place
 from ck_fmha import masks
 from mask_cases import materialized
 from pairwise import pairwise
-from random_calls import draw_call
+from random_calls import DTYPES, draw_call
 from scripts import run_script
 
 # In blocks and windows small enough for every kind of tile to occur in a few hundred tokens.
@@ -37,7 +37,7 @@ MASKS = [
 ]
 PARAMETERS = {
     "mask": MASKS,
-    "dtype": [torch.float32, torch.bfloat16],
+    "dtype": DTYPES,
     "head_dim": [1, 3, 8, 31, 32, 64, 65, 96, 128, 200, 256],
     "head_dim_v": [None, 1, 40, 72, 256],
     "seqlens": [(1, 1), (64, 64), (130, 130), (77, 200), (200, 77), (1, 150), (150, 1), (63, 65)],
@@ -45,8 +45,15 @@ PARAMETERS = {
     "scale": [None, 0.0, -0.3, 2.0],
     "memory": MEMORY,
     "layout": ["bhsd", "bshd"],
+    "feature": FEATURES,
 }
-CASES = [Call(**case) for case in pairwise(PARAMETERS)]
+
+
+def calls_of_pairs(seed: int) -> list[Call]:
+    return [Call(**(case.pop("feature") | case), seed=seed) for case in pairwise(PARAMETERS)]
+
+
+CASES = calls_of_pairs(seed=0)
 
 
 @pytest.mark.parametrize("call", CASES, ids=range(len(CASES)))
@@ -56,7 +63,7 @@ def test_pairs_of_parameters(call):
     assert_matches_reference(call, tensors, {"out": out, "lse": lse})
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
     "mask",
     [
@@ -110,7 +117,7 @@ EMPTY_ROWS = [
 ]
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("mask, seqlens", EMPTY_ROWS)
 def test_rows_without_keys_are_zero(mask, seqlens, dtype):
     call = Call(mask, dtype, seqlens=seqlens)
@@ -172,9 +179,9 @@ def test_expanded_keys(dimension):
 
 def test_inputs_are_left_alone():
     for memory in MEMORY:
-        call = Call(masks.Causal(), memory=memory)
+        call = Call(masks.Causal(), memory=memory, bias="bhqk", alibi="h", softcap=2.0, dropout_p=0.3)
         tensors = make_tensors(call)
-        before = [t.clone() for t in tensors]
+        before = tensors.map(torch.Tensor.clone)
         versions = [t._version for t in tensors]
         forward(call, tensors)
         assert all(bits_equal(t, b) for t, b in zip(tensors, before, strict=True))

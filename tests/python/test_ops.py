@@ -8,6 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import ck_fmha
 from calls import Call, Results, bits_equal, make_tensors, run
 from ck_fmha import masks
+from random_calls import DTYPES
 
 MASKS = [
     None,
@@ -16,7 +17,6 @@ MASKS = [
     masks.Documents([0, 7, 20], [0, 13, 20], causal="bottom-right") & masks.Lengths([5, 20], [20, 11]),
     ~masks.per_sample([masks.Longformer(4, [1, 9]).T, masks.Neighborhood((4, 6), 3)]).shift(2, -1),
 ]
-DTYPES = [torch.float32, torch.bfloat16]
 IDS = ["none", "window", "expression", "data", "samples"]
 
 # What fits the call of recorded() alone.
@@ -250,7 +250,7 @@ def test_fake_tensors_look_like_the_real_ones(dtype, memory, layout):
     tensors = make_tensors(call)
     real = run(call, tensors)
     with FakeTensorMode() as mode:
-        fake = run(call, type(tensors)(*(mode.from_tensor(t) for t in tensors)))
+        fake = run(call, tensors.map(mode.from_tensor))
     for name, a, b in zip(Results._fields, fake, real, strict=True):
         assert (a.shape, a.dtype, a.stride(), a.device) == (b.shape, b.dtype, b.stride(), b.device), name
 
@@ -259,7 +259,9 @@ def test_fake_tensors_meet_the_same_refusals(raises):
     with FakeTensorMode():
         q, k = torch.empty(2, 4, 5, 8), torch.empty(2, 2, 5, 8)
         raises(ValueError, lambda: ck_fmha.attention(q, k, k), "enable_gqa")
-        raises(NotImplementedError, lambda: ck_fmha.attention(q.half(), q.half(), q.half()), "float16")
+        refused = (TypeError, NotImplementedError)
+        raises(refused, lambda: ck_fmha.attention(q.int(), q.int(), q.int()), "int32")
+        raises(ValueError, lambda: ck_fmha.attention(q, q, q, bias=torch.empty(5, 6)), "bias", "5", "6")
 
 
 def test_parameters_and_subclasses():

@@ -4,7 +4,9 @@ Bit-equal results while the operands that must not matter are NaN; NaN in all st
 inputs, outputs and workspaces.
 """
 
+import itertools
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,13 +16,17 @@ from calls import Call, Tensors, assert_matches_reference, bits_equal, make_tens
 from ck_fmha import masks
 from guard_bands import guarded_allocations, guarded_copy
 from mask_cases import materialized, random_mask
-
-DTYPES = [torch.float32, torch.bfloat16]
+from random_calls import DTYPES
 
 
 def kernel_tile(call: Call) -> tuple[int, int]:
     q, k, v, *_ = make_tensors(call)
     return tuple(ck_fmha.explain(q, k, v, call.mask, **call.options()).tile)
+
+
+# What the calls below have besides their masks, in turn.
+EVERYTHING: dict = {"bias": "bhqk", "alibi": "h", "softcap": 4.0, "dropout_p": 0.2, "dropout_seed": 6}
+IN_TURN: list[dict] = [{}, EVERYTHING, {}, {"bias": "h1k"}]
 
 
 def calls_of(rows: int, cols: int, dtype: torch.dtype) -> list[Call]:
@@ -50,7 +56,8 @@ def calls_of(rows: int, cols: int, dtype: torch.dtype) -> list[Call]:
         (masks.per_sample([masks.Window(near_rows, 0), masks.Documents([0, rows])]), square),
     ]
     return [
-        Call(mask, dtype, head_dim=24, head_dim_v=16, seqlens=seqlens, heads=(4, 2), batch=2) for mask, seqlens in cases
+        Call(mask, dtype, head_dim=24, head_dim_v=16, seqlens=seqlens, heads=(4, 2), batch=2, **feature)
+        for (mask, seqlens), feature in zip(cases, itertools.cycle(IN_TURN))
     ]
 
 
@@ -116,11 +123,65 @@ def test_queries_of_empty_tiles_are_not_read(dtype, value):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_biases_of_empty_tiles_are_not_read(dtype, value):
+    """Nor is their gradient anything but 0."""
+    for call, (rows, cols), status in cases(dtype):
+        call = replace(call, bias="bhqk")
+        tensors = make_tensors(call)
+        clean = run(call, tensors)
+        empty = (status == 0).repeat_interleave(rows, 2).repeat_interleave(cols, 3)
+        empty = empty[:, :, : call.seqlens[0], : call.seqlens[1]]
+        poisoned = run(call, tensors._replace(bias=tensors.bias.masked_fill(empty, value)))
+        different = [name for name, a, b in zip(clean._fields, poisoned, clean, strict=True) if not bits_equal(a, b)]
+        assert not different, f"{different} of {call.mask}"
+        assert (clean.dbias[empty] == 0).all(), f"dbias of {call.mask}"
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_biases_of_masked_elements_do_not_show(dtype):
+    """In tiles that are live their bias is read; what it says must not matter."""
+    call = Call(masks.Longformer(20, 3) & masks.Causal(), dtype, seqlens=(150, 130), heads=(4, 2), bias="bhqk")
+    tensors = make_tensors(call)
+    clean, masked = run(call, tensors), ~call_elements(call)
+    for value in (math.nan, math.inf, -math.inf):
+        poisoned = run(call, tensors._replace(bias=tensors.bias.masked_fill(masked, value)))
+        assert all(bits_equal(a, b) for a, b in zip(poisoned, clean, strict=True)), value
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_attended_nan_in_a_bias_is_not_swallowed(dtype):
+    call = Call(masks.Window(70, 0), dtype, seqlens=(200, 200), bias="bhqk")
+    tensors = make_tensors(call)
+    tensors.bias[:, :, 150, 100] = math.nan
+    results = run(call, tensors)
+    assert results.out[:, :, 150].isnan().all() and results.lse[:, :, 150].isnan().all()
+    others = torch.arange(200) != 150
+    assert results.out[:, :, others].isfinite().all() and results.lse[:, :, others].isfinite().all()
+
+
+@pytest.mark.parametrize("strides", ["rows 7 apart", "last stride 2", "heads inside, 3 apart"])
+@pytest.mark.parametrize("bias", ["bhqk", "1h1k", "b1q1"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_stride_gaps_and_guard_bands_of_a_bias(dtype, bias, strides):
+    call = Call(masks.Longformer(30, 2), dtype, seqlens=(77, 91), heads=(4, 2), **(EVERYTHING | {"bias": bias}))
+    plain = make_tensors(call)
+    guarded = [guarded_copy(plain.bias, LAYOUTS[strides](*plain.bias.shape)), guarded_copy(plain.slopes)]
+    tensors = plain._replace(bias=guarded[0].tensor, slopes=guarded[1].tensor)
+    with guarded_allocations() as made:
+        results = run(call, tensors)
+    for g in guarded:
+        g.assert_intact()
+    assert_matches_reference(call, tensors, results._asdict())
+    assert results.dbias.data_ptr() in {g.tensor.data_ptr() for g in made}, "dbias has no guard bands"
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_heads_and_samples_do_not_read_each_other(dtype):
     call = Call(masks.BigBird(block_size=16), dtype, seqlens=(150, 130), heads=(4, 2), batch=3)
     tensors = make_tensors(call)
     clean = run(call, tensors)
-    poisoned = Tensors(*(t.clone() for t in tensors))
+    poisoned = tensors.map(torch.Tensor.clone)
     poisoned.k[1, 1], poisoned.v[1, 1] = math.nan, math.nan
     poisoned.q[2, 0], poisoned.dout[2, 0] = math.nan, math.nan
     results = run(call, poisoned)
@@ -167,7 +228,7 @@ def test_stride_gaps_and_guard_bands_are_nan(strides, head_dim, head_dim_v, dtyp
         g.assert_intact()
     assert_matches_reference(call, tensors, results._asdict())
     allocated = {g.tensor.data_ptr() for g in made}
-    missing = [name for name, t in results._asdict().items() if t.data_ptr() not in allocated]
+    missing = [name for name, t in results._asdict().items() if t.numel() and t.data_ptr() not in allocated]
     assert not missing, f"{missing} were not allocated through torch.empty or torch.zeros: guard bands unchecked"
 
 
@@ -187,7 +248,7 @@ def test_stride_gaps_and_guard_bands_are_nan(strides, head_dim, head_dim_v, dtyp
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_every_output_element_is_written(mask, dtype):
     """Outputs start as NaN: rows and columns that the kernels never visit must be written all the same."""
-    call = Call(mask, dtype, seqlens=(150, 90), heads=(2, 1))
+    call = Call(mask, dtype, seqlens=(150, 90), heads=(2, 1), bias="bhqk")
     tensors = make_tensors(call)
     with guarded_allocations() as made:
         results = run(call, tensors)

@@ -1,7 +1,6 @@
-"""scaled_dot_product_attention: torch's signature, with masks as code in place of dense ones."""
+"""scaled_dot_product_attention: torch's signature, with masks as code beside dense ones."""
 
 import inspect
-import math
 
 import pytest
 import torch
@@ -12,7 +11,12 @@ from calls import bits_equal
 from ck_fmha import masks
 
 OURS, TORCH = ck_fmha.scaled_dot_product_attention, F.scaled_dot_product_attention
-TOLERANCE = {torch.float32: {"rtol": 1e-3, "atol": 5e-5}, torch.bfloat16: {"rtol": 3e-2, "atol": 3e-2}}
+TOLERANCE = {
+    torch.float32: {"rtol": 1e-3, "atol": 5e-5},
+    torch.bfloat16: {"rtol": 3e-2, "atol": 3e-2},
+    torch.float16: {"rtol": 5e-3, "atol": 5e-3},
+    torch.float64: {"rtol": 1e-10, "atol": 1e-12},
+}
 
 
 def tensors(*leading: int, seqlens=(33, 47), head_dims=(24, 24), dtype=torch.float32, heads_kv: int | None = None):
@@ -51,7 +55,7 @@ def test_signature_is_torchs():
     assert list(parameters)[:6] == ["query", "key", "value", "attn_mask", "dropout_p", "is_causal"]
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dtype", list(TOLERANCE))
 @pytest.mark.parametrize("leading", [(), (3,), (2, 3), (2, 1, 3), (0,), (2, 0), (0, 3), (1, 1, 1, 1, 2)])
 @pytest.mark.parametrize("is_causal", [False, True])
 def test_any_number_of_leading_dimensions(leading, is_causal, dtype):
@@ -78,7 +82,7 @@ def test_any_number_of_leading_dimensions(leading, is_causal, dtype):
 )
 @pytest.mark.parametrize("is_causal", [False, True])
 def test_mask_objects_stand_for_dense_masks(mask, seqlens, is_causal):
-    """A mask object together with is_causal means both; torch itself refuses the pair."""
+    """A mask object together with is_causal means both."""
     dense = mask.materialize(*seqlens)
     if is_causal:
         dense = dense & masks.Causal().materialize(*seqlens)
@@ -115,7 +119,7 @@ def test_scale(scale):
 
 
 @pytest.mark.parametrize("heads_kv", [1, 2, 4])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dtype", list(TOLERANCE))
 def test_enable_gqa(heads_kv, dtype):
     assert_same_with_gradients(
         tensors(2, 4, heads_kv=heads_kv, dtype=dtype),
@@ -152,10 +156,11 @@ def test_fully_masked_rows_are_zero():
     assert all(g.isfinite().all() for g in grads) and (grads[0][:, :, :20] == 0).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("enabled", [False, True])
-def test_autocast_as_in_torch(enabled):
+def test_autocast_as_in_torch(enabled, dtype):
     inputs = tensors(2, 3)
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+    with torch.autocast("cpu", dtype=dtype, enabled=enabled):
         out, expected = OURS(*inputs, is_causal=True), TORCH(*inputs, is_causal=True)
     assert out.dtype == expected.dtype
     torch.testing.assert_close(out, expected, **TOLERANCE[expected.dtype])
@@ -179,48 +184,16 @@ def test_stands_in_for_torch_inside_its_own_layers(monkeypatch):
     torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_tensor_masks_are_refused(raises):
+def test_other_masks_are_refused(raises):
     q, k, v = tensors(2, 3)
-    for mask in (torch.ones(33, 47, dtype=torch.bool), torch.zeros(33, 47), torch.zeros(2, 3, 33, 47)):
-        refusal = (r"attn_mask", r"tensor|torch\.(bool|float32)", r"masks\.|mask object")
-        raises(NotImplementedError, lambda mask=mask: OURS(q, k, v, mask), *refusal)
     for other in ("causal", 3, [True], masks.Causal):
         raises(TypeError, lambda other=other: OURS(q, k, v, other), r"attn_mask", r"masks\.|mask object|Mask")
 
 
-def test_dropout_is_refused(raises):
-    q, k, v = tensors(2, 3)
-    for p in (0.1, 1.0, 1):
-        raises(
-            NotImplementedError,
-            lambda p=p: OURS(q, k, v, dropout_p=p),
-            r"dropout_p",
-            rf"{p}",
-            r"dropout_p\s*=?=?\s*0",
-        )
-    for p in (-0.1, 1.5, math.nan):
-        raises(ValueError, lambda p=p: OURS(q, k, v, dropout_p=p), r"dropout_p", rf"{p}")
-    raises(TypeError, lambda: OURS(q, k, v, dropout_p="0.1"), r"dropout_p", r"0\.1|str")
-
-
-@pytest.mark.parametrize(
-    "shapes", [((5,),) * 3, ((2, 3, 5), (3, 5), (3, 5)), ((2, 3, 4, 5), (1, 3, 4, 5), (1, 3, 4, 5))]
-)
-def test_leading_dimensions_must_be_equal(raises, shapes):
-    q, k, v = (torch.zeros(shape) for shape in shapes)
-    refused = (ValueError, NotImplementedError)
-    raises(refused, lambda: OURS(q, k, v), r"query|key", r"\(\d")
-
-
 def test_messages_name_the_arguments_of_this_function(raises):
     q, k, v = (t.detach() for t in tensors(2, 3))
-    raises(
-        NotImplementedError,
-        lambda: OURS(q.half(), k.half(), v.half()),
-        r"\bquery\b",
-        r"float16",
-        r"float32|bfloat16",
-    )
+    refused = (TypeError, NotImplementedError)
+    raises(refused, lambda: OURS(q.int(), k.int(), v.int()), r"\bquery\b", r"int32", r"float32")
     raises(TypeError, lambda: OURS(q.tolist(), k, v), r"\bquery\b", r"list")
     raises(ValueError, lambda: OURS(q, k, v[:, :, 1:]), r"\bvalue\b", r"46")
     raises(ValueError, lambda: OURS(q, k[..., 1:], v), r"\bkey\b", r"23")
