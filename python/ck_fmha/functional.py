@@ -276,8 +276,8 @@ def scaled_dot_product_attention(
         key: (..., num_heads_kv, seqlen_k, head_dim). Leading dimensions and heads broadcast as in a matmul.
         value: (..., num_heads_kv, seqlen_k, head_dim_v).
         attn_mask: A mask of `ck_fmha.masks`; or a tensor that broadcasts to (..., num_heads, seqlen_q, seqlen_k): bool,
-            True = attend, of which only live tiles are computed; or of the query's dtype or float32, added to the scores
-            and differentiable; or None.
+            True = attend, of which only live tiles are computed; or of the query's dtype or float32, added to the
+            scores and differentiable; or None.
         dropout_p: Probability that an element of the softmax is dropped, drawn from torch's default generator (other
             elements than torch's own kernels drop).
         is_causal: Causal, aligned top-left as in torch; together with a mask object both hold; refused together with a
