@@ -58,8 +58,7 @@ def attention(
     s = q @ k.mT * scale
     d_cap = torch.ones_like(s)  # the cap's derivative
     if softcap > 0:
-        s = softcap * torch.tanh(s / softcap)
-        d_cap = 1 - (s / softcap) ** 2
+        s, d_cap = softcap * torch.tanh(s / softcap), 1 - torch.tanh(s / softcap) ** 2
     if bias is not None:
         s = s + bias.detach().to(compute)
     if slopes is not None:
@@ -73,7 +72,8 @@ def attention(
     p = torch.exp(s - m.masked_fill(empty, 0))
     total = p.sum(-1, keepdim=True)
     lse = (m + total.log()).squeeze(-1)
-    d, factor = (torch.ones_like(p), 1.0) if kept is None else (kept.to(compute), 1 / max(1 - dropout_p, 1e-9))
+    d = torch.ones_like(p) if kept is None else kept.to(compute)
+    factor = 1 / (1 - dropout_p) if dropout_p < 1 else 0.0
     out = rounded(factor * (rounded(p * d) @ v) / total.masked_fill(empty, 1))
 
     # The backward has the statistics only, that is lse, and computes P from it again.
