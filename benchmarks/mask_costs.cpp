@@ -109,6 +109,7 @@ Schedule schedule(const ck_fmha::MaskExpr& mask)
         const ck_fmha::cpu::MaskedHeads masks(mask, problem);
         const ck_fmha::cpu::LineCounts<kAxis> counts(masks, problem);
         std::vector<TileRange> ranges;
+        ranges.reserve(kNumTiles);
         for (index_t line = 0; line < kNumTiles; ++line)
             counts.cut(masks, 0, line, [&](const TileRange& range) { ranges.push_back(range); });
         best.ms = std::min(best.ms, milliseconds(Clock::now() - begin));
@@ -176,6 +177,7 @@ void report_neighborhoods()
     report("100 x 100 x 100, window 7", grid({{100, 7}, {100, 7}, {100, 7}}));
     report("129 x 90 x 90, window 9 causal x 13 x 13", grid({{129, 9, 1, true}, {90, 13}, {90, 13}}));
     report("400 x 52 x 50, window 5 x 13 x 13", grid({{400, 5}, {52, 13}, {50, 13}}));
+    report("101 x 101 x 102, window 13", grid({{101, 13}, {101, 13}, {102, 13}}));
 }
 
 void report_deepspeed()
@@ -185,6 +187,8 @@ void report_deepspeed()
     report("block 16, local 4, global 1, horizontal", DeepSpeedFixed(16, 4, 1, 1, false, true));
     report("block 16, local 4, global 1, unidirectional", DeepSpeedFixed(16, 4, 1, 1, true));
     report("block 64, local 16, global 1, unidirectional", DeepSpeedFixed(64, 16, 1, 1, true));
+    report("block 48, local 4, global 1", DeepSpeedFixed(48, 4, 1));
+    report("block 128, local 4, global 1", DeepSpeedFixed(128, 4, 1));
     report("block 16, windows 4, 8, global 0", DeepSpeedVariable(16, span(windows), span(begin), span(end)));
     report("block 16, windows 4, 8, 4 global intervals, unidirectional",
            DeepSpeedVariable(16, span(windows), span(begins), span(ends), true));
@@ -232,8 +236,12 @@ int main()
     report("window 512, 64 tokens", LongformerTokens(512, span(tokens)));
     report("block 64, window 3, global 1, random 3", BigBird(64, 3, 1, 3));
     report("block 16, window 3, global 1, random 1", BigBird(16, 3, 1, 1));
+    report("block 16, window 3, global 1, random 3", BigBird(16, 3, 1, 3));
+    report("block 48, window 3, global 1, random 3", BigBird(48, 3, 1, 3));
+    report("block 128, window 3, global 1, random 3", BigBird(128, 3, 1, 3));
     report("local 128, stride 128", Strided(128, 128));
     report("local 1024, stride 1000", Strided(1024, 1000));
+    report("local 1000, stride 333", Strided(1000, 333));
     report("local 128, summary 8", Fixed(128, 8));
     report("local 1000, summary 8", Fixed(1000, 8));
     report("1,000,000 keys", Lengths({}, span(length)));

@@ -253,6 +253,16 @@ struct Transposed : MaskDefABC<Transposed<A>> {
     {
         return a.count_live_col_tiles(j0, j1, tile, seqlen_q);
     }
+    template <class B = A, class = contract::count_live_tiles_of_cols_t<B>>
+    CK_TILE_MASKS_HD bool count_live_tiles_of_rows(const TileLines& rows, index_t* counts) const
+    {
+        return a.count_live_tiles_of_cols(rows, counts);
+    }
+    template <class B = A, class = contract::count_live_tiles_of_rows_t<B>>
+    CK_TILE_MASKS_HD bool count_live_tiles_of_cols(const TileLines& cols, index_t* counts) const
+    {
+        return a.count_live_tiles_of_rows(cols, counts);
+    }
 };
 
 // The bound form of Shifted: element (i, j) is element (i - dq, j - dk) of `a`, which has neither negative rows nor

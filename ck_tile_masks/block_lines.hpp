@@ -53,26 +53,32 @@ struct BlockIntervals {
         const index_t n = ends.upper_bound(from);
         return n < ends.size ? Interval{begins[n], ends[n]} : no_run();
     }
-    // The number of tiles in which the intervals that begin at `last` or before have blocks of [lo, hi); O(intervals).
-    CK_TILE_MASKS_HD constexpr index_t count_tiles(index_t lo, index_t hi, index_t last, const Tiling& tiling) const
+    // The number of tiles in which the intervals that begin at block `last` or before have positions of [lo, hi);
+    // O(intervals).
+    // @pre hi <= tiling.seqlen()
+    CK_TILE_MASKS_HD constexpr index_t count_tiles(index_t lo, index_t hi, index_t last,
+                                                   const BlockTiling& tiling) const
     {
         TileUnion tiles;
-        const index_t begin_limit = min(hi, sat_add(last, 1));
-        for (index_t n = ends.upper_bound(lo); n < ends.size && begins[n] < begin_limit; ++n)
-            tiles.add(tiling.tile_of(max(begins[n], lo)), tiling.tile_of(min(ends[n], hi) - 1));
+        for (index_t n = ends.upper_bound(lo / tiling.block()); n < ends.size && begins[n] <= last; ++n) {
+            const index_t begin = max(tiling.begin_of(begins[n]), lo), end = min(tiling.begin_of(ends[n]), hi);
+            if (begin >= hi) break;
+            tiles.add(tiling.tiling().tile_of(begin), tiling.tiling().tile_of(end - 1));
+        }
         return tiles.count();
     }
 };
 
-// The number of tiles that an interval and the rest of a line's positions touch. count_rest(lo, hi) counts those in
-// which the rest has positions of [lo, hi), where lo and hi are borders of tiles or the line's ends.
-// @pre 0 <= own.begin, own.end <= end
+// The number of tiles that an interval of blocks and the rest of a line touch. count_rest(lo, hi) counts those in which
+// the rest has positions of [lo, hi), where lo and hi are borders of tiles or the line's ends.
+// @pre 0 <= own.begin, own.end <= tiling.num_blocks()
 template <class CountRest>
-CK_TILE_MASKS_HD constexpr index_t tiles_beside(Interval own, index_t end, const Tiling& tiling, CountRest count_rest)
+CK_TILE_MASKS_HD constexpr index_t tiles_beside(Interval own, const BlockTiling& tiling, CountRest count_rest)
 {
-    if (own.empty()) return count_rest(0, end);
-    const index_t before = tiling.tile_of(own.begin), after = tiling.tile_of(own.end - 1) + 1;
-    return count_rest(0, before * tiling.size()) + (after - before) + count_rest(sat_mul(after, tiling.size()), end);
+    if (own.empty()) return count_rest(0, tiling.seqlen());
+    const index_t before = tiling.first_tile(own.begin), after = tiling.last_tile(own.end - 1) + 1;
+    const index_t size = tiling.tiling().size();
+    return count_rest(0, before * size) + (after - before) + count_rest(sat_mul(after, size), tiling.seqlen());
 }
 
 // Base of a bound definition whose blocks are all or nothing. Derived gives the block shape and
@@ -84,8 +90,8 @@ CK_TILE_MASKS_HD constexpr index_t tiles_beside(Interval own, index_t end, const
 // If some components are dear to ask, Derived also gives `next_regular_run`, the same without these: what live runs are
 // followed through. If it can count without following runs, it also gives
 //
-//     template <Axis kAxis> index_t count_tiles(index_t b0, index_t b1, index_t end, const Tiling& tiling) const;
-//         the number of tiles in which lines [b0, b1) attend positions of [0, end), or kUnknownCount
+//     template <Axis kAxis> index_t count_tiles(index_t b0, index_t b1, const BlockTiling& tiling) const;
+//         the number of tiles in which lines [b0, b1) attend blocks of the tiling, or kUnknownCount
 //
 // Walks are exact; over a band of n lines they cost n times a line's, less where an early line answers `from`.
 template <class Derived>
@@ -130,22 +136,59 @@ struct BlockLines : MaskDefABC<Derived> {
     }
 
     template <Axis kAxis>
-    CK_TILE_MASKS_HD constexpr index_t count_tiles(index_t, index_t, index_t, const Tiling&) const
+    CK_TILE_MASKS_HD constexpr index_t count_tiles(index_t, index_t, const BlockTiling&) const
     {
         return kUnknownCount;
     }
-    CK_TILE_MASKS_HD constexpr index_t count_live_block_col_tiles(index_t i0, index_t i1, index_t tile,
-                                                                  index_t num_cols) const
+    CK_TILE_MASKS_HD constexpr index_t count_live_col_tiles(index_t i0, index_t i1, index_t tile,
+                                                            index_t seqlen_k) const
     {
-        return static_cast<const Derived&>(*this).template count_tiles<Axis::rows>(i0, i1, num_cols, Tiling(tile));
+        const Derived& derived = static_cast<const Derived&>(*this);
+        const index_t block = derived.block_y();
+        return derived.template count_tiles<Axis::rows>(i0 / block, (i1 - 1) / block + 1,
+                                                        BlockTiling(derived.block_x(), tile, seqlen_k));
     }
-    CK_TILE_MASKS_HD constexpr index_t count_live_block_row_tiles(index_t j0, index_t j1, index_t tile,
-                                                                  index_t num_rows) const
+    CK_TILE_MASKS_HD constexpr index_t count_live_row_tiles(index_t j0, index_t j1, index_t tile,
+                                                            index_t seqlen_q) const
     {
-        return static_cast<const Derived&>(*this).template count_tiles<Axis::cols>(j0, j1, num_rows, Tiling(tile));
+        const Derived& derived = static_cast<const Derived&>(*this);
+        const index_t block = derived.block_x();
+        return derived.template count_tiles<Axis::cols>(j0 / block, (j1 - 1) / block + 1,
+                                                        BlockTiling(derived.block_y(), tile, seqlen_q));
+    }
+
+    CK_TILE_MASKS_HD constexpr bool count_live_tiles_of_rows(const TileLines& rows, index_t* counts) const
+    {
+        const Derived& derived = static_cast<const Derived&>(*this);
+        return count_lines<Axis::rows>(rows, derived.block_y(), derived.block_x(), counts);
+    }
+    CK_TILE_MASKS_HD constexpr bool count_live_tiles_of_cols(const TileLines& cols, index_t* counts) const
+    {
+        const Derived& derived = static_cast<const Derived&>(*this);
+        return count_lines<Axis::cols>(cols, derived.block_x(), derived.block_y(), counts);
     }
 
 private:
+    // Lines of tiles that lie in the same lines of blocks are counted once.
+    template <Axis kAxis>
+    CK_TILE_MASKS_HD constexpr bool count_lines(const TileLines& lines, index_t block_across, index_t block_along,
+                                                index_t* counts) const
+    {
+        const BlockTiling tiling(block_along, lines.tile_along, lines.num_along);
+        const Tiling across(block_across);
+        Interval previous{};
+        index_t count = 0;
+        for (index_t line = lines.begin; line < lines.end; ++line) {
+            const index_t e0 = line * lines.tile_across, e1 = min(sat_add(e0, lines.tile_across), lines.num_across);
+            const Interval band{across.tile_of(e0), across.tile_of(e1 - 1) + 1};
+            if (band.begin != previous.begin || band.end != previous.end)
+                count = static_cast<const Derived&>(*this).template count_tiles<kAxis>(band.begin, band.end, tiling);
+            previous = band;
+            *counts++ = count;
+        }
+        return true;
+    }
+
     template <Axis kAxis>
     CK_TILE_MASKS_HD constexpr Interval run(index_t line, index_t from) const
     {

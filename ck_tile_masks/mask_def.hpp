@@ -2,6 +2,7 @@
 
 #include "ck_tile_masks/index.hpp"
 #include "ck_tile_masks/meta.hpp"
+#include "ck_tile_masks/tile_counts.hpp"
 
 // The contract of a mask definition. Element (i_y, i_x): query row i_y, key column i_x, true = attended.
 //
@@ -49,7 +50,11 @@
 //                index_t count_live_col_tiles(index_t i0, index_t i1, index_t tile, index_t seqlen_k) const;
 //                    how many of the tiles of `tile` columns have a column < seqlen_k that is live for the band
 //                index_t count_live_row_tiles(index_t j0, index_t j1, index_t tile, index_t seqlen_q) const;
-//                (count_live_block_col_tiles, count_live_block_row_tiles: tile and length in blocks)
+// and the counts of many lines of tiles at once, where these share work; false where one by one is the way:
+//                bool count_live_tiles_of_rows(const TileLines& rows, index_t* counts) const;
+//                    counts[n]: the live tiles of row of tiles rows.begin + n, or kUnknownCount
+//                bool count_live_tiles_of_cols(const TileLines& cols, index_t* counts) const;
+// All of these in elements, also where the walks are in blocks.
 //
 // Binding: `auto bind(const MaskCall&) const` returns the definition that serves one call (alignment, clamps, per-head
 // parameters resolved). Without it the definition serves every call itself; with it only what bind returns needs the
@@ -107,12 +112,13 @@ using count_live_col_tiles_t =
 template <class M>
 using count_live_row_tiles_t =
     decltype(static_cast<index_t>(meta::declval<const M&>().count_live_row_tiles(0, 0, 0, 0)));
+
 template <class M>
-using count_live_block_col_tiles_t =
-    decltype(static_cast<index_t>(meta::declval<const M&>().count_live_block_col_tiles(0, 0, 0, 0)));
+using count_live_tiles_of_rows_t =
+    decltype(static_cast<bool>(meta::declval<const M&>().count_live_tiles_of_rows(TileLines{}, nullptr)));
 template <class M>
-using count_live_block_row_tiles_t =
-    decltype(static_cast<index_t>(meta::declval<const M&>().count_live_block_row_tiles(0, 0, 0, 0)));
+using count_live_tiles_of_cols_t =
+    decltype(static_cast<bool>(meta::declval<const M&>().count_live_tiles_of_cols(TileLines{}, nullptr)));
 
 #define CK_TILE_MASKS_WALK(name)                                                                                       \
     template <class M>                                                                                                 \

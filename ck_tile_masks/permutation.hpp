@@ -61,6 +61,39 @@ public:
         return static_cast<index_t>(cell);
     }
 
+    // @post out[n] == forward(begin + n, key) for n in [0, count)
+    CK_TILE_MASKS_HD void forward(index_t begin, index_t count, hash_t key, index_t* out) const
+    {
+        if (!tables_pay_off(count)) {
+            for (index_t n = 0; n < count; ++n)
+                out[n] = forward(begin + n, key);
+            return;
+        }
+        const RoundTables rounds(*this, key);
+        map_range(begin, count, out, [&](index_t& row, index_t& col) {
+            for (int n = 0; n < 2; ++n) {
+                row = wrap(row + rounds.of_col[n][col] - height_, height_);
+                col = wrap(col + rounds.of_row[n][row] - width_, width_);
+            }
+        });
+    }
+    // @post out[n] == inverse(begin + n, key) for n in [0, count)
+    CK_TILE_MASKS_HD void inverse(index_t begin, index_t count, hash_t key, index_t* out) const
+    {
+        if (!tables_pay_off(count)) {
+            for (index_t n = 0; n < count; ++n)
+                out[n] = inverse(begin + n, key);
+            return;
+        }
+        const RoundTables rounds(*this, key);
+        map_range(begin, count, out, [&](index_t& row, index_t& col) {
+            for (int n = 2; n-- > 0;) {
+                col = wrap(col - rounds.of_row[n][row], width_);
+                row = wrap(row - rounds.of_col[n][col], height_);
+            }
+        });
+    }
+
 private:
     static constexpr hash_t kRounds = 4;
 
@@ -90,6 +123,49 @@ private:
     {
         const long_index_t sum = static_cast<long_index_t>(a) + b;
         return static_cast<index_t>(sum >= m ? sum - m : sum);
+    }
+
+    // @pre -m <= a < m
+    // Without a branch, which would be mispredicted half of the time.
+    CK_TILE_MASKS_HD static constexpr index_t wrap(index_t a, index_t m) { return a + (m & (a >> 31)); }
+
+    // A round draws a number for every row or column of the grid: for many values it pays off to draw them all first.
+    static constexpr index_t kLongestTable = 512;
+    struct RoundTables {
+        index_t of_col[2][kLongestTable]; // rounds 0 and 2
+        index_t of_row[2][kLongestTable]; // rounds 1 and 3
+
+        CK_TILE_MASKS_HD RoundTables(const KeyedPermutation& p, hash_t key)
+        {
+            for (hash_t n = 0; n < 2; ++n) {
+                for (index_t col = 0; col < p.width_; ++col)
+                    of_col[n][col] = draw(key, 2 * n, col, p.height_);
+                for (index_t row = 0; row < p.height_; ++row)
+                    of_row[n][row] = draw(key, 2 * n + 1, row, p.width_);
+            }
+        }
+    };
+    CK_TILE_MASKS_HD constexpr bool tables_pay_off(index_t count) const
+    {
+        return max(height_, width_) <= kLongestTable && height_ + width_ <= count;
+    }
+    // Maps the values from `begin` on, whose cells follow each other; `map` takes all rounds.
+    template <class Map>
+    CK_TILE_MASKS_HD void map_range(index_t begin, index_t count, index_t* out, Map map) const
+    {
+        index_t begin_row = row_of(static_cast<cell_t>(begin)), begin_col = col_of(static_cast<cell_t>(begin));
+        for (index_t n = 0; n < count; ++n) {
+            index_t row = begin_row, col = begin_col, cell;
+            do {
+                map(row, col);
+                cell = row * width_ + col;
+            } while (cell >= n_);
+            out[n] = cell;
+            if (++begin_col == width_) {
+                begin_col = 0;
+                ++begin_row;
+            }
+        }
     }
 
     index_t n_ = 1;

@@ -10,6 +10,18 @@ namespace ck_tile_masks {
 // What a definition answers when it has no closed form for the count it is asked for.
 inline constexpr index_t kUnknownCount = -1;
 
+// Rows of tiles number begin .. end - 1, for a definition that counts the live tiles of many of them at once; columns
+// of tiles likewise, with the roles of rows and columns exchanged.
+// @pre the lines exist: end <= div_up(num_across, tile_across)
+struct TileLines {
+    index_t begin;
+    index_t end;
+    index_t tile_across; // rows of a row of tiles
+    index_t num_across;  // all rows: the last row of tiles may have fewer than the others
+    index_t tile_along;  // columns of a tile
+    index_t num_along;   // all columns
+};
+
 // Positions 0, 1, 2, ... cut into tiles. Nearly all sizes are powers of two: a shift costs a tenth of a division.
 class Tiling {
 public:
@@ -27,20 +39,45 @@ public:
         const auto p = static_cast<unsigned>(position);
         return static_cast<index_t>(is_power_ ? p >> shift_ : p / size_);
     }
+    // The tiles of many positions; -1 stays -1.
+    CK_TILE_MASKS_HD constexpr void tiles_of(const index_t* positions, index_t count, index_t* tiles) const
+    {
+        if (is_power_)
+            for (index_t n = 0; n < count; ++n)
+                tiles[n] = positions[n] >> shift_;
+        else
+            for (index_t n = 0; n < count; ++n)
+                tiles[n] = positions[n] < 0 ? -1 : tile_of(positions[n]);
+    }
     // @pre 0 <= begin
     // @post the number of tiles that [begin, end) touches
     CK_TILE_MASKS_HD constexpr index_t touched(index_t begin, index_t end) const
     {
         return end <= begin ? 0 : tile_of(end - 1) - tile_of(begin) + 1;
     }
+    // @post the sum of touched(b, b + length) over the `count` places b = begin, begin + period, ...
+    CK_TILE_MASKS_HD constexpr index_t touched_by_each(index_t begin, index_t length, index_t period,
+                                                       index_t count) const
+    {
+        index_t sum = 0;
+        if (is_power_) // a loop that compilers make vectors of
+            for (index_t n = 0; n < count; ++n) {
+                const index_t b = begin + n * period;
+                sum += ((b + length - 1) >> shift_) - (b >> shift_) + 1;
+            }
+        else
+            for (index_t n = 0; n < count; ++n)
+                sum += touched(begin + n * period, begin + n * period + length);
+        return sum;
+    }
     // @pre 1 <= distance
     // @post the greatest common divisor of the size and the distance
-    CK_TILE_MASKS_HD constexpr index_t common_divisor(index_t distance) const
+    CK_TILE_MASKS_HD constexpr index_t common_divisor(long_index_t distance) const
     {
-        unsigned a = size_, b = static_cast<unsigned>(distance);
-        if (is_power_) return min(static_cast<index_t>(b & (0u - b)), size());
+        long_index_t a = size_, b = distance;
+        if (is_power_) return static_cast<index_t>((b & -b) < a ? b & -b : a);
         while (b != 0) {
-            const unsigned rest = a % b;
+            const long_index_t rest = a % b;
             a = b;
             b = rest;
         }
@@ -51,6 +88,47 @@ private:
     unsigned size_;
     int shift_ = 0;
     bool is_power_ = true;
+};
+
+// Blocks 0, 1, 2, ... of positions, the last one cut off at the end of the sequence, and the tiles that they touch.
+// Neither size need divide the other.
+class BlockTiling {
+public:
+    // @pre 1 <= block
+    CK_TILE_MASKS_HD constexpr BlockTiling(index_t block, index_t tile, index_t seqlen)
+        : tiling_(tile), block_(static_cast<unsigned>(block)), seqlen_(seqlen), num_blocks_(div_up(seqlen, block))
+    {
+    }
+
+    CK_TILE_MASKS_HD constexpr const Tiling& tiling() const { return tiling_; }
+    CK_TILE_MASKS_HD constexpr index_t block() const { return static_cast<index_t>(block_); }
+    CK_TILE_MASKS_HD constexpr index_t seqlen() const { return seqlen_; }
+    CK_TILE_MASKS_HD constexpr index_t num_blocks() const { return num_blocks_; }
+
+    // Where block b begins, or the sequence ends.
+    CK_TILE_MASKS_HD constexpr index_t begin_of(index_t b) const { return min(sat_mul(b, block()), seqlen_); }
+    // @pre 0 <= b < num_blocks()
+    CK_TILE_MASKS_HD constexpr index_t first_tile(index_t b) const
+    {
+        return tiling_.tile_of(static_cast<index_t>(static_cast<unsigned>(b) * block_));
+    }
+    CK_TILE_MASKS_HD constexpr index_t last_tile(index_t b) const
+    {
+        const unsigned end = static_cast<unsigned>(b) * block_ + block_, seqlen = static_cast<unsigned>(seqlen_);
+        return tiling_.tile_of(static_cast<index_t>((end < seqlen ? end : seqlen) - 1));
+    }
+    // @pre 0 <= begin, end <= num_blocks()
+    // @post the number of tiles that blocks [begin, end) touch
+    CK_TILE_MASKS_HD constexpr index_t touched(index_t begin, index_t end) const
+    {
+        return end <= begin ? 0 : last_tile(end - 1) - first_tile(begin) + 1;
+    }
+
+private:
+    Tiling tiling_;
+    unsigned block_;
+    index_t seqlen_;
+    index_t num_blocks_;
 };
 
 // @pre 0 <= begin
@@ -143,9 +221,7 @@ private:
             return tiles + rest +
                    static_cast<index_t>(floor_sum(rest, tiling.size(), period_, last) -
                                         floor_sum(rest, tiling.size(), period_, run));
-        for (; rest > 0; --rest, run += period_)
-            tiles += tiling.tile_of(run + length_ - 1) - tiling.tile_of(run) + 1;
-        return tiles;
+        return tiles + tiling.touched_by_each(run, length_, period_, rest);
     }
     static constexpr index_t kMostRunsOneByOne = 64; // more than that cost as much as two floor_sums
 
@@ -199,44 +275,6 @@ public:
 private:
     index_t count_ = 0;
     index_t next_ = 0; // the first tile after all that were added
-};
-
-// A few runs of tiles, and how many tiles they and further ones are together.
-template <int kRoom>
-class TouchedTiles {
-public:
-    // Adds the tiles first .. last, none if last < first.
-    // @pre called at most kRoom times, with ascending `first`
-    CK_TILE_MASKS_HD constexpr void add(index_t first, index_t last)
-    {
-        first_[size_] = first;
-        last_[size_++] = last;
-        runs_.add(first, last);
-    }
-    CK_TILE_MASKS_HD constexpr bool contains(index_t tile) const
-    {
-        bool inside = false;
-        for (int n = 0; n < size_; ++n)
-            inside |= (first_[n] <= tile) & (tile <= last_[n]);
-        return inside;
-    }
-    // @post the number of tiles added, and of those among `tiles` that were not; repetitions count once
-    CK_TILE_MASKS_HD constexpr index_t count_with(const index_t* tiles, int num_tiles) const
-    {
-        index_t count = runs_.count();
-        for (int n = 0; n < num_tiles; ++n) {
-            bool known = contains(tiles[n]);
-            for (int m = 0; m < n; ++m)
-                known |= tiles[m] == tiles[n];
-            count += !known;
-        }
-        return count;
-    }
-
-private:
-    int size_ = 0;
-    TileUnion runs_;
-    index_t first_[kRoom] = {}, last_[kRoom] = {};
 };
 
 } // namespace ck_tile_masks

@@ -155,19 +155,28 @@ struct LiftedBlocks : MaskDefABC<LiftedBlocks<Def>> {
         return sat_mul(def.live_run_end_block_row(band.begin, band.end, i / def.block_y()), def.block_y());
     }
 
-    template <class D = Def, class = contract::count_live_block_col_tiles_t<D>>
-    CK_TILE_MASKS_HD constexpr index_t count_live_col_tiles(index_t i0, index_t i1, index_t tile, index_t) const
+    // Blocks are counted in elements already.
+    template <class D = Def, class = contract::count_live_col_tiles_t<D>>
+    CK_TILE_MASKS_HD constexpr index_t count_live_col_tiles(index_t i0, index_t i1, index_t tile,
+                                                            index_t seqlen_k) const
     {
-        if (tile % def.block_x() != 0) return kUnknownCount;
-        const Interval band = blocks(i0, i1, def.block_y());
-        return def.count_live_block_col_tiles(band.begin, band.end, tile / def.block_x(), num_blocks_x);
+        return def.count_live_col_tiles(i0, i1, tile, seqlen_k);
     }
-    template <class D = Def, class = contract::count_live_block_row_tiles_t<D>>
-    CK_TILE_MASKS_HD constexpr index_t count_live_row_tiles(index_t j0, index_t j1, index_t tile, index_t) const
+    template <class D = Def, class = contract::count_live_row_tiles_t<D>>
+    CK_TILE_MASKS_HD constexpr index_t count_live_row_tiles(index_t j0, index_t j1, index_t tile,
+                                                            index_t seqlen_q) const
     {
-        if (tile % def.block_y() != 0) return kUnknownCount;
-        const Interval band = blocks(j0, j1, def.block_x());
-        return def.count_live_block_row_tiles(band.begin, band.end, tile / def.block_y(), num_blocks_y);
+        return def.count_live_row_tiles(j0, j1, tile, seqlen_q);
+    }
+    template <class D = Def, class = contract::count_live_tiles_of_rows_t<D>>
+    CK_TILE_MASKS_HD bool count_live_tiles_of_rows(const TileLines& rows, index_t* counts) const
+    {
+        return def.count_live_tiles_of_rows(rows, counts);
+    }
+    template <class D = Def, class = contract::count_live_tiles_of_cols_t<D>>
+    CK_TILE_MASKS_HD bool count_live_tiles_of_cols(const TileLines& cols, index_t* counts) const
+    {
+        return def.count_live_tiles_of_cols(cols, counts);
     }
 
 private:

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "ck_tile_masks/mask_def.hpp"
-#include "ck_tile_masks/permutation.hpp"
+#include "ck_tile_masks/permuted_blocks.hpp"
 #include "ck_tile_masks/tile_counts.hpp"
 #include "ck_tile_masks/tile_schedule.hpp"
 
@@ -33,11 +33,9 @@ struct BoundBigBird : MaskDefABC<BoundBigBird> {
     index_t block_size;
     index_t window_reach; // blocks on each side of the diagonal
     index_t num_global;
-    index_t num_random;
     index_t num_blocks_q;
     index_t num_blocks_k;
-    hash_t key;
-    KeyedPermutation permutation;
+    PermutedBlocks random;
 
     CK_TILE_MASKS_HD static constexpr const char* get_name() { return "big_bird"; }
     CK_TILE_MASKS_HD constexpr index_t block_y() const { return block_size; }
@@ -73,15 +71,23 @@ struct BoundBigBird : MaskDefABC<BoundBigBird> {
     {
         return live_run_end<Axis::cols>(j0, j1, i);
     }
-    CK_TILE_MASKS_HD constexpr index_t count_live_block_col_tiles(index_t i0, index_t i1, index_t tile,
-                                                                  index_t num_cols) const
+    CK_TILE_MASKS_HD constexpr index_t count_live_col_tiles(index_t i0, index_t i1, index_t tile,
+                                                            index_t seqlen_k) const
     {
-        return count_live_tiles<Axis::rows>(i0, i1, tile, num_cols);
+        return count_live_tiles<Axis::rows>(i0, i1, BlockTiling(block_size, tile, seqlen_k));
     }
-    CK_TILE_MASKS_HD constexpr index_t count_live_block_row_tiles(index_t j0, index_t j1, index_t tile,
-                                                                  index_t num_rows) const
+    CK_TILE_MASKS_HD constexpr index_t count_live_row_tiles(index_t j0, index_t j1, index_t tile,
+                                                            index_t seqlen_q) const
     {
-        return count_live_tiles<Axis::cols>(j0, j1, tile, num_rows);
+        return count_live_tiles<Axis::cols>(j0, j1, BlockTiling(block_size, tile, seqlen_q));
+    }
+    CK_TILE_MASKS_HD bool count_live_tiles_of_rows(const TileLines& rows, index_t* counts) const
+    {
+        return count_live_tiles<Axis::rows>(rows, counts);
+    }
+    CK_TILE_MASKS_HD bool count_live_tiles_of_cols(const TileLines& cols, index_t* counts) const
+    {
+        return count_live_tiles<Axis::cols>(cols, counts);
     }
 
 private:
@@ -97,16 +103,10 @@ private:
         return kAxis == Axis::rows ? num_blocks_k : num_blocks_q;
     }
     template <Axis kAxis>
-    CK_TILE_MASKS_HD constexpr index_t random_position(index_t line, index_t t) const
-    {
-        const hash_t stream = combine(key, static_cast<hash_t>(t));
-        return kAxis == Axis::rows ? permutation.forward(line, stream) : permutation.inverse(line, stream);
-    }
-    template <Axis kAxis>
     CK_TILE_MASKS_HD constexpr bool drawn(index_t line, index_t position) const
     {
-        for (index_t t = 0; t < num_random; ++t)
-            if (random_position<kAxis>(line, t) == position) return true;
+        for (index_t t = 0; t < random.num_random; ++t)
+            if (random.draw<kAxis>(line, t) == position) return true;
         return false;
     }
     CK_TILE_MASKS_HD constexpr bool is_global(index_t block, index_t num_blocks) const
@@ -115,18 +115,24 @@ private:
     }
 
     template <Axis kAxis>
+    CK_TILE_MASKS_HD constexpr bool is_global_band(index_t b0, index_t b1) const
+    {
+        return is_global(b0, lines<kAxis>()) || is_global(b1 - 1, lines<kAxis>());
+    }
+
+    template <Axis kAxis>
     CK_TILE_MASKS_HD constexpr index_t next_live(index_t b0, index_t b1, index_t from) const
     {
         const index_t end = positions<kAxis>();
         if (from >= end) return kNone;
-        if (is_global(b0, lines<kAxis>()) || is_global(b1 - 1, lines<kAxis>()) || is_global(from, end)) return from;
+        if (is_global_band<kAxis>(b0, b1) || is_global(from, end)) return from;
         index_t first = num_global > 0 ? end - num_global : kNone;
         // The windows of neighbouring lines join to one interval.
         const index_t window_begin = sat_sub(b0, window_reach), window_end = sat_add(b1, window_reach);
         if (from < window_end) first = min(first, max(from, window_begin));
         for (index_t line = b0; line < b1 && first > from; ++line)
-            for (index_t t = 0; t < num_random; ++t) {
-                const index_t position = random_position<kAxis>(line, t);
+            for (index_t t = 0; t < random.num_random; ++t) {
+                const index_t position = random.draw<kAxis>(line, t);
                 if (position >= from && position < first && position < end) first = position;
             }
         return first < end ? first : kNone;
@@ -145,38 +151,51 @@ private:
     CK_TILE_MASKS_HD constexpr index_t live_run_end(index_t b0, index_t b1, index_t position) const
     {
         const index_t end = positions<kAxis>(), window_end = sat_add(b1, window_reach);
-        if (is_global(b0, lines<kAxis>()) || is_global(b1 - 1, lines<kAxis>()) || position >= end - num_global)
-            return end;
+        if (is_global_band<kAxis>(b0, b1) || position >= end - num_global) return end;
         if (position < num_global) return num_global;
         return position >= sat_sub(b0, window_reach) && position < window_end ? window_end : position + 1;
     }
 
     template <Axis kAxis>
-    CK_TILE_MASKS_HD constexpr index_t count_live_tiles(index_t b0, index_t b1, index_t tile, index_t end) const
+    CK_TILE_MASKS_HD constexpr index_t count_live_tiles(index_t e0, index_t e1, const BlockTiling& tiling) const
     {
-        const Tiling tiling(tile);
-        if (is_global(b0, lines<kAxis>()) || is_global(b1 - 1, lines<kAxis>())) return tiling.touched(0, end);
+        const index_t b0 = e0 / block_size, b1 = (e1 - 1) / block_size + 1;
+        if (is_global_band<kAxis>(b0, b1)) return tiling.touched(0, tiling.num_blocks());
         // All draws before the first comparison, so that they need not wait for each other.
-        constexpr index_t kRoom = 24;
-        if (static_cast<long_index_t>(b1 - b0) * num_random > kRoom) return kUnknownCount;
-        index_t drawn[kRoom] = {};
-        int num_drawn = 0;
+        if (static_cast<long_index_t>(b1 - b0) * random.num_random > PermutedBlocks::kMostOfBand) return kUnknownCount;
+        index_t drawn[PermutedBlocks::kMostOfBand] = {};
+        index_t num_drawn = 0;
         for (index_t line = b0; line < b1; ++line)
-            for (index_t t = 0; t < num_random; ++t) {
-                const index_t position = random_position<kAxis>(line, t);
-                drawn[num_drawn] = tiling.tile_of(position);
-                num_drawn += position < end;
+            for (index_t t = 0; t < random.num_random; ++t) {
+                drawn[num_drawn] = random.draw<kAxis>(line, t);
+                num_drawn += drawn[num_drawn] < tiling.num_blocks();
             }
-        TouchedTiles<3> regular;
-        const auto add = [&](index_t first, index_t last_end) {
-            if (first < last_end) regular.add(tiling.tile_of(first), tiling.tile_of(last_end - 1));
-        };
+        return regular_tiles<kAxis>(b0, b1, tiling).count_with(tiling, drawn, num_drawn);
+    }
+    template <Axis kAxis>
+    CK_TILE_MASKS_HD bool count_live_tiles(const TileLines& bands, index_t* counts) const
+    {
+        const BlockTiling tiling(block_size, bands.tile_along, bands.num_along);
+        return random.count_bands<kAxis>(
+            bands, tiling, counts, [&](index_t, index_t position) { return position < tiling.num_blocks(); },
+            [&](index_t b0, index_t b1) { return regular_tiles<kAxis>(b0, b1, tiling); });
+    }
+    // The tiles of a band's global and window blocks.
+    template <Axis kAxis>
+    CK_TILE_MASKS_HD constexpr RegularTiles regular_tiles(index_t b0, index_t b1, const BlockTiling& tiling) const
+    {
+        RegularTiles tiles;
+        const index_t end = tiling.num_blocks();
+        if (is_global_band<kAxis>(b0, b1)) {
+            tiles.add_blocks(tiling, 0, end);
+            return tiles;
+        }
         // A window that begins among the last global blocks adds nothing to them.
         const index_t global_begin = max(end - num_global, 0);
-        add(0, min(num_global, end));
-        add(max(b0 - window_reach, 0), min(sat_add(b1, window_reach), global_begin));
-        add(global_begin, end);
-        return regular.count_with(drawn, num_drawn);
+        tiles.add_blocks(tiling, 0, min(num_global, end));
+        tiles.add_blocks(tiling, max(b0 - window_reach, 0), min(sat_add(b1, window_reach), global_begin));
+        tiles.add_blocks(tiling, global_begin, end);
+        return tiles;
     }
 
     // First position >= from that this (not global) line does not attend.
@@ -225,12 +244,9 @@ struct BigBird : MaskDefABC<BigBird> {
         bound.block_size = block_size;
         bound.window_reach = (num_window_blocks - 1) / 2;
         bound.num_global = num_global_blocks;
-        bound.num_random = num_random_blocks;
         bound.num_blocks_q = div_up(call.seqlen_q, block_size);
         bound.num_blocks_k = div_up(call.seqlen_k, block_size);
-        bound.key = combine(combine(static_cast<hash_t>(seed), static_cast<hash_t>(seed >> 32)),
-                            static_cast<hash_t>(call.head));
-        bound.permutation = KeyedPermutation(max(bound.num_blocks_q, bound.num_blocks_k));
+        bound.random = PermutedBlocks(num_random_blocks, seed, call.head, max(bound.num_blocks_q, bound.num_blocks_k));
         return bound;
     }
 };

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "ck_tile_masks/band_counts.hpp"
 #include "ck_tile_masks/block_lines.hpp"
 #include "ck_tile_masks/block_table.hpp"
 
@@ -30,8 +31,12 @@ namespace ck_tile_masks {
 //
 //     template <Axis kAxis> index_t list(index_t line, Interval part, index_t* blocks, index_t room) const;
 //         writes the line's blocks inside `part` and returns their number; if it is above `room`, writes none
+//
+// and count_bands as PermutedBlocks.
 template <class Definition, class Random>
 struct BoundRandomBlocks : BlockLines<BoundRandomBlocks<Definition, Random>> {
+    using Base = BlockLines<BoundRandomBlocks>;
+
     index_t block_size;
     index_t window_reach; // blocks on each side of the diagonal
     index_t num_global_begin;
@@ -70,15 +75,11 @@ struct BoundRandomBlocks : BlockLines<BoundRandomBlocks<Definition, Random>> {
 
     // The windows of the band join to one interval.
     template <Axis kAxis>
-    CK_TILE_MASKS_HD constexpr index_t count_tiles(index_t b0, index_t b1, index_t end, const Tiling& tiling) const
+    CK_TILE_MASKS_HD constexpr index_t count_tiles(index_t b0, index_t b1, const BlockTiling& tiling) const
     {
-        constexpr bool rows = kAxis == Axis::rows;
-        const index_t lines = rows ? num_blocks_q : num_blocks_k;
+        const index_t end = tiling.num_blocks();
         if (unidirectional && num_global_end > 0) return kUnknownCount; // nobody has both
-        const Interval part{unidirectional && !rows ? min(b0, end) : 0, unidirectional && rows ? min(b1, end) : end};
-        // What a global row attends if it is unidirectional are the global columns.
-        const bool global_line = b0 < num_global_begin || b1 > lines - num_global_end;
-        if (global_line && !(unidirectional && rows)) return tiling.touched(part.begin, part.end);
+        if (attends_all_of_part<kAxis>(b0, b1)) return regular_tiles<kAxis>(b0, b1, tiling).count();
 
         // All random blocks before the first comparison, so that they need not wait for each other.
         constexpr index_t kRoom = 24;
@@ -91,23 +92,66 @@ struct BoundRandomBlocks : BlockLines<BoundRandomBlocks<Definition, Random>> {
             if (count > kRoom - num_blocks) return kUnknownCount;
             num_blocks += count;
         }
-        for (index_t n = 0; n < num_blocks; ++n)
-            blocks[n] = tiling.tile_of(blocks[n]);
+        return regular_tiles<kAxis>(b0, b1, tiling).count_with(tiling, blocks, num_blocks);
+    }
+    CK_TILE_MASKS_HD bool count_live_tiles_of_rows(const TileLines& rows, index_t* counts) const
+    {
+        return count_bands<Axis::rows>(rows, counts) || Base::count_live_tiles_of_rows(rows, counts);
+    }
+    CK_TILE_MASKS_HD bool count_live_tiles_of_cols(const TileLines& cols, index_t* counts) const
+    {
+        return count_bands<Axis::cols>(cols, counts) || Base::count_live_tiles_of_cols(cols, counts);
+    }
 
-        TouchedTiles<3> regular;
+private:
+    template <Axis kAxis>
+    CK_TILE_MASKS_HD bool count_bands(const TileLines& bands, index_t* counts) const
+    {
+        if (unidirectional && num_global_end > 0) return false;
+        const BlockTiling tiling(block_size, bands.tile_along, bands.num_along);
+        const index_t end = tiling.num_blocks();
+        return random.template count_bands<kAxis>(
+            bands, tiling, counts,
+            [=](index_t line, index_t position) {
+                return (position < end) &
+                       (!unidirectional | (kAxis == Axis::rows ? position <= line : position >= line));
+            },
+            [&](index_t b0, index_t b1) { return regular_tiles<kAxis>(b0, b1, tiling); });
+    }
+
+    // Does some line of the band attend all that it may? What a global row attends if it is unidirectional are the
+    // global columns.
+    template <Axis kAxis>
+    CK_TILE_MASKS_HD constexpr bool attends_all_of_part(index_t b0, index_t b1) const
+    {
+        constexpr bool rows = kAxis == Axis::rows;
+        const index_t lines = rows ? num_blocks_q : num_blocks_k;
+        return (b0 < num_global_begin || b1 > lines - num_global_end) && !(unidirectional && rows);
+    }
+    // The tiles of a band's global and window blocks.
+    template <Axis kAxis>
+    CK_TILE_MASKS_HD constexpr RegularTiles regular_tiles(index_t b0, index_t b1, const BlockTiling& tiling) const
+    {
+        constexpr bool rows = kAxis == Axis::rows;
+        const index_t end = tiling.num_blocks();
+        const Interval part{unidirectional && !rows ? min(b0, end) : 0, unidirectional && rows ? min(b1, end) : end};
+        RegularTiles tiles;
         const auto add = [&](index_t first, index_t last_end) {
             const index_t begin = max(first, part.begin), stop = min(last_end, part.end);
-            if (begin < stop) regular.add(tiling.tile_of(begin), tiling.tile_of(stop - 1));
+            if (begin < stop) tiles.add(tiling.first_tile(begin), tiling.last_tile(stop - 1));
         };
+        if (attends_all_of_part<kAxis>(b0, b1)) {
+            add(0, end);
+            return tiles;
+        }
         // A window that begins among the last global blocks adds nothing to them.
         const index_t last_global = max(end - num_global_end, 0);
         add(0, num_global_begin);
         add(sat_sub(b0, window_reach), min(sat_add(b1, window_reach), last_global));
         add(last_global, end);
-        return regular.count_with(blocks, num_blocks);
+        return tiles;
     }
 
-private:
     // Where the line may attend, from `from` on.
     template <Axis kAxis>
     CK_TILE_MASKS_HD constexpr Interval part_ahead(index_t line, index_t from) const
@@ -130,10 +174,49 @@ struct ListedBlocks {
     CK_TILE_MASKS_HD constexpr index_t list(index_t line, Interval part, index_t* blocks, index_t room) const
     {
         const IndexSpan all = blocks_of<kAxis>(line);
+        if (all.size <= room) { // short lists need no search
+            index_t count = 0;
+            for (index_t n = 0; n < all.size; ++n) {
+                blocks[count] = all[n];
+                count += part.contains(all[n]);
+            }
+            return count;
+        }
         const index_t first = all.lower_bound(part.begin), count = all.lower_bound(part.end) - first;
         for (index_t n = 0; n < count && count <= room; ++n)
             blocks[n] = all[first + n];
         return count;
+    }
+
+    // As PermutedBlocks. Lines with long lists are not counted.
+    template <Axis kAxis, class Keep, class Regular>
+    CK_TILE_MASKS_HD bool count_bands(const TileLines& lines, const BlockTiling& tiling, index_t* counts, Keep keep,
+                                      Regular regular) const
+    {
+        const index_t room = BandCounts::kMostTiles / BandCounts::tiles_of_block(tiling.block(), lines.tile_along);
+        const Tiling across(tiling.block());
+        for (index_t first = lines.begin; first < lines.end; first += BandCounts::kBands) {
+            BandCounts bands(lines, first, across, regular);
+            index_t blocks[BandCounts::kBands][BandCounts::kMostTiles], num_blocks[BandCounts::kBands], most = 0;
+            for (index_t n = 0; n < bands.size(); ++n) {
+                index_t count = 0;
+                for (index_t line = bands.begin(n); line < bands.end(n) && count <= room; ++line) {
+                    const IndexSpan listed = blocks_of<kAxis>(line);
+                    for (index_t m = 0; m < listed.size && count <= room; ++m) {
+                        if (count < room) blocks[n][count] = listed[m];
+                        count += keep(line, listed[m]);
+                    }
+                }
+                num_blocks[n] = count;
+                if (count <= room) most = max(most, count);
+            }
+            for (index_t m = 0; m < most; ++m)
+                bands.add_blocks(tiling, [&](index_t n) { return m < num_blocks[n] ? blocks[n][m] : -1; });
+            bands.write(counts + (first - lines.begin));
+            for (index_t n = 0; n < bands.size(); ++n)
+                if (num_blocks[n] > room) counts[first - lines.begin + n] = kUnknownCount;
+        }
+        return true;
     }
 
 private:

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "ck_tile_masks/masks/big_bird_table.hpp"
-#include "ck_tile_masks/permutation.hpp"
+#include "ck_tile_masks/permuted_blocks.hpp"
 
 // DeepSpeed's Big Bird: global blocks at the begin only, and a unidirectional form. Blocks of b x b elements:
 //
@@ -24,50 +24,6 @@
 // unidirectional attention keeps the past. A layout that was drawn elsewhere is given as a table.
 
 namespace ck_tile_masks {
-
-struct PermutedBlocks {
-    index_t num_random;
-    hash_t key;
-    KeyedPermutation permutation; // of the larger number of blocks: what falls outside the smaller one is dropped
-
-    CK_TILE_MASKS_HD constexpr PermutedBlocks() : num_random(0), key(0) {}
-    CK_TILE_MASKS_HD constexpr PermutedBlocks(index_t num_random_, long_index_t seed, index_t head, index_t num_blocks)
-        : num_random(num_random_),
-          key(combine(combine(static_cast<hash_t>(seed), static_cast<hash_t>(seed >> 32)), static_cast<hash_t>(head))),
-          permutation(num_blocks)
-    {
-    }
-
-    template <Axis kAxis>
-    CK_TILE_MASKS_HD constexpr Interval next_run(index_t line, index_t from) const
-    {
-        Interval run = no_run();
-        for (index_t t = 0; t < num_random && run.begin > from; ++t) {
-            const index_t position = draw<kAxis>(line, t);
-            if (position >= from) run = first_of(run, {position, position + 1});
-        }
-        return run;
-    }
-    template <Axis kAxis>
-    CK_TILE_MASKS_HD constexpr index_t list(index_t line, Interval part, index_t* blocks, index_t room) const
-    {
-        if (num_random > room) return num_random;
-        index_t count = 0;
-        for (index_t t = 0; t < num_random; ++t) {
-            blocks[count] = draw<kAxis>(line, t);
-            count += part.contains(blocks[count]);
-        }
-        return count;
-    }
-
-private:
-    template <Axis kAxis>
-    CK_TILE_MASKS_HD constexpr index_t draw(index_t line, index_t t) const
-    {
-        const hash_t stream = combine(key, static_cast<hash_t>(t));
-        return kAxis == Axis::rows ? permutation.forward(line, stream) : permutation.inverse(line, stream);
-    }
-};
 
 struct DeepSpeedBigBird : MaskDefABC<DeepSpeedBigBird> {
     index_t block_size;

@@ -33,8 +33,9 @@ namespace ck_tile_masks {
 //     Interval next_global(index_t from, index_t count, index_t last) const;
 //         of the global runs of `count` blocks that begin at `last` or before, the first that ends after `from`, alone
 //         or joined by those that follow without a gap; or no_run(). Runs ascend, and may touch or overlap.
-//     index_t count_global_tiles(index_t lo, index_t hi, index_t count, index_t last, const Tiling& tiling) const;
-//         the number of tiles in which these runs have blocks of [lo, hi); lo and hi are borders of tiles or the ends
+//     index_t count_global_tiles(index_t lo, index_t hi, index_t last, const BlockTiling& tiling) const;
+//         the number of tiles in which these runs, of the tiling's count of blocks, have positions of [lo, hi); lo and
+//         hi are borders of tiles or the ends
 template <class Definition, class Layout>
 struct BoundLocalGlobal : BlockLines<BoundLocalGlobal<Definition, Layout>> {
     index_t block_size;
@@ -58,9 +59,10 @@ struct BoundLocalGlobal : BlockLines<BoundLocalGlobal<Definition, Layout>> {
 
     // The windows of the band join to one interval, beside which global runs lie.
     template <Axis kAxis>
-    CK_TILE_MASKS_HD constexpr index_t count_tiles(index_t b0, index_t b1, index_t end, const Tiling& tiling) const
+    CK_TILE_MASKS_HD constexpr index_t count_tiles(index_t b0, index_t b1, const BlockTiling& tiling) const
     {
         constexpr bool rows = kAxis == Axis::rows;
+        const index_t end = tiling.num_blocks();
         const Interval first_window = layout.window_of(b0);
         Interval own{};
         if (!first_window.empty())
@@ -70,9 +72,9 @@ struct BoundLocalGlobal : BlockLines<BoundLocalGlobal<Definition, Layout>> {
         const Interval run =
             rows && !horizontal_global ? no_run() : layout.next_global(b0, rows ? num_blocks_q : num_blocks_k, b1 - 1);
         if (run.begin < b1) own = {unidirectional ? (own.empty() ? run.begin : min(own.begin, run.begin)) : 0, end};
-        return tiles_beside(own, end, tiling, [&](index_t lo, index_t hi) {
-            if (!rows && !horizontal_global) return 0;
-            return layout.count_global_tiles(lo, hi, end, rows && unidirectional ? b1 - 1 : kIndexMax, tiling);
+        return tiles_beside(own, tiling, [&](index_t lo, index_t hi) {
+            if (lo >= hi || (!rows && !horizontal_global)) return 0;
+            return layout.count_global_tiles(lo, hi, rows && unidirectional ? b1 - 1 : kIndexMax, tiling);
         });
     }
 
@@ -112,17 +114,24 @@ struct FixedLayout {
         return run;
     }
     // Runs of whole windows, at equal distances, up to the tile in which that of the shorter window begins.
-    CK_TILE_MASKS_HD constexpr index_t count_global_tiles(index_t lo, index_t hi, index_t count, index_t last,
-                                                          const Tiling& tiling) const
+    CK_TILE_MASKS_HD constexpr index_t count_global_tiles(index_t lo, index_t hi, index_t last,
+                                                          const BlockTiling& tiling) const
     {
+        const index_t count = tiling.num_blocks(), block = tiling.block();
         const index_t end_of_whole = count - count % num_local;
         const Interval rest = run_of_rest(count);
         const bool with_rest = rest.begin <= min(last, count - 1);
-        index_t whole_end = min(hi, end_of_whole);
-        if (with_rest) whole_end = min(whole_end, tiling.tile_of(rest.begin) * tiling.size());
-        if (last < whole_end) whole_end = last < offset ? 0 : min(whole_end, window_of(last - offset).end);
-        return SpacedRuns(offset, num_local, num_global, lo, whole_end).tiles(tiling) +
-               (with_rest ? tiling.touched(max(rest.begin, lo), min(rest.end, hi)) : 0);
+        index_t whole_end = min(hi, tiling.begin_of(end_of_whole)), rest_tiles = 0;
+        if (with_rest) {
+            const index_t rest_begin = tiling.begin_of(rest.begin), rest_end = tiling.begin_of(rest.end);
+            whole_end = min(whole_end, tiling.first_tile(rest.begin) * tiling.tiling().size());
+            rest_tiles = tiling.tiling().touched(max(rest_begin, lo), min(rest_end, hi));
+        }
+        if (last < end_of_whole)
+            whole_end = last < offset ? 0 : min(whole_end, tiling.begin_of(window_of(last - offset).end));
+        const SpacedRuns whole(sat_mul(offset, block), sat_mul(num_local, block), sat_mul(num_global, block), lo,
+                               whole_end);
+        return whole.tiles(tiling.tiling()) + rest_tiles;
     }
 
 private:

@@ -54,14 +54,17 @@ struct DeepSpeedLongformer : BlockLines<DeepSpeedLongformer> {
     // The windows of the band join to one interval. Its lines attend global blocks elsewhere only in one direction if
     // they are unidirectional, and a global line all that any line of the band attends.
     template <Axis kAxis>
-    CK_TILE_MASKS_HD constexpr index_t count_tiles(index_t b0, index_t b1, index_t end, const Tiling& tiling) const
+    CK_TILE_MASKS_HD constexpr index_t count_tiles(index_t b0, index_t b1, const BlockTiling& tiling) const
     {
         constexpr bool rows = kAxis == Axis::rows;
+        const index_t end = tiling.num_blocks();
         const Interval part{unidirectional && !rows ? b0 : 0, unidirectional && rows ? min(b1, end) : end};
         if (global.next(b0).begin < b1) return tiling.touched(part.begin, part.end);
         const Interval windows{max(b0 - window_reach, part.begin), min(sat_add(b1, window_reach), part.end)};
-        return tiles_beside(windows, end, tiling, [&](index_t lo, index_t hi) {
-            return global.count_tiles(max(lo, part.begin), min(hi, part.end), kIndexMax, tiling);
+        return tiles_beside(windows, tiling, [&](index_t lo, index_t hi) {
+            const index_t begin = max(lo, tiling.begin_of(part.begin)),
+                          end_of_part = min(hi, tiling.begin_of(part.end));
+            return begin < end_of_part ? global.count_tiles(begin, end_of_part, kIndexMax, tiling) : 0;
         });
     }
 };

@@ -44,8 +44,8 @@ struct VariableLayout {
         const Interval run = global.next(from);
         return run.begin <= last ? run : no_run();
     }
-    CK_TILE_MASKS_HD constexpr index_t count_global_tiles(index_t lo, index_t hi, index_t /*count*/, index_t last,
-                                                          const Tiling& tiling) const
+    CK_TILE_MASKS_HD constexpr index_t count_global_tiles(index_t lo, index_t hi, index_t last,
+                                                          const BlockTiling& tiling) const
     {
         return global.count_tiles(lo, hi, last, tiling);
     }

@@ -2,6 +2,8 @@
 
 #include "ck_tile_masks/interval.hpp"
 #include "ck_tile_masks/mask_def.hpp"
+#include "ck_tile_masks/tile_counts.hpp"
+#include "ck_tile_masks/tile_schedule.hpp"
 
 // Documents packed one after the other into one sequence; each attends to itself.
 //
@@ -96,6 +98,29 @@ struct Documents : MaskDefABC<Documents> {
         return documents[first_of_rows(i)].q_end;
     }
 
+    CK_TILE_MASKS_HD constexpr index_t count_live_col_tiles(index_t i0, index_t i1, index_t tile,
+                                                            index_t seqlen_k) const
+    {
+        index_t n = first_of_rows(i0);
+        return count_live_tiles<Axis::rows>(i0, i1, Tiling(tile), seqlen_k, n);
+    }
+    CK_TILE_MASKS_HD constexpr index_t count_live_row_tiles(index_t j0, index_t j1, index_t tile,
+                                                            index_t seqlen_q) const
+    {
+        index_t n = first_of_cols(j0);
+        return count_live_tiles<Axis::cols>(j0, j1, Tiling(tile), seqlen_q, n);
+    }
+    CK_TILE_MASKS_HD constexpr bool count_live_tiles_of_rows(const TileLines& rows, index_t* counts) const
+    {
+        count_lines<Axis::rows>(rows, counts, first_of_rows(rows.begin * rows.tile_across));
+        return true;
+    }
+    CK_TILE_MASKS_HD constexpr bool count_live_tiles_of_cols(const TileLines& cols, index_t* counts) const
+    {
+        count_lines<Axis::cols>(cols, counts, first_of_cols(cols.begin * cols.tile_across));
+        return true;
+    }
+
     CK_TILE_MASKS_HD constexpr bits_t row_bits(index_t i, index_t j0, index_t count) const
     {
         const Interval cols = cols_of_row(i);
@@ -135,6 +160,36 @@ private:
                 high = low + step - 1;
         }
         return search(end, value, low, high);
+    }
+
+    // Bands one after the other go through the documents once.
+    template <Axis kAxis>
+    CK_TILE_MASKS_HD constexpr void count_lines(const TileLines& lines, index_t* counts, index_t n) const
+    {
+        const Tiling tiling(lines.tile_along);
+        for (index_t line = lines.begin; line < lines.end; ++line) {
+            const index_t b0 = line * lines.tile_across, b1 = min(sat_add(b0, lines.tile_across), lines.num_across);
+            *counts++ = count_live_tiles<kAxis>(b0, b1, tiling, lines.num_along, n);
+        }
+    }
+    // @pre no document before number n ends after b0
+    // @post n is the first one that does
+    template <Axis kAxis>
+    CK_TILE_MASKS_HD constexpr index_t count_live_tiles(index_t b0, index_t b1, const Tiling& tiling, index_t seqlen,
+                                                        index_t& n) const
+    {
+        constexpr bool rows = kAxis == Axis::rows;
+        while (n < num_documents && (rows ? documents[n].q_end : documents[n].k_end) <= b0)
+            ++n;
+        TileUnion tiles;
+        for (index_t m = n; m < num_documents; ++m) {
+            const Document& document = documents[m];
+            if ((rows ? document.q_begin : document.k_begin) >= b1) break;
+            const Interval live = rows ? Interval{document.k_begin, min(col_end(document, b1 - 1), seqlen)}
+                                       : Interval{row_begin(document, b0), min(document.q_end, seqlen)};
+            if (!live.empty()) tiles.add(tiling.tile_of(live.begin), tiling.tile_of(live.end - 1));
+        }
+        return tiles.count();
     }
 
     CK_TILE_MASKS_HD constexpr Interval cols_of_row(index_t i) const

@@ -64,12 +64,20 @@ struct LongformerTokens : MaskDefABC<LongformerTokens> {
     CK_TILE_MASKS_HD constexpr index_t count_live_col_tiles(index_t i0, index_t i1, index_t tile,
                                                             index_t seqlen_k) const
     {
-        return count_live_tiles(i0, i1, tile, seqlen_k);
+        return Counter(*this, tile, seqlen_k).count(i0, i1);
     }
     CK_TILE_MASKS_HD constexpr index_t count_live_row_tiles(index_t j0, index_t j1, index_t tile,
                                                             index_t seqlen_q) const
     {
-        return count_live_tiles(j0, j1, tile, seqlen_q);
+        return Counter(*this, tile, seqlen_q).count(j0, j1);
+    }
+    CK_TILE_MASKS_HD constexpr bool count_live_tiles_of_rows(const TileLines& rows, index_t* counts) const
+    {
+        return count_lines(rows, counts);
+    }
+    CK_TILE_MASKS_HD constexpr bool count_live_tiles_of_cols(const TileLines& cols, index_t* counts) const
+    {
+        return count_lines(cols, counts);
     }
 
 private:
@@ -113,43 +121,73 @@ private:
         return global_tokens.next_missing(position);
     }
 
-    // The window's tiles, and those of tokens before and after it: O(|G|), with few instructions for each token.
-    CK_TILE_MASKS_HD constexpr index_t count_live_tiles(index_t b0, index_t b1, index_t tile, index_t seqlen) const
-    {
-        const Tiling tiling(tile);
-        index_t num_tokens = global_tokens.size, before = global_tokens.lower_bound(b0);
-        if (before < num_tokens && global_tokens[before] < b1) return tiling.touched(0, seqlen);
-        if (num_tokens > 0 && global_tokens[num_tokens - 1] >= seqlen) num_tokens = global_tokens.lower_bound(seqlen);
-        const index_t begin = max(b0 - window.reach, 0), end = min(sat_add(b1, window.reach), seqlen);
-        if (begin >= end) return tiles_of_tokens(0, num_tokens, tiling);
+    // The global tokens below a limit that only grows, and how many tiles they touch.
+    struct PassedTokens {
+        index_t number = 0;
+        index_t tiles = 0;
 
-        // Tokens number before .. after - 1 are in the tiles from the window's begin to its end: few, no search for
-        // them.
-        const index_t first = tiling.tile_of(begin) * tile, last_end = sat_mul(tiling.tile_of(end - 1) + 1, tile);
-        before = min(before, num_tokens);
-        index_t after = before;
-        while (before > 0 && global_tokens[before - 1] >= first)
-            --before;
-        while (after < num_tokens && global_tokens[after] < last_end)
-            ++after;
-        index_t count = window.count_live_col_tiles(b0, b1, tile, seqlen) + tiles_of_tokens(0, before, tiling) +
-                        tiles_of_tokens(after, num_tokens, tiling);
-        // Between the positions of a dilated window there is room for more tiles.
-        for (index_t n = before; n < after && b1 - b0 < window.dilation; ++n) {
-            const index_t token_tile = tiling.tile_of(global_tokens[n]);
-            const bool repeated = n > before && tiling.tile_of(global_tokens[n - 1]) == token_tile;
-            count += !repeated &&
-                     window.next_live_col(b0, b1, token_tile * tile) >= min(sat_mul(token_tile + 1, tile), seqlen);
+        CK_TILE_MASKS_HD constexpr void pass(IndexSpan tokens, index_t limit, const Tiling& tiling)
+        {
+            for (; number < tokens.size && tokens[number] < limit; ++number)
+                tiles += number == 0 || tiling.tile_of(tokens[number]) != tiling.tile_of(tokens[number - 1]);
         }
-        return count;
-    }
-    // Of the tokens number n0 .. n1 - 1.
-    CK_TILE_MASKS_HD constexpr index_t tiles_of_tokens(index_t n0, index_t n1, const Tiling& tiling) const
+    };
+
+    // Counts the tiles of one band after the other: the window's, and those of tokens before and after it. O(|G|) for
+    // all of them together.
+    class Counter {
+    public:
+        CK_TILE_MASKS_HD constexpr Counter(const LongformerTokens& mask, index_t tile, index_t seqlen)
+            : mask_(mask), seqlen_(seqlen), tiling_(tile)
+        {
+            tokens_ = {mask.global_tokens.data, mask.global_tokens.lower_bound(seqlen)};
+            all_.pass(tokens_, seqlen, tiling_);
+        }
+
+        // @pre called with ascending bands
+        CK_TILE_MASKS_HD constexpr index_t count(index_t b0, index_t b1)
+        {
+            const IndexSpan lines = mask_.global_tokens;
+            while (line_ < lines.size && lines[line_] < b0)
+                ++line_;
+            if (line_ < lines.size && lines[line_] < b1) return tiling_.touched(0, seqlen_);
+            const Longformer& window = mask_.window;
+            const index_t begin = max(b0 - window.reach, 0), end = min(sat_add(b1, window.reach), seqlen_);
+            if (begin >= end) return all_.tiles;
+
+            // Before the tiles from the window's begin to its end, among them, after them.
+            const index_t tile = tiling_.size();
+            before_.pass(tokens_, tiling_.tile_of(begin) * tile, tiling_);
+            until_.pass(tokens_, sat_mul(tiling_.tile_of(end - 1) + 1, tile), tiling_);
+            index_t count =
+                window.count_live_col_tiles(b0, b1, tile, seqlen_) + before_.tiles + all_.tiles - until_.tiles;
+            // Between the positions of a dilated window there is room for more tiles.
+            for (index_t n = before_.number; n < until_.number && b1 - b0 < window.dilation; ++n) {
+                const index_t token_tile = tiling_.tile_of(tokens_[n]);
+                const bool repeated = n > before_.number && tiling_.tile_of(tokens_[n - 1]) == token_tile;
+                count += !repeated &&
+                         window.next_live_col(b0, b1, token_tile * tile) >= min(sat_mul(token_tile + 1, tile), seqlen_);
+            }
+            return count;
+        }
+
+    private:
+        const LongformerTokens& mask_;
+        IndexSpan tokens_; // inside the sequence
+        index_t seqlen_;
+        Tiling tiling_;
+        index_t line_ = 0; // tokens as lines: the number of those before the band
+        PassedTokens all_, before_, until_;
+    };
+
+    CK_TILE_MASKS_HD constexpr bool count_lines(const TileLines& lines, index_t* counts) const
     {
-        index_t count = n0 < n1;
-        for (index_t n = n0 + 1; n < n1; ++n)
-            count += tiling.tile_of(global_tokens[n]) != tiling.tile_of(global_tokens[n - 1]);
-        return count;
+        Counter counter(*this, lines.tile_along, lines.num_along);
+        for (index_t line = lines.begin; line < lines.end; ++line) {
+            const index_t begin = line * lines.tile_across;
+            *counts++ = counter.count(begin, min(sat_add(begin, lines.tile_across), lines.num_across));
+        }
+        return true;
     }
 };
 

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "ck_tile_masks/mask_def.hpp"
-#include "ck_tile_masks/masks/neighborhood_axis.hpp"
+#include "ck_tile_masks/masks/neighborhood_grid.hpp"
 #include "ck_tile_masks/tile_counts.hpp"
 
 // Neighbourhood attention on a grid of one, two or three axes; positions are row-major indices, the last axis fastest:
@@ -26,67 +26,6 @@
 // et al., "Generalized Neighborhood Attention", 2025 (causal axes and fewer dimensions as one family).
 
 namespace ck_tile_masks {
-
-// A product of one set for each axis of a grid, walked in row-major order.
-struct GridSet {
-    AxisSet axes[3];
-    index_t sizes[3];
-
-    struct Point {
-        index_t at[3];
-    };
-
-    CK_TILE_MASKS_HD constexpr Point point(index_t position) const
-    {
-        const index_t line = position / sizes[2];
-        return {{line / sizes[1], line % sizes[1], position % sizes[2]}};
-    }
-    // kNone past the largest index; a coordinate at[n] == sizes[n] means the next line (plane).
-    CK_TILE_MASKS_HD constexpr index_t position(const Point& p) const
-    {
-        const index_t line = saturate(static_cast<long_index_t>(p.at[0]) * sizes[1] + p.at[1]);
-        return saturate(static_cast<long_index_t>(line) * sizes[2] + p.at[2]);
-    }
-
-    // @pre no axis' set is empty; from lies on the grid
-    // @post the smallest member >= from, or kNone
-    CK_TILE_MASKS_HD constexpr index_t next_member(index_t from) const
-    {
-        Point p = point(from);
-        int axis = 0; // the slowest one whose coordinate is no member
-        index_t next = kNone;
-        for (; axis < 3; ++axis) {
-            next = axes[axis].next_member(p.at[axis]);
-            if (next != p.at[axis]) break;
-        }
-        if (axis == 3) return from;
-        for (; next == kNone; next = axes[axis].next_member(p.at[axis] + 1))
-            if (axis-- == 0) return kNone;
-        p.at[axis] = next;
-        for (++axis; axis < 3; ++axis)
-            p.at[axis] = axes[axis].next_member(0);
-        return position(p);
-    }
-
-    // @post the smallest position >= from that is no member
-    CK_TILE_MASKS_HD constexpr index_t next_missing(index_t from) const
-    {
-        // Up to three rounds: the rest of a line, the rest of a plane, planes.
-        for (;;) {
-            Point p = point(from);
-            for (int axis = 0; axis < 3; ++axis)
-                if (axes[axis].next_missing(p.at[axis]) == p.at[axis]) return from;
-            for (int axis = 2;; --axis) {
-                const index_t begin = p.at[axis], end = axes[axis].next_missing(begin);
-                if (end == sizes[axis] && begin == 0 && axis > 0) continue; // all of it, here as in the lines beyond
-                p.at[axis] = end;
-                from = position(p);
-                if (end < sizes[axis] || axis == 0 || from == kNone) return from;
-                break;
-            }
-        }
-    }
-};
 
 struct Neighborhood : MaskDefABC<Neighborhood> {
     NeighborhoodAxisWalks axes[3]; // the slowest first; axes that are not used have one position
@@ -145,6 +84,15 @@ struct Neighborhood : MaskDefABC<Neighborhood> {
                                                             index_t seqlen_q) const
     {
         return count_live_tiles<Axis::cols>(j0, j1, tile, seqlen_q);
+    }
+
+    CK_TILE_MASKS_HD bool count_live_tiles_of_rows(const TileLines& rows, index_t* counts) const
+    {
+        return count_lines<Axis::rows>(rows, counts);
+    }
+    CK_TILE_MASKS_HD bool count_live_tiles_of_cols(const TileLines& cols, index_t* counts) const
+    {
+        return count_lines<Axis::cols>(cols, counts);
     }
 
     CK_TILE_MASKS_HD constexpr bits_t row_bits(index_t i, index_t j0, index_t count) const
@@ -263,7 +211,10 @@ private:
         const Interval cols0 = axes[2].hull<kAxis>(part0), cols1 = axes[2].hull<kAxis>(part1);
 
         const index_t step_x = axes[2].dilation(), step_y = axes[1].dilation(), step_z = axes[0].dilation();
-        if (!axes[2].attends_interval<kAxis>(part0) || !axes[2].attends_interval<kAxis>(part1)) {
+        // On a line, one of `step_x` neighbouring columns is attended from the first to the last: no tile is left out.
+        // A sequence that ends before the grid may end in a gap.
+        const bool no_tile_out = step_x <= tile && num_positions <= seqlen;
+        if (!no_tile_out && !(axes[2].attends_interval<kAxis>(part0) && axes[2].attends_interval<kAxis>(part1))) {
             // Columns with gaps between them: runs along a line, which are counted where there is one line only.
             if (num_positions != width || axes[2].crosses_zone<kAxis>(part0)) return kUnknownCount;
             return tiles_of_runs(b0, step_x, b1 - b0, cols0.begin, min(cols0.end, seqlen), tile);
@@ -288,6 +239,66 @@ private:
         return tiles_of_copies(runs, planes.begin * plane, sat_mul(step_z, plane), num_planes, Tiling(tile));
     }
 
+    // Bands that are apart by whole lines of the grid, or planes, or any number of positions inside a line, attend sets
+    // that are as far apart, unless one of them is near a border across that distance. If it is also a multiple of the
+    // tile, they touch equally many tiles.
+    template <Axis kAxis>
+    CK_TILE_MASKS_HD bool count_lines(const TileLines& lines, index_t* counts) const
+    {
+        if (num_positions > min(lines.num_along, kIndexMax - 1)) return false; // sets are cut off
+        const index_t band = lines.tile_across, width = axes[2].size(), height = axes[1].size();
+        const long_index_t units[3] = {static_cast<long_index_t>(width) * height, width, 1};
+        long_index_t period[3] = {}, step[3] = {}; // in bands, and in coordinates of the axis
+        for (int axis = 0; axis < 3; ++axis) {
+            const long_index_t distance =
+                common_multiple(common_multiple(units[axis], lines.tile_along), lines.tile_across);
+            period[axis] = distance / band;
+            step[axis] = distance / units[axis];
+        }
+        const GridSet grid{{}, {axes[0].size(), height, width}};
+        const index_t* const begin = counts;
+        for (index_t line = lines.begin; line < lines.end; ++line, ++counts) {
+            const index_t b0 = line * band, b1 = min(sat_add(b0, band), lines.num_across);
+            *counts = 0;
+            if (b0 >= num_positions) continue;
+            *counts = kUnknownCount;
+            if (b1 - b0 == band && b1 <= num_positions) {
+                const GridSet::Point first = grid.point(b0), last = grid.point(b1 - 1);
+                // Not in different lines or planes, unless it is these that the distance is made of.
+                bool together = true;
+                for (int axis = 0; axis < 3; ++axis) {
+                    const index_t margin = axes[axis].margin();
+                    if (together && counts - begin >= period[axis] && first.at[axis] >= margin + step[axis] &&
+                        last.at[axis] < axes[axis].size() - margin) {
+                        *counts = counts[-period[axis]];
+                        break;
+                    }
+                    together = together && first.at[axis] == last.at[axis];
+                }
+            }
+            if (*counts == kUnknownCount) *counts = count_live_tiles<kAxis>(b0, b1, lines.tile_along, num_positions);
+            if (*counts == kUnknownCount) *counts = count_runs<kAxis>(b0, b1, Tiling(lines.tile_along));
+        }
+        return true;
+    }
+    CK_TILE_MASKS_HD static constexpr long_index_t common_multiple(long_index_t a, index_t b)
+    {
+        return a / Tiling(b).common_divisor(a) * b;
+    }
+    template <Axis kAxis>
+    CK_TILE_MASKS_HD constexpr index_t count_runs(index_t b0, index_t b1, const Tiling& tiling) const
+    {
+        index_t count = 0;
+        for (index_t from = 0; from < num_positions;) {
+            const index_t first = next_live<kAxis>(b0, b1, from);
+            if (first >= num_positions) break;
+            const index_t last = tiling.tile_of(min(live_run_end<kAxis>(b0, b1, first), num_positions) - 1);
+            count += last - tiling.tile_of(first) + 1;
+            from = sat_mul(last + 1, tiling.size());
+        }
+        return count;
+    }
+
     // The same where lines of the band attend lines at different distances (borders), or planes.
     template <Axis kAxis>
     CK_TILE_MASKS_HD constexpr index_t count_line_by_line(index_t b0, index_t b1, index_t tile, index_t seqlen) const
@@ -308,7 +319,8 @@ private:
             Part& part = parts[num_parts];
             for (int axis = 0; axis < 3; ++axis) {
                 const bool gaps = !axes[axis].attends_interval<kAxis>(box.sides[axis]);
-                if (gaps && box.sides[axis].size() > 1) return kUnknownCount;
+                const bool no_tile_out = axis == 2 && axes[axis].dilation() <= tile && num_positions <= seqlen;
+                if (gaps && !no_tile_out && box.sides[axis].size() > 1) return kUnknownCount;
                 part.hull[axis] = axes[axis].hull<kAxis>(box.sides[axis]);
                 part.step[axis] = gaps ? axes[axis].dilation() : 1;
             }

@@ -123,6 +123,11 @@ public:
 
     CK_TILE_MASKS_HD constexpr index_t size() const { return size_; }
     CK_TILE_MASKS_HD constexpr index_t dilation() const { return dilation_; }
+    // Positions that have this many others on both sides have windows of one shape, in both directions.
+    CK_TILE_MASKS_HD constexpr index_t margin() const
+    {
+        return max(max(query_zone_, key_zone_), max(-first_offset_, last_offset_));
+    }
 
     CK_TILE_MASKS_HD constexpr bool attends(index_t x, index_t y) const
     {
@@ -152,10 +157,20 @@ public:
     CK_TILE_MASKS_HD constexpr Interval hull(Interval band) const
     {
         constexpr bool rows = kAxis == Axis::rows;
-        const index_t zone = rows ? query_zone_ : key_zone_;
+        const index_t zone = rows ? query_zone_ : key_zone_, opposite = rows ? key_zone_ : query_zone_;
         const index_t before = rows ? -first_offset_ : last_offset_, after = rows ? last_offset_ : -first_offset_;
         if (band.begin >= max(zone, before) && band.end <= size_ - max(zone, after)) // away from the borders
             return {band.begin - before, band.end + after};
+        if (dilation_ == 1) {
+            const bool low = band.begin<zone, high = band.end> size_ - zone;
+            const index_t begin = max(band.begin - before, 0), end = min(sat_add(band.end, after), size_);
+            return {low    ? 0
+                    : high ? min(begin, size_ - opposite)
+                           : begin,
+                    high  ? size_
+                    : low ? max(end, opposite)
+                          : end};
+        }
         const AxisSet set = attended_by_some<kAxis>(band);
         return {set.next_member(0), set.last_member() + 1};
     }

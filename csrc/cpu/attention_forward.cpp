@@ -107,6 +107,7 @@ private:
     void make_items()
     {
         int32_t num_rows = 0, num_slots = 0;
+        items_.reserve(p_.batch * p_.num_heads * masks_.distinct(0).num_tiles_y());
         for (int32_t b = 0; b < p_.batch; ++b)
             for (int32_t h = 0; h < p_.num_heads; ++h) {
                 const size_t begin = items_.size();

@@ -28,8 +28,10 @@ public:
         for (int m = 0; m < masks.num_distinct(); ++m) {
             const index_t lines = ck_tile_masks::num_lines<kAxis>(masks.distinct(m));
             counts_[m].resize(lines);
-            for (index_t begin = 0; begin < lines; begin += kChunk)
-                chunks.push_back({m, begin, std::min(begin + kChunk, lines)});
+            // A few chunks for each thread; in a larger one, lines share more of their work.
+            const index_t chunk = p.num_threads <= 1 ? lines : std::max(lines / (4 * p.num_threads), kMinChunk);
+            for (index_t begin = 0; begin < lines; begin += chunk)
+                chunks.push_back({m, begin, std::min(begin + chunk, lines)});
         }
         const int num_threads = std::min<int64_t>(p.num_threads, static_cast<int64_t>(chunks.size()));
         parallel_for(num_threads, chunks.size(), [&](size_t n, int) {
@@ -60,7 +62,7 @@ private:
     // than 1/256 of all the work, which also bounds the memory of partial results.
     static constexpr index_t kTargetRanges = 256;
     static constexpr index_t kMinLive = 64;
-    static constexpr index_t kChunk = 1024; // lines that a thread counts at a time
+    static constexpr index_t kMinChunk = 256; // lines that a thread counts at a time
 
     std::vector<std::vector<index_t>> counts_;
     int64_t total_ = 0;

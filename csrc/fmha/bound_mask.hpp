@@ -58,6 +58,18 @@ struct MaskRef : ck_tile_masks::MaskDefABC<MaskRef> {
     {
         mask->tile_bits(i0, i1, j0, count, bits);
     }
+    bool count_live_tiles_of_rows(const ck_tile_masks::TileLines& rows, index_t* counts) const
+    {
+        mask->count_live_tiles(ck_tile_masks::Axis::rows, {0, 0, rows.num_across, rows.num_along},
+                               {rows.tile_across, rows.tile_along}, rows.begin, rows.end, counts);
+        return true;
+    }
+    bool count_live_tiles_of_cols(const ck_tile_masks::TileLines& cols, index_t* counts) const
+    {
+        mask->count_live_tiles(ck_tile_masks::Axis::cols, {0, 0, cols.num_along, cols.num_across},
+                               {cols.tile_along, cols.tile_across}, cols.begin, cols.end, counts);
+        return true;
+    }
 };
 
 // The run-time mask, bound and cut into the tiles of a kernel.
@@ -112,11 +124,9 @@ private:
     static void count(const Tiled& tiled, ck_tile_masks::Axis axis, index_t begin, index_t end, index_t* counts)
     {
         if (axis == ck_tile_masks::Axis::rows)
-            for (index_t i = begin; i < end; ++i)
-                *counts++ = tiled.num_live_tiles_in_row(i);
+            tiled.num_live_tiles_in_rows(begin, end, counts);
         else
-            for (index_t j = begin; j < end; ++j)
-                *counts++ = tiled.num_live_tiles_in_col(j);
+            tiled.num_live_tiles_in_cols(begin, end, counts);
     }
 
     Bound bound_;

@@ -43,6 +43,7 @@ public:
     virtual void walk(Along, index_t line, std::vector<index_t>& tiles) const = 0;
     virtual void walk(Along, index_t line, index_t start, index_t end, std::vector<index_t>& tiles) const = 0;
     virtual index_t num_live(Along, index_t line) const = 0;
+    virtual std::vector<index_t> num_live(Along, index_t begin, index_t end) const = 0; // of these lines
     virtual long long num_live() const = 0;
     virtual index_t next(Band, index_t b0, index_t b1, index_t from) const = 0;
     virtual bool has_live_runs() const = 0;
@@ -86,6 +87,15 @@ public:
     index_t num_live(Along along, index_t line) const override
     {
         return along == Along::x ? mask_.num_live_tiles_in_row(line) : mask_.num_live_tiles_in_col(line);
+    }
+    std::vector<index_t> num_live(Along along, index_t begin, index_t end) const override
+    {
+        std::vector<index_t> counts(static_cast<std::size_t>(end - begin), -7);
+        if (along == Along::x)
+            mask_.num_live_tiles_in_rows(begin, end, counts.data());
+        else
+            mask_.num_live_tiles_in_cols(begin, end, counts.data());
+        return counts;
     }
     long long num_live() const override { return mask_.num_live_tiles(); }
     index_t next(Band band, index_t b0, index_t b1, index_t from) const override
@@ -330,17 +340,18 @@ private:
 
 // @law a walk visits the live tiles of its line: ascending, each once, never past the end; so the walks along y are the
 //      transpose of those along x; a walk in [start, end) is the part of the whole walk in it
-// @law counts are lengths of walks
+// @law counts are lengths of walks, whether lines are counted one by one or many at once
 inline bool check_walks(const Subject& s, const View& view, const LiveTiles& live, Along along, long long& total)
 {
     const index_t num_lines = live.num_lines(along), n = live.num_tiles(along);
-    std::vector<index_t> expected, walk;
+    std::vector<index_t> expected, walk, counts;
     total = 0;
     for (index_t line = 0; line < num_lines; ++line) {
         const auto name = [&] { return text("walk along ", along == Along::x ? "x" : "y", " of line ", line); };
         live.line(along, line, 0, n, expected);
         const auto count = static_cast<index_t>(expected.size());
         total += count;
+        counts.push_back(count);
         view.walk(along, line, walk);
         if (walk != expected)
             return fault(s, name(), " is ", ::testing::PrintToString(walk), ", live are ",
@@ -360,6 +371,17 @@ inline bool check_walks(const Subject& s, const View& view, const LiveTiles& liv
         if (!walk.empty()) return fault(s, "the walk of line ", outside, " must be empty: there are ", num_lines);
         if (view.num_live(along, outside) != 0)
             return fault(s, "line ", outside, " must have no live tile: there are ", num_lines);
+        counts.push_back(0);
+    }
+    auto ranges = some_ranges(num_lines + 2, num_lines);
+    ranges.emplace_back(0, num_lines + 2);
+    for (const auto& [begin, end] : ranges) {
+        const index_t first = std::max(begin, 0), last = std::max(std::min(end, num_lines + 2), first);
+        const std::vector<index_t> part(counts.begin() + first, counts.begin() + last);
+        if (view.num_live(along, first, last) != part)
+            return fault(s, "lines ", first, " to ", last - 1, along == Along::x ? " along x" : " along y", " have ",
+                         ::testing::PrintToString(part), " live tiles, counted together as ",
+                         ::testing::PrintToString(view.num_live(along, first, last)));
     }
     return true;
 }

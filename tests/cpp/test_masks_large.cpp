@@ -174,6 +174,11 @@ bool spot_check_counts(const Subject& s, const View& view, const Offsets& offset
             if (count != index_t(walk.size()))
                 return fault(s, along == Along::x ? "row " : "column ", line, " of tiles has ", walk.size(),
                              " live ones, counted as ", count);
+            const index_t begin = std::max(line - 2, 0);
+            if (line < n && view.num_live(along, begin, line + 1).back() != count)
+                return fault(s, along == Along::x ? "row " : "column ", line, " of tiles has ", count,
+                             " live ones, counted with its neighbours as ",
+                             view.num_live(along, begin, line + 1).back());
         }
     return true;
 }

@@ -63,6 +63,29 @@ TEST(KeyedPermutation, GridMayExceedTheRangeOfIndices)
         EXPECT_EQ(permutation.inverse(permutation.forward(x, 1), 1), x);
 }
 
+// Many values at once are the same values: by tables, one by one where there are few or the grid is large.
+TEST(KeyedPermutation, RangesAreTheirValues)
+{
+    std::mt19937 rng(2);
+    for (const index_t n : {1, 2, 7, 16, 17, 97, 300, 4096, 65536, 65537, 250000, 262144, 262145, 300000, kIndexMax}) {
+        const KeyedPermutation permutation(n);
+        for (const index_t length : {0, 1, 9, 100, 1500}) {
+            const index_t count = std::min(length, n), begin = index_t(rng() % unsigned(n - count + 1));
+            const hash_t key = rng();
+            std::vector<index_t> images(std::size_t(count) + 1, -1), origins = images;
+            permutation.forward(begin, count, key, images.data());
+            permutation.inverse(begin, count, key, origins.data());
+            for (index_t k = 0; k < count; ++k) {
+                ASSERT_EQ(images[std::size_t(k)], permutation.forward(begin + k, key))
+                    << "n " << n << ", " << begin + k;
+                ASSERT_EQ(origins[std::size_t(k)], permutation.inverse(begin + k, key))
+                    << "n " << n << ", " << begin + k;
+            }
+            EXPECT_TRUE(images.back() == -1 && origins.back() == -1) << "n " << n << ": written past the end";
+        }
+    }
+}
+
 TEST(KeyedPermutation, IsConstexpr)
 {
     constexpr KeyedPermutation permutation(97);

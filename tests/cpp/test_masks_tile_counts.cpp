@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include "ck_tile_masks/band_counts.hpp"
 #include "ck_tile_masks/tile_counts.hpp"
 
 namespace {
@@ -106,6 +107,10 @@ TEST(TileCounts, Tiling)
             EXPECT_EQ(tiling.tile_of(position), position / size) << position << ", tile " << size;
             EXPECT_EQ(tiling.common_divisor(std::max(position, 1)), std::gcd(std::max(position, 1), size)) << position;
             EXPECT_EQ(tiling.touched(0, position), tiles_of_interval(0, position, size)) << position << ", " << size;
+            const index_t positions[] = {position, -1};
+            index_t tiles[] = {-7, -7};
+            tiling.tiles_of(positions, 2, tiles);
+            EXPECT_TRUE(tiles[0] == position / size && tiles[1] == -1) << position << ", tile " << size;
         }
     }
 }
@@ -157,17 +162,83 @@ TEST(TileCounts, TileUnion)
     EXPECT_EQ(tiles.count(), 5);
 }
 
-TEST(TileCounts, TouchedTiles)
+// Blocks and tiles of all small sizes, the last block cut off: each element marks its tile.
+TEST(TileCounts, BlockTiling)
 {
-    TouchedTiles<3> touched;
-    touched.add(2, 4);
-    touched.add(4, 6);
-    touched.add(9, 8); // nothing
-    const index_t tiles[] = {0, 3, 7, 0, 6, 7, 100};
-    EXPECT_EQ(touched.count_with(tiles, 0), 5);
-    EXPECT_EQ(touched.count_with(tiles, 7), 8); // and 0, 7, 100
-    EXPECT_TRUE(touched.contains(2) && touched.contains(6));
-    EXPECT_FALSE(touched.contains(1) || touched.contains(7) || touched.contains(8) || touched.contains(9));
+    for (index_t block = 1; block <= 9; ++block)
+        for (index_t tile = 1; tile <= 9; ++tile)
+            for (index_t seqlen = 1; seqlen <= 30; ++seqlen) {
+                const BlockTiling tiling(block, tile, seqlen);
+                ASSERT_EQ(tiling.num_blocks(), (seqlen + block - 1) / block);
+                for (index_t b = 0; b < tiling.num_blocks(); ++b) {
+                    const index_t begin = b * block, end = std::min(begin + block, seqlen);
+                    ASSERT_EQ(tiling.begin_of(b), begin);
+                    ASSERT_EQ(tiling.first_tile(b), begin / tile) << block << ", " << tile << ", " << seqlen;
+                    ASSERT_EQ(tiling.last_tile(b), (end - 1) / tile) << block << ", " << tile << ", " << seqlen;
+                    ASSERT_EQ(tiling.touched(b, tiling.num_blocks()), (seqlen - 1) / tile - begin / tile + 1);
+                    ASSERT_EQ(tiling.touched(b, b), 0);
+                }
+                ASSERT_EQ(tiling.begin_of(tiling.num_blocks()), seqlen);
+            }
+    const BlockTiling longest((1 << 30) + 1, 3, kIndexMax);
+    EXPECT_EQ(longest.first_tile(1), ((1 << 30) + 1) / 3);
+    EXPECT_EQ(longest.last_tile(1), (kIndexMax - 1) / 3);
+}
+
+// Regular runs of blocks and single ones, with repetitions, for one line and for many side by side.
+TEST(TileCounts, RunsAndSingleBlocks)
+{
+    std::mt19937 random(7);
+    const auto in = [&](index_t low, index_t high) {
+        return std::uniform_int_distribution<index_t>(low, high)(random);
+    };
+    for (int repeat = 0; repeat < 20000; ++repeat) {
+        const index_t block = in(1, 12), tile = in(1, 12), num_lines = in(1, 70), num_single = in(0, 6);
+        const BlockTiling tiling(block, tile, in(1, 150));
+        const index_t n = tiling.num_blocks();
+        struct Line {
+            RegularTiles regular;
+            std::vector<index_t> single;
+            std::set<index_t> touched;
+        };
+        std::vector<Line> lines(static_cast<std::size_t>(num_lines));
+        for (Line& line : lines) {
+            const auto touch = [&](index_t b) {
+                for (index_t e = b * block; e < std::min((b + 1) * block, tiling.seqlen()); ++e)
+                    line.touched.insert(e / tile);
+            };
+            for (index_t run = 0, begin = 0; run < 3; ++run) {
+                begin = std::min(begin + in(0, 3), n);
+                const index_t end = std::min(begin + in(0, 3), n);
+                line.regular.add_blocks(tiling, begin, end);
+                for (index_t b = begin; b < end; ++b)
+                    touch(b);
+            }
+            for (index_t k = 0; k < num_single; ++k) {
+                line.single.push_back(in(-1, n - 1)); // -1: none
+                if (line.single.back() >= 0) touch(line.single.back());
+            }
+            std::vector<index_t> given(line.single);
+            given.erase(std::remove(given.begin(), given.end(), -1), given.end());
+            ASSERT_EQ(line.regular.count_with(tiling, given.data(), index_t(given.size())),
+                      index_t(line.touched.size()))
+                << "block " << block << ", tile " << tile << ", " << tiling.seqlen() << " positions";
+        }
+        std::vector<index_t> counts(std::size_t(num_lines) + 1, -7);
+        const TileLines all{0, num_lines, 1, num_lines, tile, tiling.seqlen()};
+        for (index_t first = 0; first < num_lines; first += BandCounts::kBands) {
+            BandCounts bands(all, first, Tiling(1),
+                             [&](index_t begin, index_t) { return lines[std::size_t(begin)].regular; });
+            for (index_t k = 0; k < num_single; ++k)
+                bands.add_blocks(tiling,
+                                 [&](index_t m) { return lines[std::size_t(first + m)].single[std::size_t(k)]; });
+            bands.write(counts.data() + first);
+        }
+        for (std::size_t line = 0; line < lines.size(); ++line)
+            ASSERT_EQ(counts[line], index_t(lines[line].touched.size()))
+                << "block " << block << ", tile " << tile << ", " << tiling.seqlen() << " positions, line " << line;
+        ASSERT_EQ(counts.back(), -7);
+    }
 }
 
 } // namespace
