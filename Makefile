@@ -10,6 +10,7 @@ export PYTHON VENV TORCH_VERSION TORCH_PIP_ARGS
 
 BUILD := build/native
 SANITIZE := build/sanitize
+SANITIZE_THREADS := build/sanitize_threads
 BIN := $(abspath $(VENV))/bin
 STAMPS := $(VENV)/.stamps
 SETUP := scripts/setup.sh
@@ -28,7 +29,7 @@ SOURCES := setup.py pyproject.toml CMakeLists.txt $(wildcard README.md) \
 
 .PHONY: help
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "Variables: PYTHON=$(PYTHON) VENV=$(VENV) TORCH_VERSION=$(TORCH_VERSION) TORCH_PIP_ARGS= JOBS=$(JOBS)"
 
 # --- set up and build --------------------------------------------------------------------------------------------
@@ -88,7 +89,7 @@ cpp-test: $(STAMPS)/debian-test $(STAMPS)/package ## run the C++ tests only
 
 .PHONY: py-test
 py-test: $(STAMPS)/package $(STAMPS)/test ## run the Python tests only (PYTEST_ARGS='-k name' to choose)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
 
 .PHONY: sweep
 sweep: $(STAMPS)/package $(STAMPS)/test ## run the long random sweeps, and the kernels' tests on every instruction set
@@ -121,6 +122,13 @@ sanitize: $(STAMPS)/debian-test $(STAMPS)/venv ## run the C++ tests under the ad
 	$(CONFIGURE) -B $(SANITIZE) -DCK_FMHA_SANITIZE=ON -DCK_FMHA_BUILD_TESTS=ON -DCK_FMHA_WERROR=$(if $(CI),ON,OFF)
 	$(CMAKE) --build $(SANITIZE) --parallel $(JOBS)
 	$(BIN)/ctest --test-dir $(SANITIZE) --output-on-failure --parallel $(JOBS) --no-tests=error --progress -L unit
+
+.PHONY: sanitize-threads
+sanitize-threads: $(STAMPS)/debian-test $(STAMPS)/venv ## run the C++ tests of the CPU back end under the thread sanitizer
+	$(CONFIGURE) -B $(SANITIZE_THREADS) -DCK_FMHA_SANITIZE_THREADS=ON -DCK_FMHA_BUILD_TESTS=ON \
+		-DCK_FMHA_WERROR=$(if $(CI),ON,OFF)
+	$(CMAKE) --build $(SANITIZE_THREADS) --parallel $(JOBS) --target test_cpu_attention
+	$(SANITIZE_THREADS)/tests/cpp/test_cpu_attention
 
 .PHONY: fuzz
 fuzz: $(STAMPS)/debian-test $(STAMPS)/venv ## let a fuzzer search the masks for faults (FUZZ_SECONDS=600; needs clang with libFuzzer)

@@ -29,7 +29,7 @@ using Sizes = std::array<int64_t, 7>;  // batch, num_heads, num_heads_kv, seqlen
 
 using Scores = std::array<int64_t, 5>; // address, stride_batch, stride_head, stride_q, stride_k
 // bias, its dtype, softcap, attended, address and batch stride of ALiBi's slopes, dropout_p, dropout_seed
-using Extras = std::tuple<Scores, int32_t, float, Scores, std::array<int64_t, 2>, double, uint64_t>;
+using Extras = std::tuple<Scores, int32_t, double, Scores, std::array<int64_t, 2>, double, uint64_t>;
 using Array = std::array<int64_t, 2>; // address, number of int32
 
 ck_fmha::IndexArray copy_of(const Array& array)

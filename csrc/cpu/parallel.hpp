@@ -3,7 +3,10 @@
 #include <atomic>
 #include <cstddef>
 
-#if defined(_OPENMP)
+#if defined(CK_FMHA_STD_THREADS)
+#include <thread>
+#include <vector>
+#elif defined(_OPENMP)
 #include <omp.h>
 #endif
 
@@ -23,7 +26,16 @@ void parallel_for(int num_threads, size_t num_items, const Body& body)
         for (size_t item = next++; item < num_items; item = next++)
             body(item, thread);
     };
-#if defined(_OPENMP)
+#if defined(CK_FMHA_STD_THREADS)
+    // For the thread sanitizer, which does not see what g++'s OpenMP runtime synchronises.
+    std::vector<std::thread> threads;
+    for (int thread = 1; thread < num_threads; ++thread)
+        threads.emplace_back(work, thread);
+    work(0);
+    for (std::thread& thread : threads)
+        thread.join();
+    return;
+#elif defined(_OPENMP)
     if (num_threads > 1 && !forked()) {
 #pragma omp parallel num_threads(num_threads)
         work(omp_get_thread_num());
@@ -32,7 +44,9 @@ void parallel_for(int num_threads, size_t num_items, const Body& body)
 #else
     (void)num_threads;
 #endif
+#if !defined(CK_FMHA_STD_THREADS)
     work(0);
+#endif
 }
 
 } // namespace ck_fmha::cpu

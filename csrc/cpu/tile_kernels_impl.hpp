@@ -25,9 +25,9 @@ struct ChangedScores {
     ChangedScores(const ScoreChanges<Real>& changes, vec<Real> scores, int element) : s(scores), slope(splat(Real(1)))
     {
         if (changes.softcap != 0) {
-            const vec<Real> t = tanh<Real>(s / changes.softcap);
-            s = changes.softcap * t;
-            slope -= t * t;
+            const Tanh<Real> t(s / changes.softcap);
+            s = changes.softcap * t.value;
+            slope = t.derivative;
         }
         if (changes.bias) s += load(changes.bias + element);
     }

@@ -32,7 +32,7 @@ typedef struct ck_fmha_scores {
 typedef struct ck_fmha_extras {
     ck_fmha_scores bias;       /* added; may hold -inf */
     int32_t bias_dtype;        /* that of the problem or CK_FMHA_FLOAT32 */
-    float softcap;             /* S = softcap * tanh(S / softcap); 0 = off */
+    double softcap;            /* S = softcap * tanh(S / softcap); 0 = off */
     ck_fmha_scores attended;   /* one byte each: 0 = not attended, whatever the mask says */
     const float* alibi_slopes; /* adds -slope * |i + seqlen_k - seqlen_q - j|; (batch, num_heads), dense in heads */
     int64_t alibi_stride_batch;

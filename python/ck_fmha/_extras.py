@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -59,6 +58,8 @@ def check_alibi_slopes(slopes: object, batch: int, num_heads: int, device: torch
     """Return the slopes; raise what is wrong with them."""
     if not isinstance(slopes, torch.Tensor):
         raise TypeError(f"alibi_slopes must be a torch.Tensor or None, got {type(slopes).__name__}")
+    if slopes.layout != torch.strided or slopes.is_nested:
+        raise NotImplementedError(f"alibi_slopes must be a dense tensor, got layout {slopes.layout}: use .to_dense()")
     if slopes.requires_grad:
         raise NotImplementedError(
             "alibi_slopes has requires_grad=True, but their gradient is not covered: pass alibi_slopes.detach(), or "
@@ -91,7 +92,7 @@ def check_dropout_p(dropout_p: object) -> float:
     """Return dropout_p as a float in [0, 1]."""
     if isinstance(dropout_p, bool) or not isinstance(dropout_p, (int, float)):
         raise TypeError(f"dropout_p must be a float, got {dropout_p!r} of type {type(dropout_p).__name__}")
-    if not 0.0 <= dropout_p <= 1.0 or math.isnan(dropout_p):
+    if not 0.0 <= dropout_p <= 1.0:  # NaN included
         raise ValueError(f"dropout_p must be in [0, 1], got {dropout_p}")
     return float(dropout_p)
 
@@ -114,9 +115,9 @@ def check_extras(
     dropout_seed: object = None,
 ) -> Extras:
     """Return what a call asks for; `scores` = (batch, num_heads, seqlen_q, seqlen_k)."""
-    if attended is None and alibi_slopes is None and dropout_seed is None and softcap == 0.0 and dropout_p == 0.0:
-        if type(softcap) is float and type(dropout_p) is float:
-            return NO_EXTRAS
+    plain = attended is None and alibi_slopes is None and dropout_seed is None
+    if plain and type(softcap) is float and type(dropout_p) is float and softcap == 0.0 and dropout_p == 0.0:
+        return NO_EXTRAS
     cap, p = check_softcap(softcap), check_dropout_p(dropout_p)
     slopes = None if alibi_slopes is None else check_alibi_slopes(alibi_slopes, scores[0], scores[1], device)
     if dropout_seed is not None:

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias, overload
 import torch
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd.function import once_differentiable
+from torch.utils._python_dispatch import _disable_current_modes
 
 from ck_fmha import _call, _native
 from ck_fmha import ops as _ops  # noqa: F401  registers the torch operators
@@ -305,6 +306,11 @@ def scaled_dot_product_attention(
     q, k, v, lead = _broadcast_heads(query, key, value, enable_gqa)
     bias = attended = None
     if tensor is not None:
+        if tensor.dtype not in (torch.bool, torch.float32, q.dtype) and not torch.is_autocast_enabled("cpu"):
+            raise ValueError(
+                f"attn_mask must have dtype torch.bool, torch.float32 or {q.dtype} (that of query), got {tensor.dtype}"
+                ": cast it; True or 1 of a bool mask means attend"
+            )
         aligned = _align_scores(tensor, (*lead, q.shape[-2], k.shape[-2]))
         if tensor.dtype == torch.bool:
             attended = aligned
@@ -399,7 +405,8 @@ def dropout_mask(
     values = (batch, num_heads, seqlen_q, seqlen_k)
     b, h, sq, sk = (check_int(name, value, 0) for name, value in zip(names, values, strict=True))
     p, seed = check_dropout_p(dropout_p), check_int("dropout_seed", dropout_seed, 0, SEED_MAX)
-    kept = torch.empty((b, h, sq, sk), dtype=torch.bool)
+    with _disable_current_modes():  # under a fake mode or a default device it would have no memory
+        kept = torch.empty((b, h, sq, sk), dtype=torch.bool, device="cpu")
     _native.dropout_mask(kept.data_ptr(), (b, h, sq, sk), p, seed, torch.get_num_threads())
     return kept
 

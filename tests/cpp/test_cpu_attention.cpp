@@ -1,8 +1,10 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <memory>
 #include <stdexcept>
 #include <string>
+#include <thread>
 
 #include "cpu/ranges.hpp"
 #include "cpu/tile_kernels.hpp"
@@ -274,6 +276,36 @@ TEST(CpuAttention, LongRowsAndColumnsAreCut)
             ASSERT_EQ(one.dq.at(0, 0, i, d), five.dq.at(0, 0, i, d));
             ASSERT_EQ(one.dk.at(0, 0, i, d), five.dk.at(0, 0, i, d));
             ASSERT_EQ(one.dv.at(0, 0, i, d), five.dv.at(0, 0, i, d));
+        }
+}
+
+// Calls from several threads at once, on one mask and the same inputs: nothing is shared but what is read.
+TEST(CpuAttention, CallsFromSeveralThreads)
+{
+    Shape s;
+    s.seqlen_q = s.seqlen_k = 300;
+    s.head_dim = s.head_dim_v = 16;
+    s.num_threads = 2;
+    s.dtype = CK_FMHA_BFLOAT16;
+    s.changes.bias = true;
+    s.changes.dropout_p = 0.2;
+    const auto mask = build_mask("and(big_bird,diagonal)", {8, 3, 1, 2, 1, -1, 0, 0, 0});
+    CpuCall expected(s, mask, 5);
+    expected.run();
+    std::vector<std::unique_ptr<CpuCall>> calls;
+    for (int n = 0; n < 3; ++n)
+        calls.push_back(std::make_unique<CpuCall>(s, mask, 5));
+    std::vector<std::thread> threads;
+    for (auto& call : calls)
+        threads.emplace_back([&call] { call->run(); });
+    for (std::thread& thread : threads)
+        thread.join();
+    for (const auto& call : calls)
+        for (int64_t i = 0; i < s.seqlen_q; ++i) {
+            ASSERT_EQ(call->o.at(0, 1, i, 3), expected.o.at(0, 1, i, 3));
+            ASSERT_EQ(call->dq.at(0, 1, i, 3), expected.dq.at(0, 1, i, 3));
+            ASSERT_EQ(call->dk.at(0, 1, i, 3), expected.dk.at(0, 1, i, 3));
+            ASSERT_EQ(call->dbias.at(i), expected.dbias.at(i));
         }
 }
 

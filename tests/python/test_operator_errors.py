@@ -5,20 +5,21 @@ import torch
 
 from ck_fmha import masks
 
+PLAIN = (None, None, None, None, 0.0, 0.0)  # bias, attended, alibi_slopes, dropout_seed, softcap, dropout_p
 FULL = ("full", [], [], 0.5, "bhsd", "auto")
 
 
 def tensors():
     q, k, v = (torch.randn(1, 2, 5, 4) for _ in range(3))
-    out, lse = torch.ops.ck_fmha.attention_forward(q, k, v, *FULL)
+    out, lse = torch.ops.ck_fmha.attention_forward(q, k, v, *PLAIN, *FULL)
     return q, k, v, out, lse
 
 
 def test_unknown_structure(raises):
     q, k, v, *_ = tensors()
     call = torch.ops.ck_fmha.attention_forward
-    raises(ValueError, lambda: call(q, k, v, "fool", *FULL[1:]), "fool", "no such mask")
-    raises(ValueError, lambda: call(q, k, v, "full", [3], *FULL[2:]), "0 parameters, got 1")
+    raises(ValueError, lambda: call(q, k, v, *PLAIN, "fool", *FULL[1:]), "fool", "no such mask")
+    raises(ValueError, lambda: call(q, k, v, *PLAIN, "full", [3], *FULL[2:]), "0 parameters, got 1")
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,7 @@ def test_unknown_structure(raises):
 def test_mask_data(raises, structure, params, data, patterns):
     q, k, v, *_ = tensors()
     call = torch.ops.ck_fmha.attention_forward
-    raises(ValueError, lambda: call(q, k, v, structure, params, data, *FULL[3:]), *patterns)
+    raises(ValueError, lambda: call(q, k, v, *PLAIN, structure, params, data, *FULL[3:]), *patterns)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +53,7 @@ def test_mask_data_of_another_kind(raises, data):
     q, k, v, *_ = tensors()
     call = torch.ops.ck_fmha.attention_forward
     refused = (TypeError, ValueError, NotImplementedError)
-    raises(refused, lambda: call(q, k, v, "documents", [0], [data, data], *FULL[3:]), "mask_data|int32|meta")
+    raises(refused, lambda: call(q, k, v, *PLAIN, "documents", [0], [data, data], *FULL[3:]), "mask_data|int32|meta")
 
 
 def test_mask_data_may_lie_anywhere():
@@ -60,8 +61,8 @@ def test_mask_data_may_lie_anywhere():
     q, k, v, *_ = tensors()
     call = torch.ops.ck_fmha.attention_forward
     offsets = torch.tensor([0, 9, 2, 9, 5, 9], dtype=torch.int32)[::2]
-    out, _ = call(q, k, v, "documents", [0], [offsets, offsets], *FULL[3:])
-    expected, _ = call(q, k, v, "documents", [0], [offsets.contiguous()] * 2, *FULL[3:])
+    out, _ = call(q, k, v, *PLAIN, "documents", [0], [offsets, offsets], *FULL[3:])
+    expected, _ = call(q, k, v, *PLAIN, "documents", [0], [offsets.contiguous()] * 2, *FULL[3:])
     assert torch.equal(out, expected)
 
 
@@ -70,7 +71,7 @@ def test_mask_data_are_told_apart():
     q, k, v, *_ = tensors()
 
     def attend(mask, data):
-        return torch.ops.ck_fmha.attention_forward(q, k, v, mask.structure, mask.params, data, *FULL[3:])[0]
+        return torch.ops.ck_fmha.attention_forward(q, k, v, *PLAIN, mask.structure, mask.params, data, *FULL[3:])[0]
 
     one, two = (
         masks.Longformer(0, a) | masks.Longformer(0, b) & masks.Causal() for a, b in [([1, 3], [4]), ([1], [3, 4])]
@@ -92,13 +93,13 @@ def test_mask_data_are_told_apart():
     [
         ("d_out", 0, lambda t: t[..., :3]),
         ("d_lse", 1, lambda t: t.double()),
-        ("out", 5, lambda t: t.bfloat16()),
-        ("lse", 6, lambda t: t[:, :1]),
+        ("out", 6, lambda t: t.bfloat16()),
+        ("lse", 7, lambda t: t[:, :1]),
     ],
 )
 def test_gradients_that_do_not_fit(raises, name, position, change):
     q, k, v, out, lse = tensors()
-    arguments = [torch.ones_like(out), torch.ones_like(lse), q, k, v, out, lse, [True] * 3, *FULL]
+    arguments = [torch.ones_like(out), torch.ones_like(lse), q, k, v, None, out, lse, [True] * 4, *PLAIN[1:], *FULL]
     torch.ops.ck_fmha.attention_backward(*arguments)
     arguments[position] = change(arguments[position])
     received = str(tuple(arguments[position].shape)).replace("(", r"\(").replace(")", r"\)")
@@ -114,12 +115,16 @@ def test_gradients_that_do_not_fit(raises, name, position, change):
 def test_needs(raises):
     q, k, v, out, lse = tensors()
     call = torch.ops.ck_fmha.attention_backward
-    raises(ValueError, lambda: call(out, None, q, k, v, out, lse, [True], *FULL), "needs", r"\[True\]")
+    raises(
+        ValueError, lambda: call(out, None, q, k, v, None, out, lse, [True], *PLAIN[1:], *FULL), "needs", r"\[True\]"
+    )
 
 
 def test_structure_and_parameters_of_a_mask_are_what_the_operators_take():
     q, k, v, *_ = tensors()
     mask = ~masks.Window(1, 0) & masks.Documents([0, 3, 5]) | masks.Longformer(2, [4]).T
-    out, _ = torch.ops.ck_fmha.attention_forward(q, k, v, mask.structure, mask.params, list(mask.data), *FULL[3:])
+    out, _ = torch.ops.ck_fmha.attention_forward(
+        q, k, v, *PLAIN, mask.structure, mask.params, list(mask.data), *FULL[3:]
+    )
     dense = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask.materialize(5, 5), scale=0.5)
     torch.testing.assert_close(out, dense)
