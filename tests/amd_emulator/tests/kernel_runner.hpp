@@ -7,6 +7,8 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -92,6 +94,15 @@ public:
 private:
     hipModule_t module_ = nullptr;
 };
+
+/// A module that stays loaded, for tests that use it many times.
+inline const KernelModule& loaded_module(const std::string& name, const std::string& architecture)
+{
+    static auto* const modules = new std::map<std::string, std::unique_ptr<KernelModule>>; // never destroyed: the emulator may go first
+    auto& module = (*modules)[name + "." + architecture];
+    if (!module) { module = std::make_unique<KernelModule>(name, architecture); }
+    return *module;
+}
 
 /// Run options for the time of a scope.
 class ScopedOptions {
