@@ -107,12 +107,16 @@ void release_barrier(Resident& resident)
     }
 }
 
-/// One turn of each wave that can run.
+/// One turn of each wave that can run. In random order turns have random lengths too, so that waves drift apart: in
+/// step they can hide what is missing between them.
 void run_round(Launch& launch, Resident& resident)
 {
-    const auto order = make_order(launch.options.waves, resident.waves.size(), launch.random);
-    const uint64_t turn = launch.options.interleave == 0 ? ~uint64_t{0} : launch.options.interleave;
-    for (const uint64_t i : order) {
+    const RunOptions& options = launch.options;
+    for (const uint64_t i : make_order(options.waves, resident.waves.size(), launch.random)) {
+        uint64_t turn = options.interleave == 0 ? ~uint64_t{0} : options.interleave;
+        if (options.interleave != 0 && options.waves == Order::random) {
+            turn = launch.random() % (2 * turn + 1);
+        }
         run_wave(launch, *resident.waves[i], turn);
     }
     release_barrier(resident);

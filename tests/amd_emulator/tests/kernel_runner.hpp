@@ -98,9 +98,12 @@ private:
 /// A module that stays loaded, for tests that use it many times.
 inline const KernelModule& loaded_module(const std::string& name, const std::string& architecture)
 {
-    static auto* const modules = new std::map<std::string, std::unique_ptr<KernelModule>>; // never destroyed: the emulator may go first
+    static auto* const modules =
+        new std::map<std::string, std::unique_ptr<KernelModule>>; // never destroyed: the emulator may go first
     auto& module = (*modules)[name + "." + architecture];
-    if (!module) { module = std::make_unique<KernelModule>(name, architecture); }
+    if (!module) {
+        module = std::make_unique<KernelModule>(name, architecture);
+    }
     return *module;
 }
 

@@ -17,25 +17,34 @@ struct MemoryRun {
 
 class Memory : public ::testing::TestWithParam<const char*> {
 protected:
-    MemoryRun run(const std::string& kernel, std::vector<u32> initial_result = std::vector<u32>(512, 0xabababab), u32 first = 0, u32 second = 0)
+    MemoryRun run(const std::string& kernel, std::vector<u32> initial_result = std::vector<u32>(512, 0xabababab),
+                  u32 first = 0, u32 second = 0)
     {
         MemoryRun run;
         std::mt19937 random(1);
-        for (int i = 0; i < 512; ++i) { run.source.push_back(static_cast<u32>(random())); }
-        for (int lane = 0; lane < 64; ++lane) { run.source[static_cast<size_t>(256 + lane)] = static_cast<u32>(lane * 29 % 64 * 4); }
+        for (int i = 0; i < 512; ++i) {
+            run.source.push_back(static_cast<u32>(random()));
+        }
+        for (int lane = 0; lane < 64; ++lane) {
+            run.source[static_cast<size_t>(256 + lane)] = static_cast<u32>(lane * 29 % 64 * 4);
+        }
         DeviceArray<u32> source(run.source), result(std::move(initial_result));
-        run.error = loaded_module("memory_cases", GetParam()).launch(kernel, 1, 1, 64, source.device(), result.device(), first, second);
+        run.error = loaded_module("memory_cases", GetParam())
+                        .launch(kernel, 1, 1, 64, source.device(), result.device(), first, second);
         EXPECT_EQ(run.error, hipSuccess) << ck_fmha_emulator_last_failure();
         run.result = result.fetch();
         return run;
     }
 };
-INSTANTIATE_TEST_SUITE_P(Architectures, Memory, ::testing::ValuesIn(kArchitectures), [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Architectures, Memory, ::testing::ValuesIn(kArchitectures),
+                         [](const auto& info) { return info.param; });
 
 TEST_P(Memory, LoadsMayOverwriteTheirAddress)
 {
     const MemoryRun r = run("overlapping_load");
-    for (int i = 0; i < 256; ++i) { ASSERT_EQ(r.result[static_cast<size_t>(i)], r.from(i)) << i; }
+    for (int i = 0; i < 256; ++i) {
+        ASSERT_EQ(r.result[static_cast<size_t>(i)], r.from(i)) << i;
+    }
 }
 
 TEST_P(Memory, NarrowLoads)
@@ -100,9 +109,13 @@ TEST_P(Memory, GlobalAtomics)
     initial[256 + 6] = 40;
     const MemoryRun r = run("global_atomics", initial);
     std::vector<u32> old;
-    for (int lane = 0; lane < 64; ++lane) { old.push_back(r.at(lane, 0)); }
+    for (int lane = 0; lane < 64; ++lane) {
+        old.push_back(r.at(lane, 0));
+    }
     std::sort(old.begin(), old.end());
-    for (u32 i = 0; i < 64; ++i) { EXPECT_EQ(old[i], 3 * i); }
+    for (u32 i = 0; i < 64; ++i) {
+        EXPECT_EQ(old[i], 3 * i);
+    }
     EXPECT_EQ(r.result[256], 192u);
     EXPECT_EQ(amd_emulator::bit_cast<float>(r.result[257]), 64.0f);
     EXPECT_EQ(r.result[258], 63u);
@@ -115,7 +128,9 @@ TEST_P(Memory, GlobalAtomics)
 TEST_P(Memory, LoadsIntoLds)
 {
     const MemoryRun r = run("lds_dma");
-    for (int lane = 0; lane < 64; ++lane) { EXPECT_EQ(r.at(lane, 0), r.from(lane)); }
+    for (int lane = 0; lane < 64; ++lane) {
+        EXPECT_EQ(r.at(lane, 0), r.from(lane));
+    }
 }
 
 TEST_P(Memory, LdsWidths)

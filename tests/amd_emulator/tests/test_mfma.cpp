@@ -1,5 +1,6 @@
-// Matrix products against the register layouts that AMD publishes (CDNA2 and CDNA3 instruction set manuals, matrix instruction calculator),
-// written out here shape by shape. The numbers are small integers, so every sum is exact in any order.
+// Matrix products against the register layouts that AMD publishes (CDNA2 and CDNA3 instruction set manuals, matrix
+// instruction calculator), written out here shape by shape. The numbers are small integers, so every sum is exact in
+// any order.
 #include "float_formats.hpp"
 #include "kernel_runner.hpp"
 
@@ -40,16 +41,25 @@ const Shape kShapes[] = {
     {"f16_4x4x4", Type::f16, 4, 4, 16, [](int i, int k, int b) { return Place{i + 4 * b, k}; }, d_4x4_16_blocks},
     {"f16_32x32x8", Type::f16, 32, 8, 1, [](int i, int k, int) { return Place{i + 32 * (k / 4), k % 4}; }, d_32x32},
     {"f16_16x16x16", Type::f16, 16, 16, 1, [](int i, int k, int) { return Place{i + 16 * (k / 4), k % 4}; }, d_16x16},
-    {"bf16_32x32x4_1k", Type::bf16, 32, 4, 2, [](int i, int k, int b) { return Place{i + 32 * b, k}; }, d_32x32_2_blocks},
-    {"bf16_16x16x4_1k", Type::bf16, 16, 4, 4, [](int i, int k, int b) { return Place{i + 16 * b, k}; }, d_16x16_4_blocks},
+    {"bf16_32x32x4_1k", Type::bf16, 32, 4, 2, [](int i, int k, int b) { return Place{i + 32 * b, k}; },
+     d_32x32_2_blocks},
+    {"bf16_16x16x4_1k", Type::bf16, 16, 4, 4, [](int i, int k, int b) { return Place{i + 16 * b, k}; },
+     d_16x16_4_blocks},
     {"bf16_4x4x4_1k", Type::bf16, 4, 4, 16, [](int i, int k, int b) { return Place{i + 4 * b, k}; }, d_4x4_16_blocks},
-    {"bf16_32x32x8_1k", Type::bf16, 32, 8, 1, [](int i, int k, int) { return Place{i + 32 * (k / 4), k % 4}; }, d_32x32},
-    {"bf16_16x16x16_1k", Type::bf16, 16, 16, 1, [](int i, int k, int) { return Place{i + 16 * (k / 4), k % 4}; }, d_16x16},
-    {"bf16_32x32x2", Type::bf16, 32, 2, 2, [](int i, int k, int b) { return Place{i + 32 * b, k}; }, d_32x32_2_blocks, true},
-    {"bf16_16x16x2", Type::bf16, 16, 2, 4, [](int i, int k, int b) { return Place{i + 16 * b, k}; }, d_16x16_4_blocks, true},
-    {"bf16_4x4x2", Type::bf16, 4, 2, 16, [](int i, int k, int b) { return Place{i + 4 * b, k}; }, d_4x4_16_blocks, true},
-    {"bf16_32x32x4", Type::bf16, 32, 4, 1, [](int i, int k, int) { return Place{i + 32 * (k / 2), k % 2}; }, d_32x32, true},
-    {"bf16_16x16x8", Type::bf16, 16, 8, 1, [](int i, int k, int) { return Place{i + 16 * (k / 2), k % 2}; }, d_16x16, true},
+    {"bf16_32x32x8_1k", Type::bf16, 32, 8, 1, [](int i, int k, int) { return Place{i + 32 * (k / 4), k % 4}; },
+     d_32x32},
+    {"bf16_16x16x16_1k", Type::bf16, 16, 16, 1, [](int i, int k, int) { return Place{i + 16 * (k / 4), k % 4}; },
+     d_16x16},
+    {"bf16_32x32x2", Type::bf16, 32, 2, 2, [](int i, int k, int b) { return Place{i + 32 * b, k}; }, d_32x32_2_blocks,
+     true},
+    {"bf16_16x16x2", Type::bf16, 16, 2, 4, [](int i, int k, int b) { return Place{i + 16 * b, k}; }, d_16x16_4_blocks,
+     true},
+    {"bf16_4x4x2", Type::bf16, 4, 2, 16, [](int i, int k, int b) { return Place{i + 4 * b, k}; }, d_4x4_16_blocks,
+     true},
+    {"bf16_32x32x4", Type::bf16, 32, 4, 1, [](int i, int k, int) { return Place{i + 32 * (k / 2), k % 2}; }, d_32x32,
+     true},
+    {"bf16_16x16x8", Type::bf16, 16, 8, 1, [](int i, int k, int) { return Place{i + 16 * (k / 2), k % 2}; }, d_16x16,
+     true},
 };
 
 /// A's or B's registers: two dwords a lane.
@@ -62,12 +72,14 @@ struct Fragment {
             dwords[first] = amd_emulator::bit_cast<uint32_t>(value);
             return;
         }
-        const uint32_t bits = type == Type::f16 ? amd_emulator::half_nearest(value).bits : amd_emulator::bfloat16_nearest(value).bits;
+        const uint32_t bits =
+            type == Type::f16 ? amd_emulator::half_nearest(value).bits : amd_emulator::bfloat16_nearest(value).bits;
         dwords[first + static_cast<size_t>(place.item / 2)] |= bits << (16 * (place.item % 2));
     }
 };
 
-std::vector<float> multiply(const char* architecture, const char* kernel, const Fragment& a, const Fragment& b, const std::vector<float>& c)
+std::vector<float> multiply(const char* architecture, const char* kernel, const Fragment& a, const Fragment& b,
+                            const std::vector<float>& c)
 {
     DeviceArray<uint32_t> device_a(a.dwords), device_b(b.dwords);
     DeviceArray<float> device_c(c), device_d(std::vector<float>(2048));
@@ -79,13 +91,16 @@ std::vector<float> multiply(const char* architecture, const char* kernel, const 
 }
 
 class Mfma : public ::testing::TestWithParam<Shape> {};
-INSTANTIATE_TEST_SUITE_P(Shapes, Mfma, ::testing::ValuesIn(kShapes), [](const auto& info) { return std::string(info.param.kernel); });
+INSTANTIATE_TEST_SUITE_P(Shapes, Mfma, ::testing::ValuesIn(kShapes),
+                         [](const auto& info) { return std::string(info.param.kernel); });
 
 TEST_P(Mfma, EveryElementIsWhereTheManualSays)
 {
     const Shape& shape = GetParam();
     for (const char* architecture : kArchitectures) {
-        if (shape.only_gfx90a && std::string(architecture) != "gfx90a") { continue; }
+        if (shape.only_gfx90a && std::string(architecture) != "gfx90a") {
+            continue;
+        }
         std::mt19937 random(3);
         const auto draw = [&] { return static_cast<float>(static_cast<int>(random() % 33) - 16); };
         Fragment a, b;
@@ -100,7 +115,9 @@ TEST_P(Mfma, EveryElementIsWhereTheManualSays)
                 }
             }
         }
-        for (float& value : c) { value = draw(); }
+        for (float& value : c) {
+            value = draw();
+        }
         std::vector<bool> is_result(2048);
         for (int block = 0; block < shape.blocks; ++block) {
             for (int i = 0; i < shape.size; ++i) {
@@ -119,7 +136,9 @@ TEST_P(Mfma, EveryElementIsWhereTheManualSays)
         }
         const auto actual = multiply(architecture, shape.kernel, a, b, c);
         for (size_t at = 0; at < 2048; ++at) {
-            if (is_result[at]) { ASSERT_EQ(actual[at], expected[at]) << architecture << ", lane " << at / 32 << ", register " << at % 32; }
+            if (is_result[at]) {
+                ASSERT_EQ(actual[at], expected[at]) << architecture << ", lane " << at / 32 << ", register " << at % 32;
+            }
         }
     }
 }
@@ -137,8 +156,9 @@ float product(const char* architecture, const char* kernel, Type type, float x, 
 
 TEST(MfmaSubnormals, Gfx90aFlushesSubnormalsOf16BitInputs)
 {
-    for (const auto& [kernel, type, subnormal] : {std::tuple("f16_32x32x8", Type::f16, 0x1p-20f), std::tuple("f16_16x16x16", Type::f16, 0x1p-24f),
-                                                  std::tuple("bf16_32x32x8_1k", Type::bf16, 0x1p-130f)}) {
+    for (const auto& [kernel, type, subnormal] :
+         {std::tuple("f16_32x32x8", Type::f16, 0x1p-20f), std::tuple("f16_16x16x16", Type::f16, 0x1p-24f),
+          std::tuple("bf16_32x32x8_1k", Type::bf16, 0x1p-130f)}) {
         EXPECT_EQ(product("gfx90a", kernel, type, subnormal, 1024), 0.0f) << kernel;
         EXPECT_EQ(product("gfx90a", kernel, type, 1024, subnormal), 0.0f) << kernel;
         EXPECT_EQ(product("gfx942", kernel, type, subnormal, 1024), subnormal * 1024) << kernel;
@@ -155,10 +175,13 @@ TEST(MfmaSubnormals, Gfx90aFlushesSubnormalResultsOf16BitProducts)
 
 TEST(MfmaSubnormals, ProductsOfFloatKeepThem)
 {
-    for (const char* architecture : kArchitectures) { EXPECT_EQ(product(architecture, "f32_32x32x2", Type::f32, 0x1p-140f, 2), 0x1p-139f); }
+    for (const char* architecture : kArchitectures) {
+        EXPECT_EQ(product(architecture, "f32_32x32x2", Type::f32, 0x1p-140f, 2), 0x1p-139f);
+    }
 }
 
-/// The case that makes the flush matter to attention: one score 0 and many of -10, whose exp2 a half holds as subnormals.
+/// The case that makes the flush matter to attention: one score 0 and many of -10, whose exp2 a half holds as
+/// subnormals.
 TEST(MfmaSubnormals, SmallProbabilitiesVanishOnGfx90a)
 {
     Fragment a, b;

@@ -34,7 +34,8 @@ bool overflows(i64 value) { return value != static_cast<i32>(value); }
 
 const ScalarCase kCases[] = {
     {"s_add_u32", 32, [](auto& i) { return Expected{a(i) + b(i), u64{a(i)} + b(i) > 0xffffffffu}; }},
-    {"s_addc_u32", 32, [](auto& i) { return Expected{a(i) + b(i) + i.scc(), u64{a(i)} + b(i) + i.scc() > 0xffffffffu}; }},
+    {"s_addc_u32", 32,
+     [](auto& i) { return Expected{a(i) + b(i) + i.scc(), u64{a(i)} + b(i) + i.scc() > 0xffffffffu}; }},
     {"s_sub_u32", 32, [](auto& i) { return Expected{a(i) - b(i), b(i) > a(i)}; }},
     {"s_subb_u32", 32, [](auto& i) { return Expected{a(i) - b(i) - i.scc(), u64{b(i)} + i.scc() > a(i)}; }},
     {"s_add_i32", 32, [](auto& i) { return Expected{a(i) + b(i), overflows(i64{ia(i)} + ib(i))}; }},
@@ -61,16 +62,21 @@ const ScalarCase kCases[] = {
     {"s_brev_b32", 32,
      [](auto& i) {
          u32 result = 0;
-         for (int bit = 0; bit < 32; ++bit) { result |= (a(i) >> bit & 1) << (31 - bit); }
+         for (int bit = 0; bit < 32; ++bit) {
+             result |= (a(i) >> bit & 1) << (31 - bit);
+         }
          return Expected{result, -1};
      }},
     {"s_bcnt1_i32_b64", 32, [](auto& i) { return nonzero(static_cast<u64>(__builtin_popcountll(aa(i)))); }},
-    {"s_ff1_i32_b32", 32, [](auto& i) { return Expected{a(i) == 0 ? 0xffffffffu : static_cast<u32>(__builtin_ctz(a(i))), -1}; }},
-    {"s_flbit_i32_b32", 32, [](auto& i) { return Expected{a(i) == 0 ? 0xffffffffu : static_cast<u32>(__builtin_clz(a(i))), -1}; }},
+    {"s_ff1_i32_b32", 32,
+     [](auto& i) { return Expected{a(i) == 0 ? 0xffffffffu : static_cast<u32>(__builtin_ctz(a(i))), -1}; }},
+    {"s_flbit_i32_b32", 32,
+     [](auto& i) { return Expected{a(i) == 0 ? 0xffffffffu : static_cast<u32>(__builtin_clz(a(i))), -1}; }},
     {"s_sext_i32_i16", 32, [](auto& i) { return Expected{static_cast<u32>(static_cast<int16_t>(a(i))), -1}; }},
     {"s_cselect_b32", 32, [](auto& i) { return Expected{i.scc() ? a(i) : b(i), -1}; }},
     {"s_movk_i32", 32, [](auto&) { return Expected{0xffff8123u, -1}; }},
-    {"s_addk_i32", 32, [](auto& i) { return Expected{d(i) + 0xffff8001u, overflows(i64{static_cast<i32>(d(i))} - 0x7fff)}; }},
+    {"s_addk_i32", 32,
+     [](auto& i) { return Expected{d(i) + 0xffff8001u, overflows(i64{static_cast<i32>(d(i))} - 0x7fff)}; }},
     {"s_mulk_i32", 32, [](auto& i) { return Expected{d(i) * 0xfffffffdu, -1}; }},
     {"s_mov_b64_inline", 64, [](auto&) { return Expected{~u64{1}, -1}; }},
     {"s_mov_b64_float", 64, [](auto&) { return Expected{0x3ff0000000000000u, -1}; }},
@@ -85,7 +91,8 @@ const ScalarCase kCases[] = {
 };
 
 class ScalarAlu : public ::testing::TestWithParam<ScalarCase> {};
-INSTANTIATE_TEST_SUITE_P(Cases, ScalarAlu, ::testing::ValuesIn(kCases), [](const auto& info) { return std::string(info.param.kernel); });
+INSTANTIATE_TEST_SUITE_P(Cases, ScalarAlu, ::testing::ValuesIn(kCases),
+                         [](const auto& info) { return std::string(info.param.kernel); });
 
 TEST_P(ScalarAlu, EqualsItsModel)
 {
@@ -94,16 +101,26 @@ TEST_P(ScalarAlu, EqualsItsModel)
         std::mt19937 random(0);
         for (int trial = 0; trial < 12; ++trial) {
             CaseInput input = random_input(Numbers::integers, static_cast<unsigned>(trial));
-            const u32 special[] = {0, 1, 0x7fffffffu, 0x80000000u, 0xffffffffu, static_cast<u32>(random()), static_cast<u32>(random())};
-            for (size_t i = 0; i < 5; ++i) { input.scalars[i] = special[random() % 7]; }
-            if (trial == 3) { input.scalars[2] = input.scalars[0], input.scalars[3] = input.scalars[1]; }
+            const u32 special[] = {
+                0, 1, 0x7fffffffu, 0x80000000u, 0xffffffffu, static_cast<u32>(random()), static_cast<u32>(random())};
+            for (size_t i = 0; i < 5; ++i) {
+                input.scalars[i] = special[random() % 7];
+            }
+            if (trial == 3) {
+                input.scalars[2] = input.scalars[0], input.scalars[3] = input.scalars[1];
+            }
             input.scalars[14] = random() % 2;
             const CaseOutput output = run_case(module, GetParam().kernel, input);
             ASSERT_EQ(output.error, hipSuccess) << ck_fmha_emulator_last_failure();
             const Expected expected = GetParam().model(input);
-            if (GetParam().width == 32) { EXPECT_EQ(output.sgpr(20), static_cast<u32>(expected.value)) << std::hex << a(input) << " " << b(input); }
-            if (GetParam().width == 64) { EXPECT_EQ(output.pair(20), expected.value) << std::hex << aa(input) << " " << bb(input); }
-            EXPECT_EQ(output.scc(), expected.scc < 0 ? input.scc() : expected.scc != 0) << std::hex << aa(input) << " " << bb(input);
+            if (GetParam().width == 32) {
+                EXPECT_EQ(output.sgpr(20), static_cast<u32>(expected.value)) << std::hex << a(input) << " " << b(input);
+            }
+            if (GetParam().width == 64) {
+                EXPECT_EQ(output.pair(20), expected.value) << std::hex << aa(input) << " " << bb(input);
+            }
+            EXPECT_EQ(output.scc(), expected.scc < 0 ? input.scc() : expected.scc != 0)
+                << std::hex << aa(input) << " " << bb(input);
         }
     }
 }

@@ -44,7 +44,9 @@ double half(u32 bits)
     const double sign = (bits & 0x8000u) != 0 ? -1 : 1;
     const int exponent = static_cast<int>(bits >> 10 & 31);
     const double mantissa = bits & 0x3ffu;
-    if (exponent == 31) { return mantissa != 0 ? std::nan("") : sign * INFINITY; }
+    if (exponent == 31) {
+        return mantissa != 0 ? std::nan("") : sign * INFINITY;
+    }
     return exponent == 0 ? sign * std::ldexp(mantissa, -24) : sign * std::ldexp(1024 + mantissa, exponent - 25);
 }
 double low(u32 bits) { return half(bits & 0xffffu); }
@@ -52,11 +54,17 @@ double high(u32 bits) { return half(bits >> 16); }
 /// The nearest half, ties to even, of an exact value.
 u32 to_half(long double value)
 {
-    if (value != value) { return 0x7e00u; }
+    if (value != value) {
+        return 0x7e00u;
+    }
     const u32 sign = std::signbit(value) ? 0x8000u : 0;
     const long double magnitude = std::fabs(value);
-    if (magnitude == 0) { return sign; }
-    if (magnitude >= 65520) { return sign | 0x7c00u; }
+    if (magnitude == 0) {
+        return sign;
+    }
+    if (magnitude >= 65520) {
+        return sign | 0x7c00u;
+    }
     const int exponent = std::max(static_cast<int>(std::floor(std::log2(magnitude))), -14);
     const long double unit = std::ldexp(1.0L, exponent - 10);
     const auto steps = static_cast<u32>(std::nearbyint(magnitude / unit));
@@ -68,12 +76,20 @@ u64 bits(double value) { return bit_cast<u64>(value); }
 i32 s24(u32 value) { return static_cast<i32>(value << 8) >> 8; }
 i32 s32(u32 value) { return static_cast<i32>(value); }
 u64 pair(u32 first, u32 second) { return first | u64{second} << 32; }
-float min_number(float x, float y) { return x != x ? y : y != y ? x : x == y ? (std::signbit(x) ? x : y) : std::fmin(x, y); }
-float max_number(float x, float y) { return x != x ? y : y != y ? x : x == y ? (std::signbit(x) ? y : x) : std::fmax(x, y); }
+float min_number(float x, float y)
+{
+    return x != x ? y : y != y ? x : x == y ? (std::signbit(x) ? x : y) : std::fmin(x, y);
+}
+float max_number(float x, float y)
+{
+    return x != x ? y : y != y ? x : x == y ? (std::signbit(x) ? y : x) : std::fmax(x, y);
+}
 u32 reverse(u32 value)
 {
     u32 result = 0;
-    for (int i = 0; i < 32; ++i) { result |= (value >> i & 1) << (31 - i); }
+    for (int i = 0; i < 32; ++i) {
+        result |= (value >> i & 1) << (31 - i);
+    }
     return result;
 }
 u32 permute(u32 a, u32 b, u32 selector)
@@ -83,9 +99,13 @@ u32 permute(u32 a, u32 b, u32 selector)
     for (int i = 0; i < 4; ++i) {
         const u32 s = selector >> (8 * i) & 0xffu;
         u32 byte = 0xff;
-        if (s <= 7) { byte = words[s / 2] >> (8 * (s % 2)) & 0xffu; }
-        else if (s <= 11) { byte = words[s - 8] >> 15 != 0 ? 0xff : 0; }
-        else if (s == 12) { byte = 0; }
+        if (s <= 7) {
+            byte = words[s / 2] >> (8 * (s % 2)) & 0xffu;
+        } else if (s <= 11) {
+            byte = words[s - 8] >> 15 != 0 ? 0xff : 0;
+        } else if (s == 12) {
+            byte = 0;
+        }
         result |= byte << (8 * i);
     }
     return result;
@@ -319,17 +339,24 @@ const VectorCase kCases[] = {
 
 /// The manuals allow one ulp; the models are exact in double.
 const VectorCase kTranscendental[] = {
-    {"v_exp_f32", kFloats, Compare::float32, [](const Lane& l) { return bits(static_cast<float>(std::exp2(static_cast<double>(l.fa())))); }, 1},
-    {"v_log_f32", kFloats, Compare::float32, [](const Lane& l) { return bits(static_cast<float>(std::log2(static_cast<double>(l.fa())))); }, 1},
-    {"v_rcp_f32", kFloats, Compare::float32, [](const Lane& l) { return bits(static_cast<float>(1 / static_cast<double>(l.fa()))); }, 1},
-    {"v_rsq_f32", kFloats, Compare::float32, [](const Lane& l) { return bits(static_cast<float>(1 / std::sqrt(static_cast<double>(l.fa())))); }, 1},
-    {"v_sqrt_f32", kFloats, Compare::float32, [](const Lane& l) { return bits(static_cast<float>(std::sqrt(static_cast<double>(l.fa())))); }, 1},
+    {"v_exp_f32", kFloats, Compare::float32,
+     [](const Lane& l) { return bits(static_cast<float>(std::exp2(static_cast<double>(l.fa())))); }, 1},
+    {"v_log_f32", kFloats, Compare::float32,
+     [](const Lane& l) { return bits(static_cast<float>(std::log2(static_cast<double>(l.fa())))); }, 1},
+    {"v_rcp_f32", kFloats, Compare::float32,
+     [](const Lane& l) { return bits(static_cast<float>(1 / static_cast<double>(l.fa()))); }, 1},
+    {"v_rsq_f32", kFloats, Compare::float32,
+     [](const Lane& l) { return bits(static_cast<float>(1 / std::sqrt(static_cast<double>(l.fa())))); }, 1},
+    {"v_sqrt_f32", kFloats, Compare::float32,
+     [](const Lane& l) { return bits(static_cast<float>(std::sqrt(static_cast<double>(l.fa())))); }, 1},
 };
 
 bool same_float(u32 x, u32 y, double ulps)
 {
     const auto fx = bit_cast<float>(x), fy = bit_cast<float>(y);
-    if (fx != fx || fy != fy) { return fx != fx && fy != fy; }
+    if (fx != fx || fy != fy) {
+        return fx != fx && fy != fy;
+    }
     return x == y || (ulps > 0 && std::fabs(static_cast<double>(x) - static_cast<double>(y)) <= ulps);
 }
 bool same_half(u32 x, u32 y) { return std::isnan(half(x)) ? std::isnan(half(y)) : x == y; }
@@ -344,23 +371,42 @@ void check(const VectorCase& test, const KernelModule& module, const CaseInput& 
         const auto expected_low = static_cast<u32>(expected), expected_high = static_cast<u32>(expected >> 32);
         bool same = false;
         switch (test.compare) {
-        case Compare::bits32: same = actual[0] == expected_low; break;
-        case Compare::bits64: same = pair(actual[0], actual[1]) == expected; break;
-        case Compare::float32: same = same_float(actual[0], expected_low, test.ulps); break;
-        case Compare::floats2: same = same_float(actual[0], expected_low, 0) && same_float(actual[1], expected_high, 0); break;
-        case Compare::half16: same = actual[0] >> 16 == 0 && same_half(actual[0], expected_low); break;
-        case Compare::halves: same = same_half(actual[0] & 0xffffu, expected_low & 0xffffu) && same_half(actual[0] >> 16, expected_low >> 16); break;
+        case Compare::bits32:
+            same = actual[0] == expected_low;
+            break;
+        case Compare::bits64:
+            same = pair(actual[0], actual[1]) == expected;
+            break;
+        case Compare::float32:
+            same = same_float(actual[0], expected_low, test.ulps);
+            break;
+        case Compare::floats2:
+            same = same_float(actual[0], expected_low, 0) && same_float(actual[1], expected_high, 0);
+            break;
+        case Compare::half16:
+            same = actual[0] >> 16 == 0 && same_half(actual[0], expected_low);
+            break;
+        case Compare::halves:
+            same = same_half(actual[0] & 0xffffu, expected_low & 0xffffu) &&
+                   same_half(actual[0] >> 16, expected_low >> 16);
+            break;
         case Compare::float64: {
             const auto x = bit_cast<double>(pair(actual[0], actual[1])), y = bit_cast<double>(expected);
             same = x == y || (x != x && y != y);
             break;
         }
-        case Compare::mask: same = (output.vcc() >> lane & 1) == expected; break;
+        case Compare::mask:
+            same = (output.vcc() >> lane & 1) == expected;
+            break;
         }
-        EXPECT_TRUE(same) << std::hex << "lane " << std::dec << lane << std::hex << ": a " << input.lanes[static_cast<size_t>(lane)].a[0] << " b "
-                          << input.lanes[static_cast<size_t>(lane)].b[0] << " c " << input.lanes[static_cast<size_t>(lane)].c[0] << " expected " << expected
-                          << " actual " << pair(actual[0], actual[1]) << " vcc " << output.vcc();
-        if (!same) { return; }
+        EXPECT_TRUE(same) << std::hex << "lane " << std::dec << lane << std::hex << ": a "
+                          << input.lanes[static_cast<size_t>(lane)].a[0] << " b "
+                          << input.lanes[static_cast<size_t>(lane)].b[0] << " c "
+                          << input.lanes[static_cast<size_t>(lane)].c[0] << " expected " << expected << " actual "
+                          << pair(actual[0], actual[1]) << " vcc " << output.vcc();
+        if (!same) {
+            return;
+        }
     }
 }
 
@@ -380,13 +426,19 @@ TEST_P(VectorAlu, EqualsItsModel)
             CaseInput input = random_input(GetParam().numbers, seed);
             const std::string kernel = GetParam().kernel;
             if (kernel == "v_cmp_class_f32") {
-                for (auto& lane : input.lanes) { lane.b[0] = 1u << (lane.b[1] % 10); }
+                for (auto& lane : input.lanes) {
+                    lane.b[0] = 1u << (lane.b[1] % 10);
+                }
             } else if (kernel == "v_perm_b32") {
-                for (auto& lane : input.lanes) { lane.c[0] &= 0x0f0f0f0fu; }
+                for (auto& lane : input.lanes) {
+                    lane.c[0] &= 0x0f0f0f0fu;
+                }
             } else if (GetParam().ulps > 0) { // subnormals are flushed, which another test looks at
                 for (auto& lane : input.lanes) {
                     const float x = bit_cast<float>(lane.a[0]);
-                    if (std::fabs(x) < 0x1p-126f || std::fabs(x) > 0x1p126f) { lane.a[0] = bits(x == x ? 3.0f : x); }
+                    if (std::fabs(x) < 0x1p-126f || std::fabs(x) > 0x1p126f) {
+                        lane.a[0] = bits(x == x ? 3.0f : x);
+                    }
                 }
             }
             check(GetParam(), module, input);
@@ -410,10 +462,14 @@ TEST(VectorAluScalars, TranscendentalFunctionsFlushSubnormals)
 {
     const KernelModule& module = loaded_module("vector_cases", "gfx942");
     CaseInput input = random_input(kFloats, 6);
-    for (auto& lane : input.lanes) { lane.a[0] = 0x00000100u; } // a subnormal
+    for (auto& lane : input.lanes) {
+        lane.a[0] = 0x00000100u;
+    } // a subnormal
     EXPECT_EQ(run_case(module, "v_rcp_f32", input).lanes[0][0], 0x7f800000u);
     EXPECT_EQ(run_case(module, "v_log_f32", input).lanes[0][0], 0xff800000u);
-    for (auto& lane : input.lanes) { lane.a[0] = bits(-140.0f); } // 2^-140 is one
+    for (auto& lane : input.lanes) {
+        lane.a[0] = bits(-140.0f);
+    } // 2^-140 is one
     EXPECT_EQ(run_case(module, "v_exp_f32", input).lanes[0][0], 0u);
 }
 
