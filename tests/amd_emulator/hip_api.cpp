@@ -1,7 +1,6 @@
 // The entry points of HIP that a program needs to load modules and launch kernels. Everything is complete when a call
 // returns.
-#include "device.hpp"
-#include "emulator_api.h"
+#include "api_call.hpp"
 #include "fault.hpp"
 #include "hip_types.hpp"
 
@@ -10,14 +9,10 @@
 #include <fstream>
 #include <iterator>
 
-#define EMULATOR_EXPORT extern "C" __attribute__((visibility("default")))
-
 namespace amd_emulator {
 namespace {
 
 thread_local int current_device = 0;
-thread_local hipError_t last_error = hipSuccess;
-std::string last_failure;
 
 struct ErrorText {
     hipError_t code;
@@ -55,31 +50,6 @@ const ErrorText& describe(hipError_t code)
     return unknown;
 }
 
-/// Runs an entry point's body under the lock; no exception leaves it.
-template <class F>
-hipError_t call(F body)
-{
-    Machine& machine = Machine::get();
-    const std::lock_guard<std::mutex> lock(machine.mutex);
-    try {
-        body(machine);
-        return hipSuccess;
-    } catch (const ApiError& error) {
-        last_failure = error.reason;
-        last_error = error.code;
-    } catch (const std::exception& error) {
-        last_failure = error.what();
-        last_error = hipErrorLaunchFailure;
-    }
-    return last_error;
-}
-
-void require(bool condition, hipError_t code, const char* reason)
-{
-    if (!condition) {
-        throw ApiError{code, reason};
-    }
-}
 void require_device(const Machine& machine, int device)
 {
     if (device < 0 || static_cast<size_t>(device) >= machine.architectures().size()) {
@@ -200,6 +170,19 @@ struct Event {
 };
 
 } // namespace
+
+hipError_t& last_error()
+{
+    thread_local hipError_t error = hipSuccess;
+    return error;
+}
+
+std::string& last_failure()
+{
+    static std::string text;
+    return text;
+}
+
 } // namespace amd_emulator
 
 using namespace amd_emulator;
@@ -456,79 +439,8 @@ EMULATOR_EXPORT const char* hipGetErrorName(hipError_t code) { return describe(c
 EMULATOR_EXPORT const char* hipGetErrorString(hipError_t code) { return describe(code).text; }
 EMULATOR_EXPORT hipError_t hipGetLastError()
 {
-    const hipError_t result = last_error;
-    last_error = hipSuccess;
+    const hipError_t result = last_error();
+    last_error() = hipSuccess;
     return result;
 }
-EMULATOR_EXPORT hipError_t hipPeekAtLastError() { return last_error; }
-
-// --- beyond HIP: emulator_api.h ---
-
-EMULATOR_EXPORT int ck_fmha_emulator_next_launch(const ck_fmha_emulator_extent* extents, size_t count)
-{
-    return call([&](Machine& machine) {
-        require(extents != nullptr || count == 0, hipErrorInvalidValue, "a null pointer");
-        std::vector<Extent> result(count);
-        for (size_t i = 0; i < count; ++i) {
-            const ck_fmha_emulator_extent& extent = extents[i];
-            require(extent.rank <= CK_FMHA_EMULATOR_MAX_RANK, hipErrorInvalidValue,
-                    "an extent of more than 6 dimensions");
-            const std::string problem = make_extent(reinterpret_cast<uint64_t>(extent.base), extent.element_size,
-                                                    {extent.sizes, extent.sizes + extent.rank},
-                                                    {extent.strides, extent.strides + extent.rank}, result[i]);
-            if (!problem.empty()) {
-                throw ApiError{hipErrorInvalidValue, problem};
-            }
-            result[i].readable = (extent.access & CK_FMHA_EMULATOR_READ) != 0;
-            result[i].writable = (extent.access & CK_FMHA_EMULATOR_WRITE) != 0;
-            result[i].name = extent.name == nullptr ? std::to_string(i) : extent.name;
-        }
-        machine.set_next_extents(std::move(result));
-    });
-}
-EMULATOR_EXPORT int ck_fmha_emulator_accesses_host_memory() { return 1; }
-EMULATOR_EXPORT int ck_fmha_emulator_declare_host_memory(const void* base, size_t size)
-{
-    return call([&](Machine& machine) { machine.host_memory.add(reinterpret_cast<uint64_t>(base), size); });
-}
-EMULATOR_EXPORT int ck_fmha_emulator_forget_host_memory(const void* base)
-{
-    return call([&](Machine& machine) {
-        require(machine.host_memory.remove(reinterpret_cast<uint64_t>(base)), hipErrorInvalidValue,
-                "that memory was not declared");
-    });
-}
-EMULATOR_EXPORT const char* ck_fmha_emulator_architecture(int device)
-{
-    const auto& architectures = Machine::get().architectures();
-    return device < 0 || static_cast<size_t>(device) >= architectures.size()
-               ? nullptr
-               : architectures[static_cast<size_t>(device)].c_str();
-}
-EMULATOR_EXPORT int ck_fmha_emulator_configure(const char* options)
-{
-    return call([&](Machine& machine) { machine.configure(options == nullptr ? "" : options); });
-}
-EMULATOR_EXPORT const char* ck_fmha_emulator_counters()
-{
-    thread_local std::string text;
-    call([&](Machine& machine) { text = machine.counters(); });
-    return text.c_str();
-}
-EMULATOR_EXPORT int ck_fmha_emulator_reset_counters()
-{
-    return call([](Machine& machine) { machine.reset_counters(); });
-}
-EMULATOR_EXPORT const char* ck_fmha_emulator_last_failure()
-{
-    thread_local std::string text;
-    const std::lock_guard<std::mutex> lock(Machine::get().mutex);
-    text = last_failure;
-    return text.c_str();
-}
-EMULATOR_EXPORT void ck_fmha_emulator_clear_failure()
-{
-    const std::lock_guard<std::mutex> lock(Machine::get().mutex);
-    last_failure.clear();
-    last_error = hipSuccess;
-}
+EMULATOR_EXPORT hipError_t hipPeekAtLastError() { return last_error(); }

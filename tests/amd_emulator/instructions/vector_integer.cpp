@@ -180,6 +180,9 @@ void add_products(InstructionTable& table)
               preserving_high_half(lanes([](u16 a, u16 b, u16 c) { return static_cast<u16>(u32{a} * b + c); })));
     table.add("v_mad_i16",
               preserving_high_half(lanes([](i16 a, i16 b, i16 c) { return static_cast<i16>(i32{a} * b + c); })));
+    // The older encodings clear the high half.
+    table.add("v_mad_legacy_u16", lanes([](u16 a, u16 b, u16 c) { return static_cast<u16>(u32{a} * b + c); }));
+    table.add("v_mad_legacy_i16", lanes([](i16 a, i16 b, i16 c) { return static_cast<i16>(i32{a} * b + c); }));
     table.add("v_mad_u32_u16", lanes([](u16 a, u16 b, u32 c) { return u32{a} * b + c; }));
     table.add("v_mad_i32_i16", lanes([](i16 a, i16 b, u32 c) { return static_cast<u32>(i32{a} * b) + c; }));
     table.add("v_mad_u64_u32", upward(lanes([](u32 a, u32 b, u64 c) {
