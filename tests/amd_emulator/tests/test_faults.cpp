@@ -43,6 +43,8 @@ TEST_P(Faults, NoneInCompleteKernels)
         }
     }
     EXPECT_EQ(run("first_of_two"), hipSuccess) << ck_fmha_emulator_last_failure();
+    EXPECT_EQ(run("reload"), hipSuccess) << ck_fmha_emulator_last_failure();
+    EXPECT_TRUE(is_swapped_copy());
     EXPECT_EQ(run("undefined_but_harmless"), hipSuccess) << ck_fmha_emulator_last_failure();
     EXPECT_EQ(result[5], (1005u & 0xffffu) + 1);
 }

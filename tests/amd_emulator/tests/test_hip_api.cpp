@@ -154,7 +154,7 @@ TEST(Extents, ExactOnesAreObeyedOnHostMemory)
         {matrix(problem.a.data(), 2, 63, 64, 128, CK_FMHA_EMULATOR_READ, "a"), result,
          "read of 16 bytes"}, // a row less
         {matrix(problem.a.data(), 2, 64, 60, 128, CK_FMHA_EMULATOR_READ, "a"), result,
-         "argument 'a'"}, // gaps between the rows
+         "offset 112"}, // a gap after each row
         {a, matrix(c.data(), 4, 64, 64, 256, CK_FMHA_EMULATOR_READ, "c"), "write of 4 bytes"},
     };
     for (const auto& extents : wrong) {

@@ -69,6 +69,18 @@ copy no_wait_for_dma, kAll - kWaitLoad, 1
 two_loads first_of_two, v3
 two_loads second_of_two, v4
 
+// Loads of one kind come in order, so the second may have the destination of the first.
+begin_kernel reload
+    s_load_dwordx4 s[4:7], s[0:1], 0x0
+    v_lshlrev_b32 v1, 2, v0
+    v_xor_b32 v2, 0x100, v1
+    s_waitcnt lgkmcnt(0)
+    global_load_dword v3, v1, s[4:5]
+    global_load_dword v3, v2, s[4:5]
+    s_waitcnt vmcnt(0)
+    global_store_dword v1, v3, s[6:7]
+end_kernel reload, 0, 16
+
 // Scalar loads come in any order, so a wait for all but one is worth nothing.
 begin_kernel scalar_loads_in_order
     s_load_dwordx2 s[4:5], s[0:1], 0x0

@@ -63,7 +63,7 @@ begin_memory narrow_stores
     global_load_dwordx2 v[16:17], v2, s[6:7]
 end_memory narrow_stores
 
-// A buffer of s8 bytes: dwords beyond it load 0, and stores beyond it do nothing.
+// A buffer of s8 bytes to load from, and one of s9 bytes to store to: dwords beyond them load 0 and are not stored.
 begin_memory buffer_range
     s_mov_b32 s12, s4
     s_and_b32 s13, s5, 0xffff
@@ -75,6 +75,7 @@ begin_memory buffer_range
     s_waitcnt vmcnt(0)
     s_mov_b32 s12, s6
     s_and_b32 s13, s7, 0xffff
+    s_mov_b32 s14, s9
     v_add_u32 v4, 0x400, v1
     buffer_store_dword v0, v4, s[12:15], 0 offen
 end_memory buffer_range
