@@ -175,7 +175,7 @@ TEST(Extents, ExactOnesAreObeyedOnHostMemory)
 
 TEST(Extents, OverlappingRowsAreRefused)
 {
-    float values[16];
+    const float values[16] = {};
     const auto extent = matrix(values, 4, 3, 4, 8, CK_FMHA_EMULATOR_READ, "x");
     expect_failure(ck_fmha_emulator_next_launch(&extent, 1), hipErrorInvalidValue, {"overlapping"});
 }
