@@ -57,6 +57,18 @@ fuzzer_package() {
     echo "libclang-rt-$(if [ -n "$compiler" ]; then "$compiler" -dumpversion | cut -d. -f1; else echo 19; fi)-dev"
 }
 
+# LLVM's headers and library, and a clang of the same version that links for AMD GPUs: what the emulator of tests/amd_emulator needs.
+has_amd_toolchain() {
+    local version
+    for version in 19 20 21 22; do
+        if [ -e "/usr/lib/llvm-$version/include/llvm-c/Disassembler.h" ] && command -v "clang++-$version" >/dev/null &&
+            { command -v "ld.lld-$version" >/dev/null || [ -x "/usr/lib/llvm-$version/bin/ld.lld" ]; }; then
+            return 0
+        fi
+    done
+    return 1
+}
+
 has_python_headers() {
     "$PYTHON" -c 'import os, sysconfig, sys
 sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))' 2>/dev/null
@@ -110,6 +122,10 @@ debian() {
     # The tests do without: `make fuzz` says that it is skipped.
     if [ "$1" = test ] && ! fuzz_compiler >/dev/null && ! install_packages "$(fuzzer_package)"; then
         say "Without $(fuzzer_package) the fuzz target cannot be built"
+    fi
+    # Nor do they need this; configuring says that the tests of AMD GPU code are left out.
+    if [ "$1" = test ] && ! has_amd_toolchain && ! install_packages clang-19 lld-19 llvm-19-dev; then
+        say "Without clang-19, lld-19 and llvm-19-dev the AMD GPU emulator and its tests cannot be built"
     fi
 }
 
