@@ -206,7 +206,8 @@ def _address(t: torch.Tensor | None, layout: str) -> TensorArg:
     if t is None:
         return _NO_TENSOR
     heads, seq = _axes(layout)
-    return (t.data_ptr(), t.stride(0), t.stride(heads), t.stride(seq))
+    strides = t.stride()
+    return (t.data_ptr(), strides[0], strides[heads], strides[seq])
 
 
 def _scores(t: torch.Tensor | None, shape: tuple[int, int, int, int]) -> ScoresArg:
@@ -260,13 +261,17 @@ def forward(
     scale: float,
     layout: str,
     extras: Extras,
+    sizes: Sizes | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Compute (out, lse) by the native CPU kernels; the arguments were checked."""
-    s = sizes_of(q, k, v, layout)
+    """Compute (out, lse) by the native CPU kernels; the arguments were checked, and `sizes` may be known already."""
+    s = sizes_of(q, k, v, layout) if sizes is None else sizes
     q, k, v = native_ready(q), native_ready(k), native_ready(v)
     native_extras = _NativeExtras(bias, extras, s)
-    out = torch.empty((*q.shape[:3], s.head_dim_v), dtype=q.dtype)
-    lse = torch.empty((s.batch, s.num_heads, s.seqlen_q), dtype=lse_dtype(q.dtype))
+    if s.head_dim_v == s.head_dim and q.is_contiguous():
+        out = torch.empty_like(q)
+    else:
+        out = torch.empty((*q.shape[:3], s.head_dim_v), dtype=q.dtype)
+    lse = torch.empty((s[0], s[1], s[3]), dtype=lse_dtype(q.dtype))
     _native.attention_forward(
         mask,
         _DTYPES[q.dtype],

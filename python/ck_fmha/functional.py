@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from ck_fmha import _call, _native
 from ck_fmha import ops as _ops  # noqa: F401  registers the torch operators
 from ck_fmha._arguments import check_bool, check_int
-from ck_fmha._extras import SEED_MAX, Extras, check_bias, check_dropout_p, check_extras
+from ck_fmha._extras import NO_EXTRAS, SEED_MAX, Extras, check_bias, check_dropout_p, check_extras
 from ck_fmha.masks import Causal, Mask, TileCounts
 
 __all__ = ["Explanation", "attention", "dropout_mask", "explain", "scaled_dot_product_attention"]
@@ -63,9 +63,11 @@ class _Attention(torch.autograd.Function):
 
 def _is_plain_eager(*tensors: torch.Tensor) -> bool:
     """Are these plain tensors, with nothing active that wants to see the operators?"""
+    for t in tensors:  # a loop, for every call waits for it
+        if type(t) not in _PLAIN or not t.is_cpu or t.is_nested or t.layout is not torch.strided:
+            return False
     return (
-        all(type(t) in _PLAIN and t.device.type == "cpu" and t.layout is torch.strided for t in tensors)
-        and not torch.compiler.is_compiling()
+        not torch.compiler.is_compiling()
         and not torch._C._len_torch_dispatch_stack()
         and not torch._C._len_torch_function_stack()
     )
@@ -233,10 +235,13 @@ def _attention(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     _refuse_functorch()
     q, k, v = _autocast(q, k, v)
-    sizes = _call.check_tensors(q, k, v, layout, enable_gqa, names[:3])
+    plain = _is_plain_eager(q, k, v)
+    check = _check_known_shapes if plain else _call.check_tensors
+    sizes = check(q, k, v, layout, enable_gqa, names[:3])
     mask = _call.check_mask(mask)
     softmax_scale = _call.check_scale(scale, sizes.head_dim)
-    backend = _call.check_backend(backend, q.device, names[0])
+    if not plain or backend != "auto":
+        backend = _call.check_backend(backend, q.device, names[0])
     scores = _call.scores_shape(sizes)
     if bias is not None:
         if isinstance(bias, torch.Tensor) and bias.dtype in (torch.float16, torch.bfloat16) and bias.dtype != q.dtype:
@@ -252,11 +257,35 @@ def _attention(
         dropout_p=dropout_p,
         dropout_seed=dropout_seed,
     )
-    if _is_plain_eager(q, k, v, *(t for t in (bias, *extras[:3]) if t is not None)):
+    if plain and bias is None and extras is NO_EXTRAS:
+        if not (torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)):
+            return _call.forward(q, k, v, None, mask.native, softmax_scale, layout, extras, sizes)
+    elif plain:
+        plain = _is_plain_eager(*(t for t in (bias, *extras[:3]) if t is not None))
+    if plain:
         return _Attention.apply(q, k, v, bias, mask, softmax_scale, layout, extras)  # type: ignore[no-any-return,no-untyped-call]
     return torch.ops.ck_fmha.attention_forward(  # type: ignore[no-any-return]
         q, k, v, bias, *extras, *_described(mask, q), softmax_scale, layout, backend
     )
+
+
+_known_shapes: dict[tuple[object, ...], _call.Sizes] = {}
+
+
+def _check_known_shapes(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, layout: str, enable_gqa: bool, names: tuple[str, str, str]
+) -> _call.Sizes:
+    """As `check_tensors`, for plain tensors: what was found right once is not checked again."""
+    if type(layout) is not str or type(enable_gqa) is not bool:
+        return _call.check_tensors(q, k, v, layout, enable_gqa, names)
+    key = (q.shape, k.shape, v.shape, q.dtype, k.dtype, v.dtype, layout, enable_gqa)
+    sizes = _known_shapes.get(key)
+    if sizes is None:
+        sizes = _call.check_tensors(q, k, v, layout, enable_gqa, names)
+        if len(_known_shapes) >= 256:
+            _known_shapes.clear()
+        _known_shapes[key] = sizes
+    return sizes
 
 
 def scaled_dot_product_attention(
