@@ -15,19 +15,12 @@ void fill(Lanes& buffer, uint32_t value)
 
 uint32_t part_of(uint64_t bits, int part) { return static_cast<uint32_t>(bits >> (32 * part)); }
 
-/// The bit of the part (0 low, 1 high) that holds the sign.
+/// The bit of the part (0 low, 1 high) that signs and absolute values change. Untyped operands have it too: selections and moves take them as
+/// floating-point numbers.
 uint32_t sign_bit(ValueType type, int part)
 {
-    switch (type) {
-    case ValueType::f16:
-        return part == 0 ? 0x8000u : 0;
-    case ValueType::f32:
-        return part == 0 ? 0x80000000u : 0;
-    case ValueType::f64:
-        return part == 1 ? 0x80000000u : 0;
-    default:
-        return 0;
-    }
+    if (is_64_bit(type)) { return part == 1 ? 0x80000000u : 0; }
+    return is_16_bit(type) ? 0x8000u : 0x80000000u;
 }
 
 struct SourceView {
