@@ -105,8 +105,12 @@ T fix_up(T quotient, T denominator, T numerator)
     if (std::isinf(denominator) || numerator == 0) {
         return with_sign(T{0});
     }
-    if (biased_exponent(numerator) - biased_exponent(denominator) < Format<T>::underflow) { return with_sign(T{0}); }
-    if (!std::isfinite(quotient)) { return with_sign(std::numeric_limits<T>::infinity()); } // the steps overflowed
+    if (biased_exponent(numerator) - biased_exponent(denominator) < Format<T>::underflow) {
+        return with_sign(T{0});
+    }
+    if (!std::isfinite(quotient)) {
+        return with_sign(std::numeric_limits<T>::infinity());
+    } // the steps overflowed
     return with_sign(std::fabs(quotient));
 }
 

@@ -1,5 +1,6 @@
-// Functions of two numbers that are compiled for the device and for the host: the host says what the device must give. They are written to
-// make compilers use division sequences, 64-bit arithmetic, branches, loops, private arrays and conversions.
+// Functions of two numbers that are compiled for the device and for the host: the host says what the device must give.
+// They are written to make compilers use division sequences, 64-bit arithmetic, branches, loops, private arrays and
+// conversions.
 #pragma once
 
 #ifdef __HIP__
@@ -20,7 +21,10 @@ PORTABLE u32 fold(u64 value) { return static_cast<u32>(value ^ (value >> 32)); }
 /// A float of ordinary size from any bits.
 PORTABLE float ordinary(u32 bits) { return as_float((bits & 0x87ffffffu) | 0x38000000u); }
 
-PORTABLE u32 signed_quotient(u32 a, u32 b) { return static_cast<u32>(static_cast<int>(a) / static_cast<int>((b >> 3) | 1)); }
+PORTABLE u32 signed_quotient(u32 a, u32 b)
+{
+    return static_cast<u32>(static_cast<int>(a) / static_cast<int>((b >> 3) | 1));
+}
 PORTABLE u32 unsigned_remainder(u32 a, u32 b) { return a % (b | 1); }
 PORTABLE u32 wide_quotient(u32 a, u32 b) { return fold(((u64{a} << 32) | (b * 77)) / ((u64{b} << 5) | 3)); }
 PORTABLE u32 wide_remainder(u32 a, u32 b)
@@ -44,12 +48,14 @@ PORTABLE u32 conversions(u32 a, u32 b)
 {
     const float x = static_cast<float>(static_cast<int>(a)) * 1e-3f;
     const auto y = static_cast<double>(b) * 0.5;
-    return static_cast<u32>(static_cast<int>(x)) ^ static_cast<u32>(y) ^ as_bits(static_cast<float>(y)) ^ as_bits(static_cast<float>(static_cast<u64>(a) * b));
+    return static_cast<u32>(static_cast<int>(x)) ^ static_cast<u32>(y) ^ as_bits(static_cast<float>(y)) ^
+           as_bits(static_cast<float>(static_cast<u64>(a) * b));
 }
 PORTABLE u32 roundings(u32 a, u32 b)
 {
     const float x = ordinary(a) * 8;
-    return as_bits(__builtin_floorf(x) + __builtin_ceilf(ordinary(b)) * 3 + __builtin_truncf(x) * 5 + __builtin_rintf(x) * 7);
+    return as_bits(__builtin_floorf(x) + __builtin_ceilf(ordinary(b)) * 3 + __builtin_truncf(x) * 5 +
+                   __builtin_rintf(x) * 7);
 }
 PORTABLE u32 bit_tricks(u32 a, u32 b)
 {
@@ -68,22 +74,35 @@ PORTABLE u32 bytes_and_shorts(u32 a, u32 b)
 PORTABLE u32 private_array(u32 a, u32 b)
 {
     u32 numbers[32];
-    for (u32 i = 0; i < 32; ++i) { numbers[(i * 7 + a) & 31] = i * b; }
+    for (u32 i = 0; i < 32; ++i) {
+        numbers[(i * 7 + a) & 31] = i * b;
+    }
     u32 sum = 0;
-    for (u32 i = 0; i < 32; ++i) { sum = sum * 3 + numbers[(i + (a >> 5)) & 31]; }
+    for (u32 i = 0; i < 32; ++i) {
+        sum = sum * 3 + numbers[(i + (a >> 5)) & 31];
+    }
     return sum;
 }
 PORTABLE u32 loops_and_branches(u32 a, u32 b)
 {
     u32 sum = 0;
     for (u32 i = 0; i < (a & 31); ++i) {
-        if (((b >> i) & 1) != 0) { continue; }
+        if (((b >> i) & 1) != 0) {
+            continue;
+        }
         sum += i * b;
-        if (sum > 0xf0000000u) { break; }
+        if (sum > 0xf0000000u) {
+            break;
+        }
         switch (sum & 3) {
-        case 0: sum ^= a; break;
-        case 1: sum += 11; break;
-        default: sum -= b >> 4;
+        case 0:
+            sum ^= a;
+            break;
+        case 1:
+            sum += 11;
+            break;
+        default:
+            sum -= b >> 4;
         }
     }
     return sum;
@@ -91,7 +110,7 @@ PORTABLE u32 loops_and_branches(u32 a, u32 b)
 
 } // namespace portable
 
-#define PORTABLE_FUNCTIONS(use)                                                                                                                \
-    use(signed_quotient) use(unsigned_remainder) use(wide_quotient) use(wide_remainder) use(wide_product) use(float_quotient)                    \
-    use(any_float_quotient) use(float_root) use(double_quotient) use(conversions) use(roundings) use(bit_tricks) use(bytes_and_shorts)           \
-    use(private_array) use(loops_and_branches)
+#define PORTABLE_FUNCTIONS(use)                                                                                        \
+    use(signed_quotient) use(unsigned_remainder) use(wide_quotient) use(wide_remainder) use(wide_product)              \
+        use(float_quotient) use(any_float_quotient) use(float_root) use(double_quotient) use(conversions)              \
+            use(roundings) use(bit_tricks) use(bytes_and_shorts) use(private_array) use(loops_and_branches)
