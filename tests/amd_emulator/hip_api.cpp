@@ -4,7 +4,6 @@
 #include "fault.hpp"
 #include "hip_types.hpp"
 
-#include <chrono>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -13,42 +12,6 @@ namespace amd_emulator {
 namespace {
 
 thread_local int current_device = 0;
-
-struct ErrorText {
-    hipError_t code;
-    const char* name;
-    const char* text;
-};
-const ErrorText kErrors[] = {
-    {hipSuccess, "hipSuccess", "no error"},
-    {hipErrorInvalidValue, "hipErrorInvalidValue", "invalid argument"},
-    {hipErrorOutOfMemory, "hipErrorOutOfMemory", "out of memory"},
-    {hipErrorNotInitialized, "hipErrorNotInitialized", "initialization error"},
-    {hipErrorInvalidDevicePointer, "hipErrorInvalidDevicePointer", "invalid device pointer"},
-    {hipErrorInvalidMemcpyDirection, "hipErrorInvalidMemcpyDirection", "invalid copy direction for memcpy"},
-    {hipErrorInvalidDevice, "hipErrorInvalidDevice", "invalid device ordinal"},
-    {hipErrorInvalidImage, "hipErrorInvalidImage", "device kernel image is invalid"},
-    {hipErrorNoBinaryForGpu, "hipErrorNoBinaryForGpu", "no kernel image is available for execution on the device"},
-    {hipErrorFileNotFound, "hipErrorFileNotFound", "file not found"},
-    {hipErrorInvalidHandle, "hipErrorInvalidHandle", "invalid resource handle"},
-    {hipErrorNotFound, "hipErrorNotFound", "named symbol not found"},
-    {hipErrorNotReady, "hipErrorNotReady", "device not ready"},
-    {hipErrorIllegalAddress, "hipErrorIllegalAddress", "an illegal memory access was encountered"},
-    {hipErrorLaunchOutOfResources, "hipErrorLaunchOutOfResources", "too many resources requested for launch"},
-    {hipErrorLaunchTimeOut, "hipErrorLaunchTimeOut", "the launch timed out and was terminated"},
-    {hipErrorLaunchFailure, "hipErrorLaunchFailure", "unspecified launch failure"},
-    {hipErrorNotSupported, "hipErrorNotSupported", "operation not supported"},
-};
-const ErrorText& describe(hipError_t code)
-{
-    for (const ErrorText& error : kErrors) {
-        if (error.code == code) {
-            return error;
-        }
-    }
-    static const ErrorText unknown = {999, "hipErrorUnknown", "unknown error"};
-    return unknown;
-}
 
 void require_device(const Machine& machine, int device)
 {
@@ -165,23 +128,7 @@ std::vector<uint8_t> gather_arguments(const Kernel& kernel, void** parameters, v
     return block;
 }
 
-struct Event {
-    std::chrono::steady_clock::time_point time;
-};
-
 } // namespace
-
-hipError_t& last_error()
-{
-    thread_local hipError_t error = hipSuccess;
-    return error;
-}
-
-std::string& last_failure()
-{
-    static std::string text;
-    return text;
-}
 
 } // namespace amd_emulator
 
@@ -382,65 +329,3 @@ EMULATOR_EXPORT hipError_t hipModuleLaunchKernel(hipFunction_t handle, unsigned 
         machine.launch(*function, grid, block, dynamic_lds, gather_arguments(*function->kernel, parameters, extra));
     });
 }
-
-// --- streams and events: every call is complete when it returns, so there is nothing to order ---
-
-EMULATOR_EXPORT hipError_t hipStreamCreate(hipStream_t* stream)
-{
-    return call([&](Machine&) {
-        require(stream != nullptr, hipErrorInvalidValue, "a null pointer");
-        *stream = reinterpret_cast<hipStream_t>(new char);
-    });
-}
-EMULATOR_EXPORT hipError_t hipStreamCreateWithFlags(hipStream_t* stream, unsigned) { return hipStreamCreate(stream); }
-EMULATOR_EXPORT hipError_t hipStreamDestroy(hipStream_t stream)
-{
-    delete reinterpret_cast<char*>(stream);
-    return hipSuccess;
-}
-EMULATOR_EXPORT hipError_t hipStreamSynchronize(hipStream_t) { return hipSuccess; }
-EMULATOR_EXPORT hipError_t hipStreamQuery(hipStream_t) { return hipSuccess; }
-EMULATOR_EXPORT hipError_t hipStreamWaitEvent(hipStream_t, hipEvent_t, unsigned) { return hipSuccess; }
-EMULATOR_EXPORT hipError_t hipEventCreate(hipEvent_t* event)
-{
-    return call([&](Machine&) {
-        require(event != nullptr, hipErrorInvalidValue, "a null pointer");
-        *event = reinterpret_cast<hipEvent_t>(new Event);
-    });
-}
-EMULATOR_EXPORT hipError_t hipEventCreateWithFlags(hipEvent_t* event, unsigned) { return hipEventCreate(event); }
-EMULATOR_EXPORT hipError_t hipEventDestroy(hipEvent_t event)
-{
-    delete reinterpret_cast<Event*>(event);
-    return hipSuccess;
-}
-EMULATOR_EXPORT hipError_t hipEventRecord(hipEvent_t event, hipStream_t)
-{
-    return call([&](Machine&) {
-        require(event != nullptr, hipErrorInvalidHandle, "no such event");
-        reinterpret_cast<Event*>(event)->time = std::chrono::steady_clock::now();
-    });
-}
-EMULATOR_EXPORT hipError_t hipEventSynchronize(hipEvent_t) { return hipSuccess; }
-EMULATOR_EXPORT hipError_t hipEventQuery(hipEvent_t) { return hipSuccess; }
-EMULATOR_EXPORT hipError_t hipEventElapsedTime(float* milliseconds, hipEvent_t start, hipEvent_t stop)
-{
-    return call([&](Machine&) {
-        require(milliseconds != nullptr && start != nullptr && stop != nullptr, hipErrorInvalidHandle, "no such event");
-        const std::chrono::duration<float, std::milli> elapsed =
-            reinterpret_cast<Event*>(stop)->time - reinterpret_cast<Event*>(start)->time;
-        *milliseconds = elapsed.count();
-    });
-}
-
-// --- errors ---
-
-EMULATOR_EXPORT const char* hipGetErrorName(hipError_t code) { return describe(code).name; }
-EMULATOR_EXPORT const char* hipGetErrorString(hipError_t code) { return describe(code).text; }
-EMULATOR_EXPORT hipError_t hipGetLastError()
-{
-    const hipError_t result = last_error();
-    last_error() = hipSuccess;
-    return result;
-}
-EMULATOR_EXPORT hipError_t hipPeekAtLastError() { return last_error(); }

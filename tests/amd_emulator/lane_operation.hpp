@@ -9,6 +9,7 @@
 #pragma once
 
 #include "float_formats.hpp"
+#include "lane_sources.hpp"
 #include "operation.hpp"
 
 #include <type_traits>
@@ -213,18 +214,5 @@ inline Operation keeping_subnormals(Operation operation)
     operation.keeps_subnormals = true;
     return operation;
 }
-
-// --- what other files with their own way of reading sources need ---
-
-/// One 32-bit part of a source in all lanes: a pointer into the register file where possible, else to `buffer`.
-const uint32_t* read_part(Wave& wave, const Operand& operand, int part, Lanes& buffer);
-/// The same of the bits that are undefined.
-const uint32_t* read_part_undefined(Wave& wave, const Operand& operand, int part, Lanes& buffer);
-/// Lanes in which a source of so many registers has undefined bits.
-uint64_t undefined_lanes(Wave& wave, const Operand& operand);
-/// Writes a destination register, and marks some lanes as undefined altogether.
-void write_result(Wave& wave, int index, const Lanes& values, uint64_t lanes, uint64_t undefined);
-/// Bit l is whether flags[l] is not zero.
-uint64_t pack_mask(const uint32_t* flags);
 
 } // namespace amd_emulator

@@ -16,6 +16,7 @@ struct Format<float> {
     static constexpr int far_apart = 96; ///< exponents of numerator and denominator
     static constexpr int small_numerator = 23;
     static constexpr int bias = 127;
+    static constexpr int underflow = -150; ///< exponents this far apart make a quotient of 0
 };
 template <>
 struct Format<double> {
@@ -23,6 +24,7 @@ struct Format<double> {
     static constexpr int far_apart = 768;
     static constexpr int small_numerator = 53;
     static constexpr int bias = 1023;
+    static constexpr int underflow = -1075;
 };
 
 template <class T>
@@ -57,7 +59,7 @@ WithMask<T> scale(T value, T denominator, T numerator)
         return {std::ldexp(value, up), false};
     }
     if (is_tiny_reciprocal && is_tiny_quotient) {
-        return {is_denominator ? std::ldexp(value, up) : value, true};
+        return {is_denominator ? std::ldexp(value, -up) : value, true};
     }
     if (is_tiny_reciprocal) {
         return {std::ldexp(value, -up), false};
@@ -103,6 +105,12 @@ T fix_up(T quotient, T denominator, T numerator)
     if (std::isinf(denominator) || numerator == 0) {
         return with_sign(T{0});
     }
+    if (biased_exponent(numerator) - biased_exponent(denominator) < Format<T>::underflow) {
+        return with_sign(T{0});
+    }
+    if (!std::isfinite(quotient)) {
+        return with_sign(std::numeric_limits<T>::infinity());
+    } // the steps overflowed
     return with_sign(std::fabs(quotient));
 }
 

@@ -141,6 +141,7 @@ const VectorCase kCases[] = {
     {"v_alignbyte_b32", kInts, Compare::bits32, [](const Lane& l) { return static_cast<u32>(pair(l.b(), l.a()) >> (l.c() % 4 * 8)); }},
     {"v_cndmask_b32", kInts, Compare::bits32, [](const Lane& l) { return l.vcc() ? l.b() : l.a(); }},
     {"v_cndmask_b32_pair", kInts, Compare::bits32, [](const Lane& l) { return l.bit(l.input.pair(18)) ? l.b() : l.a(); }},
+    {"v_cndmask_b32_signs", kInts, Compare::bits32, [](const Lane& l) { return l.vcc() ? l.b() & 0x7fffffffu : l.a() ^ 0x80000000u; }},
     {"v_lshlrev_b32", kInts, Compare::bits32, [](const Lane& l) { return l.b() << (l.a() % 32); }},
     {"v_lshrrev_b32", kInts, Compare::bits32, [](const Lane& l) { return l.b() >> (l.a() % 32); }},
     {"v_ashrrev_i32", kInts, Compare::bits32, [](const Lane& l) { return static_cast<u32>(s32(l.b()) >> (l.a() % 32)); }},

@@ -15,6 +15,7 @@ case v_alignbit_b32, v_alignbit_b32 v16, v4, v8, v12
 case v_alignbyte_b32, v_alignbyte_b32 v16, v4, v8, v12
 case v_cndmask_b32, v_cndmask_b32 v16, v4, v8, vcc
 case v_cndmask_b32_pair, v_cndmask_b32_e64 v16, v4, v8, s[18:19]
+case v_cndmask_b32_signs, v_cndmask_b32_e64 v16, -v4, |v8|, vcc
 case v_lshlrev_b32, v_lshlrev_b32 v16, v4, v8
 case v_lshrrev_b32, v_lshrrev_b32 v16, v4, v8
 case v_ashrrev_i32, v_ashrrev_i32 v16, v4, v8
