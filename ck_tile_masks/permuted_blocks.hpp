@@ -71,7 +71,7 @@ struct PermutedBlocks {
                 counts[line - lines.begin] = counts[line / parts - whole.begin];
             return true;
         }
-        const index_t most_lines = band % block == 0 ? band / block : (band - 2) / block + 2;
+        const index_t most_lines = num_random == 0 ? 0 : band % block == 0 ? band / block : (band - 2) / block + 2;
         const long_index_t most_blocks = static_cast<long_index_t>(most_lines) * num_random;
         if (most_blocks * BandCounts::tiles_of_block(block, lines.tile_along) > kMostOfBand) return false;
 
@@ -94,10 +94,10 @@ struct PermutedBlocks {
                         const index_t* const drawn = draws + t * size;
                         bands.add_blocks(tiling, [&](index_t n) {
                             // Without branches: draws cannot be predicted.
-                            const index_t line = min(bands.begin(n) + k, bands.end(n) - 1),
-                                          position = drawn[line - begin];
-                            const index_t counted = (bands.begin(n) + k < bands.end(n)) & keep(line, position);
-                            return position | (counted - 1);
+                            const index_t line = min(bands.begin(n) + k, bands.end(n) - 1);
+                            const index_t position = drawn[line - begin];
+                            const index_t inside = bands.begin(n) + k < bands.end(n), kept = keep(line, position);
+                            return position | ((inside & kept) - 1);
                         });
                     }
                 bands.write(counts + (done - lines.begin));
