@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--seqlen", type=int, default=4096)
     parser.add_argument("--heads", type=int, default=4)
     parser.add_argument("--head-dim", type=int, default=64)
-    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16", "float64"], default="float32")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--sdpa", action="store_true", help="also time SDPA with the mask as a dense bool tensor")
     args = parser.parse_args()
