@@ -242,8 +242,8 @@ inline bool check_row_bits(const Subject& s, const View& view, const Elements& t
 inline bool check_tile_bits(const Subject& s, const View& view)
 {
     bits_t bits[128];
-    for (index_t i0 = 0; i0 < s.call.seqlen_q; i0 += 1 + i0 % 17)
-        for (index_t j0 = i0 % 3; j0 < s.call.seqlen_k; j0 += 13 + (i0 + j0) % 19) {
+    for (index_t i0 = 0; i0 < s.call.seqlen_q; i0 += 19)
+        for (index_t j0 = i0 % 3; j0 < s.call.seqlen_k; j0 += 29) {
             const index_t i1 = std::min(s.call.seqlen_q, i0 + 1 + (7 * i0 + j0) % 100);
             const index_t count = std::min(s.call.seqlen_k - j0, 1 + (i0 + 5 * j0) % 64);
             view.tile_bits(i0, i1, j0, count, bits);
