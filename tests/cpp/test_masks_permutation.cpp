@@ -70,7 +70,7 @@ TEST(KeyedPermutation, RangesAreTheirValues)
     for (const index_t n : {1, 2, 7, 16, 17, 97, 300, 4096, 65536, 65537, 250000, 262144, 262145, 300000, kIndexMax}) {
         const KeyedPermutation permutation(n);
         for (const index_t length : {0, 1, 9, 100, 1500}) {
-            const index_t count = std::min(length, n), begin = index_t(rng() % unsigned(n - count + 1));
+            const index_t count = std::min(length, n), begin = index_t(rng() % (unsigned(n - count) + 1u));
             const hash_t key = rng();
             std::vector<index_t> images(std::size_t(count) + 1, -1), origins = images;
             permutation.forward(begin, count, key, images.data());
