@@ -291,7 +291,7 @@ private:
                 tile.ld_do = d_o.ld;
                 tile.lse = lse_ + bh * p_.seqlen_q + rows.begin;
                 tile.delta = delta_ + bh * p_.seqlen_q + rows.begin;
-                tile.changes = extras_.changes(b, h, rows, cols, s.bias, s.bias_scratch);
+                tile.changes = extras_.changes(ScoreExtras<Real>::Layout::s, b, h, rows, cols, s.bias, s.bias_scratch);
                 tile.query_bits = query_bits(mask, i.current(), j, bits);
                 tile.keep_bits = extras_.keep_query_bits(b, h, rows, cols, keep_bits);
                 kernels_.bwd_tile(tile);

@@ -190,7 +190,7 @@ private:
             tile.ld_k = staged_k.ld;
             tile.v = staged_v.data;
             tile.ld_v = staged_v.ld;
-            tile.changes = extras_.changes_t(b, h, rows, cols, s.bias, s.bias_scratch);
+            tile.changes = extras_.changes(ScoreExtras<Real>::Layout::s_t, b, h, rows, cols, s.bias, s.bias_scratch);
             tile.key_bits = key_bits(mask, i, j.current(), bits);
             tile.keep_bits = extras_.keep_key_bits(b, h, rows, cols, keep_bits);
             kernels_.fwd_tile(tile);

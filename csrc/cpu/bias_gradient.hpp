@@ -60,8 +60,7 @@ public:
                 for (int64_t hn = 0; hn < over_head.terms; ++hn)
                     for (int64_t in = 0; in < over_q.terms; ++in)
                         add_row(b + bn, h + hn, static_cast<index_t>(i + in), static_cast<index_t>(j), over_k.terms, s);
-            write(b, h, static_cast<index_t>(i), static_cast<index_t>(j),
-                  over_q.terms > 1 || out_.tensor.stride_seq == 0, over_k.terms > 1 || out_.stride_k == 0, s);
+            write(b, h, static_cast<index_t>(i), static_cast<index_t>(j), s);
         });
     }
 
@@ -120,7 +119,7 @@ private:
         tile.ld_do = d_o.ld;
         tile.lse = lse_ + first;
         tile.delta = delta_ + first;
-        tile.changes = extras_.changes(b, h, rows, cols, s.bias, s.bias_scratch);
+        tile.changes = extras_.changes(ScoreExtras<Real>::Layout::s, b, h, rows, cols, s.bias, s.bias_scratch);
         tile.query_bits = query_bits(mask, i, j, bits);
         tile.keep_bits = extras_.keep_query_bits(b, h, rows, cols, keep_bits);
         tile.p = s.p;
@@ -130,8 +129,9 @@ private:
         kernels_.add_rows(s.dbias, kTileK, rows.size(), cols.size(), s.sum, kTileK);
     }
 
-    void write(int64_t b, int64_t h, index_t i, index_t j, bool sum_q, bool sum_k, Scratch& s) const
+    void write(int64_t b, int64_t h, index_t i, index_t j, Scratch& s) const
     {
+        const bool sum_q = out_.tensor.stride_seq == 0, sum_k = out_.stride_k == 0;
         index_t num_q = std::min<index_t>(kTileQ, static_cast<index_t>(p_.seqlen_q));
         index_t num_k = std::min<index_t>(kTileK, static_cast<index_t>(p_.seqlen_k));
         if (sum_q) {

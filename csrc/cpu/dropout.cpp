@@ -8,7 +8,7 @@
 
 namespace ck_fmha::cpu {
 
-uint32_t dropout_threshold(double dropout_p) { return static_cast<uint32_t>(std::lround(dropout_p * 65536)); }
+uint32_t dropout_threshold(double dropout_p) { return static_cast<uint32_t>(std::lround(dropout_p * kDropoutSteps)); }
 
 void dropout_mask(uint8_t* out, const std::array<int64_t, 4>& sizes, double dropout_p, uint64_t seed, int num_threads)
 {

@@ -5,6 +5,9 @@
 
 namespace ck_fmha::cpu {
 
+// Probabilities are multiples of 1 / kDropoutSteps.
+inline constexpr uint32_t kDropoutSteps = 1u << 16;
+
 // dropout_p as the number of 2^-16ths that attention works with.
 uint32_t dropout_threshold(double dropout_p);
 

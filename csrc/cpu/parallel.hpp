@@ -34,8 +34,8 @@ void parallel_for(int num_threads, size_t num_items, const Body& body)
     work(0);
     for (std::thread& thread : threads)
         thread.join();
-    return;
-#elif defined(_OPENMP)
+#else
+#if defined(_OPENMP)
     if (num_threads > 1 && !forked()) {
 #pragma omp parallel num_threads(num_threads)
         work(omp_get_thread_num());
@@ -44,7 +44,6 @@ void parallel_for(int num_threads, size_t num_items, const Body& body)
 #else
     (void)num_threads;
 #endif
-#if !defined(CK_FMHA_STD_THREADS)
     work(0);
 #endif
 }

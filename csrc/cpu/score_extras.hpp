@@ -25,38 +25,29 @@ public:
     // What dropout multiplies the elements with that it keeps.
     Real keep_scale() const
     {
-        return threshold_ >= kSteps ? Real(0) : static_cast<Real>(double{kSteps} / (kSteps - threshold_));
+        return threshold_ >= kDropoutSteps ? Real(0)
+                                           : static_cast<Real>(double{kDropoutSteps} / (kDropoutSteps - threshold_));
     }
 
-    // `tile` and `scratch` hold a tile each; the result's bias lies in `tile`, in the layout of S.
-    ScoreChanges<Real> changes(int64_t batch, int64_t head, Interval rows, Interval cols, Real* tile,
+    enum class Layout { s, s_t }; // rows of a tile are queries, or keys
+
+    // `tile` and `scratch` hold a tile each; the result's bias lies in `tile`, in the asked layout.
+    ScoreChanges<Real> changes(Layout layout, int64_t batch, int64_t head, Interval rows, Interval cols, Real* tile,
                                Real* scratch) const
     {
         if (!has_bias()) return {static_cast<Real>(e_.softcap), nullptr};
+        const Layout stored = stands_transposed() ? Layout::s_t : Layout::s;
         if (!e_.bias.tensor.data)
             std::fill_n(tile, kTileQ * kTileK, Real(0));
-        else if (stands_transposed()) {
-            load_transposed(batch, head, rows, cols, scratch);
-            kernels_.transpose(scratch, kTileQ, cols.size(), rows.size(), tile);
-        } else
-            load(batch, head, rows, cols, tile);
-        add_alibi(batch, head, rows, cols, tile, 1);
-        return {static_cast<Real>(e_.softcap), tile};
-    }
-    // The same in the layout of S^T.
-    ScoreChanges<Real> changes_t(int64_t batch, int64_t head, Interval rows, Interval cols, Real* tile,
-                                 Real* scratch) const
-    {
-        if (!has_bias()) return {static_cast<Real>(e_.softcap), nullptr};
-        if (!e_.bias.tensor.data)
-            std::fill_n(tile, kTileQ * kTileK, Real(0));
-        else if (stands_transposed())
-            load_transposed(batch, head, rows, cols, tile);
+        else if (stored == layout)
+            load(stored, batch, head, rows, cols, tile);
         else {
-            load(batch, head, rows, cols, scratch);
-            kernels_.transpose(scratch, kTileK, rows.size(), cols.size(), tile);
+            load(stored, batch, head, rows, cols, scratch);
+            const bool by_keys = stored == Layout::s_t;
+            kernels_.transpose(scratch, 64, by_keys ? cols.size() : rows.size(), by_keys ? rows.size() : cols.size(),
+                               tile);
         }
-        add_alibi(batch, head, rows, cols, tile, -1);
+        add_alibi(batch, head, rows, cols, tile, layout == Layout::s ? 1 : -1);
         return {static_cast<Real>(e_.softcap), tile};
     }
 
@@ -78,8 +69,6 @@ public:
     }
 
 private:
-    static constexpr uint32_t kSteps = 1u << 16;
-
     // Keys far apart, queries side by side: read as (keys, queries).
     bool stands_transposed() const
     {
@@ -92,17 +81,14 @@ private:
                element_size(e_.bias_dtype) *
                    (batch * t.stride_batch + head * t.stride_head + i * t.stride_seq + j * e_.bias.stride_k);
     }
-    void load_transposed(int64_t batch, int64_t head, Interval rows, Interval cols, Real* tile) const
-    {
-        kernels_.load_rows[e_.bias_dtype](bias_at(batch, head, rows.begin, cols.begin), e_.bias.stride_k, cols.size(),
-                                          rows.size(), tile, kTileQ);
-    }
-    void load(int64_t batch, int64_t head, Interval rows, Interval cols, Real* tile) const
+    void load(Layout stored, int64_t batch, int64_t head, Interval rows, Interval cols, Real* tile) const
     {
         const auto load_rows = kernels_.load_rows[e_.bias_dtype];
         const ptrdiff_t stride_q = e_.bias.tensor.stride_seq;
         const char* first = bias_at(batch, head, rows.begin, cols.begin);
-        if (e_.bias.stride_k == 1) {
+        if (stored == Layout::s_t) {
+            load_rows(first, e_.bias.stride_k, cols.size(), rows.size(), tile, kTileQ);
+        } else if (e_.bias.stride_k == 1) {
             load_rows(first, stride_q, rows.size(), cols.size(), tile, kTileK);
         } else if (e_.bias.stride_k == 0) {
             load_rows(first, stride_q, rows.size(), 1, tile, kTileK);

@@ -41,13 +41,18 @@ def check_bias(bias: object, q: torch.Tensor, scores: tuple[int, int, int, int],
     return bias
 
 
+def broadcasts_to(t: torch.Tensor, shape: tuple[int, ...]) -> bool:
+    """Does `t` broadcast to `shape` without enlarging it?"""
+    return t.dim() <= len(shape) and all(n in (1, m) for n, m in zip(reversed(t.shape), reversed(shape), strict=False))
+
+
 def check_broadcast(name: str, t: torch.Tensor, scores: tuple[int, int, int, int], device: torch.device) -> None:
     """Raise unless `t` is a dense tensor on `device` that broadcasts to the shape of the scores."""
     if t.layout != torch.strided or t.is_nested:
         raise NotImplementedError(f"{name} must be a dense tensor, got layout {t.layout}: convert it, e.g. .to_dense()")
     if t.device != device:
         raise ValueError(f"{name} must be on the device of the query, {device}, got {t.device}: move it there")
-    if t.dim() > 4 or any(n not in (1, m) for n, m in zip(reversed(t.shape), reversed(scores), strict=False)):
+    if not broadcasts_to(t, scores):
         raise ValueError(
             f"{name} must broadcast to (batch, num_heads, seqlen_q, seqlen_k) = {tuple(scores)}, got shape "
             f"{tuple(t.shape)}"
@@ -120,6 +125,9 @@ def check_extras(
         return NO_EXTRAS
     cap, p = check_softcap(softcap), check_dropout_p(dropout_p)
     slopes = None if alibi_slopes is None else check_alibi_slopes(alibi_slopes, scores[0], scores[1], device)
-    if dropout_seed is not None:
+    seed = None
+    if p > 0:
+        seed = seed_tensor(dropout_seed)
+    elif dropout_seed is not None:
         check_int("dropout_seed", dropout_seed, 0, SEED_MAX)
-    return Extras(attended, slopes, seed_tensor(dropout_seed) if p > 0 else None, cap, p)
+    return Extras(attended, slopes, seed, cap, p)

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from ck_fmha import _call, _native
 from ck_fmha import ops as _ops  # noqa: F401  registers the torch operators
 from ck_fmha._arguments import check_bool, check_int
-from ck_fmha._extras import NO_EXTRAS, SEED_MAX, Extras, check_bias, check_dropout_p, check_extras
+from ck_fmha._extras import NO_EXTRAS, SEED_MAX, Extras, broadcasts_to, check_bias, check_dropout_p, check_extras
 from ck_fmha.masks import Causal, Mask, TileCounts
 
 __all__ = ["Explanation", "attention", "dropout_mask", "explain", "scaled_dot_product_attention"]
@@ -384,7 +384,7 @@ def _as_4d(t: torch.Tensor) -> torch.Tensor:
 
 def _align_scores(t: torch.Tensor, scores: tuple[int, ...]) -> torch.Tensor:
     """Return an attn_mask for scores of any number of dimensions as one for (batch, heads, seqlen_q, seqlen_k)."""
-    if t.dim() > len(scores) or any(n not in (1, m) for n, m in zip(reversed(t.shape), reversed(scores), strict=False)):
+    if not broadcasts_to(t, scores):
         raise ValueError(
             f"attn_mask must broadcast to (..., num_heads, seqlen_q, seqlen_k) = {tuple(scores)}, got shape "
             f"{tuple(t.shape)}"
