@@ -1,0 +1,75 @@
+#pragma once
+
+// What the forward kernels receive, by value, from the host: plain numbers and addresses, the same layout on both sides.
+// Device code is free-standing: no standard library here.
+
+#include "ck_tile_masks/index.hpp"
+
+namespace ck_fmha::gpu {
+
+using ck_tile_masks::index_t;
+using ck_tile_masks::long_index_t;
+
+// Element (batch, head, seq, d) lies at data + batch * stride_batch + head * stride_head + seq * stride_seq + d.
+struct Tensor {
+    void* data;
+    long_index_t stride_batch; // in elements
+    long_index_t stride_head;
+    long_index_t stride_seq; // * element size < 2^25, so that a tile's offsets fit a buffer descriptor
+};
+
+// One work-group: tiles [begin, end) of row of tiles `row`.
+struct FwdWork {
+    index_t row;
+    index_t begin;
+    index_t end;
+    index_t slot;  // where the partial result of a piece of a cut row goes; -1: the row is whole
+    index_t image; // offset of the mask's image in FwdArgs::images, in bytes
+    index_t batch; // the first (batch, head) that it serves
+    index_t head;
+    index_t num_live;
+};
+
+// A row that was cut: the partial results of slots [first_slot, first_slot + num_slots) make it up.
+struct FwdMerge {
+    index_t row;
+    index_t first_slot;
+    index_t num_slots;
+    index_t batch;
+    index_t head;
+    index_t unused[3];
+};
+
+// Masks that do not differ between heads (samples) share their work items: item n serves the (batch, head) pairs
+// (batch + s / shared_heads, head + s % shared_heads), s in [0, num_shared). Work-group g does item g / num_shared with
+// s = g % num_shared. Partial results: slot * num_shared + s.
+struct FwdArgs {
+    Tensor q, k, v, o;
+    float* lse;            // (batch, num_heads, seqlen_q), dense
+    const FwdWork* work;   // longest first
+    const FwdMerge* merges;
+    const char* images;    // see mask_image.hpp
+    float* partial_o;      // (slots * num_shared, tile_q, head_dim_v), normalised
+    float* partial_lse;    // (slots * num_shared, tile_q), in base 2
+    index_t num_shared;
+    index_t shared_heads;
+    index_t num_heads;
+    index_t heads_per_kv;
+    index_t seqlen_q;
+    index_t seqlen_k;
+    index_t head_dim;
+    index_t head_dim_v;
+    // Scores are scale_log2 * (q' K^T) with q' = (q & q_and) ^ q_xor bit by bit, two elements at a time: scale_log2 =
+    // |softmax_scale| * log2(e) > 0; a negative scale flips the signs of q, a scale of zero makes q zero and
+    // scale_log2 one. So the largest score is the largest product, whatever the sign of the scale.
+    unsigned q_and;
+    unsigned q_xor;
+    float scale_log2;
+};
+
+// The tile of a work-group: rows of Q and columns of K. A wave takes 32 of the rows.
+constexpr index_t kFwdRowsPerWave = 32;
+constexpr index_t fwd_tile_q(index_t num_waves) { return num_waves * kFwdRowsPerWave; }
+constexpr index_t fwd_tile_k(index_t head_dim) { return head_dim > 128 ? 32 : 64; }
+
+} // namespace ck_fmha::gpu
