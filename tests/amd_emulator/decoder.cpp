@@ -320,6 +320,13 @@ void decode(Instruction& instruction)
         }
     }
     set_defaults(instruction);
+    // A clamp saturates an integer sum, which is an operation of its own here.
+    if (instruction.modifiers.clamp) {
+        if (const Operation* saturating = InstructionTable::get().find(instruction.mnemonic + " clamp")) {
+            instruction.operation = saturating;
+            instruction.modifiers.clamp = false;
+        }
+    }
     resolve_literals(instruction);
     instruction.is_plain = is_plain(instruction);
     instruction.execute = instruction.operation->execute;

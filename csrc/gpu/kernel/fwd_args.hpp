@@ -59,12 +59,7 @@ struct FwdArgs {
     index_t seqlen_k;
     index_t head_dim;
     index_t head_dim_v;
-    // Scores are scale_log2 * (q' K^T) with q' = (q & q_and) ^ q_xor bit by bit, two elements at a time: scale_log2 =
-    // |softmax_scale| * log2(e) > 0; a negative scale flips the signs of q, a scale of zero makes q zero and
-    // scale_log2 one. So the largest score is the largest product, whatever the sign of the scale.
-    unsigned q_and;
-    unsigned q_xor;
-    float scale_log2;
+    float scale_log2; // softmax_scale * log2(e), of any sign
 };
 
 // The tile of a work-group: rows of Q and columns of K. A wave takes 32 of the rows.

@@ -28,6 +28,7 @@
 #include "ck_tile_masks/masks/neighborhood.hpp"
 #include "ck_tile_masks/masks/prefix_lm.hpp"
 #include "ck_tile_masks/masks/strided.hpp"
+#include "gpu/tile/load_uniform.hpp"
 
 namespace ck_fmha::gpu {
 
@@ -90,9 +91,9 @@ private:
     CK_TILE_MASKS_HD Plain bytes()
     {
         static_assert(__is_trivially_copyable(Plain), "ck_fmha: an image holds plain bytes");
-        const Plain* plain = reinterpret_cast<const Plain*>(at_);
+        const char* plain = at_;
         at_ += (sizeof(Plain) + 15) / 16 * 16;
-        return *plain;
+        return load_uniform<Plain>(plain);
     }
 
     template <class Bound>

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <limits>
 
 namespace amd_emulator {
 namespace {
@@ -18,6 +19,14 @@ template <class T>
 T median(T a, T b, T c)
 {
     return std::max(std::min(a, b), std::min(std::max(a, b), c));
+}
+
+/// The nearest value of a type.
+template <class T>
+T saturated(i64 value)
+{
+    return static_cast<T>(
+        std::min(std::max<i64>(value, std::numeric_limits<T>::min()), i64{std::numeric_limits<T>::max()}));
 }
 
 int32_t signed_24(u32 a) { return static_cast<i32>(a << 8) >> 8; }
@@ -143,6 +152,11 @@ void add_sums(InstructionTable& table)
     table.add("v_subrev_u32", upward(lanes([](u32 a, u32 b) { return b - a; })));
     table.add("v_add_i32", upward(lanes([](u32 a, u32 b) { return a + b; })));
     table.add("v_sub_i32", upward(lanes([](u32 a, u32 b) { return a - b; })));
+    table.add("v_add_i32 clamp", lanes([](i32 a, i32 b) { return saturated<i32>(i64{a} + b); }));
+    table.add("v_sub_i32 clamp", lanes([](i32 a, i32 b) { return saturated<i32>(i64{a} - b); }));
+    table.add("v_add_u32 clamp", lanes([](u32 a, u32 b) { return saturated<u32>(i64{a} + b); }));
+    table.add("v_sub_u32 clamp", lanes([](u32 a, u32 b) { return saturated<u32>(i64{a} - b); }));
+    table.add("v_subrev_u32 clamp", lanes([](u32 a, u32 b) { return saturated<u32>(i64{b} - a); }));
     table.add("v_add3_u32", upward(lanes([](u32 a, u32 b, u32 c) { return a + b + c; })));
     table.add("v_add_co_u32", upward(lanes([](u32 a, u32 b) { return add(a, b, false); })));
     table.add("v_addc_co_u32", upward(lanes([](u32 a, u32 b, bool c) { return add(a, b, c); })));

@@ -127,6 +127,8 @@ constexpr auto kFloats = Numbers::floats;
 constexpr auto kHalves = Numbers::halves;
 constexpr auto kDoubles = Numbers::doubles;
 
+u32 saturated(i64 sum) { return sum > 0x7fffffff ? 0x7fffffffu : sum < -i64{0x80000000} ? 0x80000000u : static_cast<u32>(sum); }
+
 const VectorCase kCases[] = {
     {"v_mov_b32", kInts, Compare::bits32, [](const Lane& l) { return l.a(); }},
     {"v_not_b32", kInts, Compare::bits32, [](const Lane& l) { return ~l.a(); }},
@@ -163,6 +165,10 @@ const VectorCase kCases[] = {
          return static_cast<u32>((field >> (width - 1) & 1) != 0 ? field - (u64{1} << width) : field);
      }},
     {"v_accvgpr_round_trip", kInts, Compare::bits32, [](const Lane& l) { return l.a(); }},
+    {"v_add_i32_clamp", kInts, Compare::bits32, [](const Lane& l) { return saturated(i64{s32(l.a())} + s32(l.b())); }},
+    {"v_sub_i32_clamp", kInts, Compare::bits32, [](const Lane& l) { return saturated(i64{s32(l.a())} - s32(l.b())); }},
+    {"v_add_u32_clamp", kInts, Compare::bits32, [](const Lane& l) { return ~l.a() < l.b() ? ~0u : l.a() + l.b(); }},
+    {"v_sub_u32_clamp", kInts, Compare::bits32, [](const Lane& l) { return l.a() < l.b() ? 0u : l.a() - l.b(); }},
     {"v_add_u32", kInts, Compare::bits32, [](const Lane& l) { return l.a() + l.b(); }},
     {"v_sub_u32", kInts, Compare::bits32, [](const Lane& l) { return l.a() - l.b(); }},
     {"v_subrev_u32", kInts, Compare::bits32, [](const Lane& l) { return l.b() - l.a(); }},

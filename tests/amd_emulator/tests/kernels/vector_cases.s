@@ -34,6 +34,10 @@ case_of v_accvgpr_round_trip, "v_accvgpr_write_b32 a7, v4", "v_accvgpr_read_b32 
 // --- sums, products, choices, counts ---
 case v_add_u32, v_add_u32 v16, v4, v8
 case v_sub_u32, v_sub_u32 v16, v4, v8
+case v_add_i32_clamp, v_add_i32 v16, v4, v8 clamp
+case v_sub_i32_clamp, v_sub_i32 v16, v4, v8 clamp
+case v_add_u32_clamp, v_add_u32_e64 v16, v4, v8 clamp
+case v_sub_u32_clamp, v_sub_u32_e64 v16, v4, v8 clamp
 case v_subrev_u32, v_subrev_u32 v16, v4, v8
 case v_add3_u32, v_add3_u32 v16, v4, v8, v12
 case v_add_co_u32, v_add_co_u32 v16, vcc, v4, v8

@@ -1,0 +1,93 @@
+#pragma once
+
+#include "gpu/kernel/mask_image.hpp"
+#include "gpu/pipeline/fwd_pipeline_qr_ks_vs.hpp"
+
+namespace ck_fmha::gpu {
+
+// One (batch, head) of a work item: see FwdArgs.
+struct WorkIndex {
+    index_t item;
+    index_t shared;
+    CK_FMHA_DEVICE WorkIndex(const FwdArgs& args)
+        : item(block_index() / args.num_shared), shared(block_index() % args.num_shared)
+    {
+    }
+    CK_FMHA_DEVICE index_t batch(const FwdArgs& args, index_t first) const { return first + shared / args.shared_heads; }
+    CK_FMHA_DEVICE index_t head(const FwdArgs& args, index_t first) const { return first + shared % args.shared_heads; }
+    CK_FMHA_DEVICE index_t slot(const FwdArgs& args, index_t slot) const { return slot * args.num_shared + shared; }
+};
+
+// The rows of one (batch, head).
+CK_FMHA_DEVICE RowsInMemory rows_of(const Tensor& t, index_t batch, index_t head, index_t num_rows, index_t head_dim,
+                                    index_t element_size)
+{
+    const long_index_t first = batch * t.stride_batch + head * t.stride_head;
+    return {static_cast<const char*>(t.data) + first * element_size,
+            static_cast<index_t>(t.stride_seq * element_size), head_dim * element_size, num_rows};
+}
+
+constexpr float kLog2ToLog = 0.693147180559945309f;
+
+template <class Traits>
+struct FwdKernel {
+    using Pipeline = FwdPipelineQrKsVs<Traits>;
+    using Wave = typename Pipeline::Wave;
+    using T = typename Traits::T;
+    static constexpr index_t kTileQ = Traits::kWaves * Wave::kRows;
+
+    CK_FMHA_DEVICE static void run(const FwdArgs& args)
+    {
+        const WorkIndex index(args);
+        const auto work = load_uniform<FwdWork>(args.work + index.item);
+        const index_t batch = index.batch(args, work.batch), head = index.head(args, work.head);
+        const index_t head_kv = head / args.heads_per_kv;
+        const auto mask = MaskImage(args.images + work.image).read<typename Traits::Mask>();
+        typename Pipeline::Window window(mask, args.seqlen_q, args.seqlen_k, work.row);
+
+        const index_t first_row = work.row * kTileQ + wave_index() * Wave::kRows;
+        const auto result = Pipeline::run(
+            rows_of(args.q, batch, head, args.seqlen_q, args.head_dim, sizeof(T)),
+            rows_of(args.k, batch, head_kv, args.seqlen_k, args.head_dim, sizeof(T)),
+            rows_of(args.v, batch, head_kv, args.seqlen_k, args.head_dim_v, sizeof(T)), window, first_row, work.begin,
+            work.end, args.scale_log2);
+
+        const float sum = result.softmax.sum();
+        const float log2_sum = result.softmax.log2_sum(sum);
+        const float factor = sum == 0.f ? 0.f : 1.f / sum; // a row that attends nothing is zero
+        const index_t row = first_row + Wave::query_of_lane();
+        if (row >= args.seqlen_q) return;
+        if (work.slot < 0)
+            store_row(args, batch, head, row, result.o, factor, log2_sum);
+        else
+            store_partial(args, index.slot(args, work.slot), row - work.row * kTileQ, result.o, factor, log2_sum);
+    }
+
+private:
+    CK_FMHA_DEVICE static void store_row(const FwdArgs& args, index_t batch, index_t head, index_t row,
+                                         const typename Wave::Output& o, float factor, float log2_sum)
+    {
+        T* out = static_cast<T*>(args.o.data) + batch * args.o.stride_batch + head * args.o.stride_head +
+                 row * args.o.stride_seq;
+        Wave::for_each_quad(o, args.head_dim_v, [&](index_t dim, Float4 x) {
+            x *= factor;
+            *reinterpret_cast<Dword2*>(out + dim) =
+                Dword2{Wave::Element::pack(x[0], x[1]), Wave::Element::pack(x[2], x[3])};
+        });
+        if (Wave::first_of_query()) {
+            const long_index_t line = static_cast<long_index_t>(batch) * args.num_heads + head;
+            args.lse[line * args.seqlen_q + row] = log2_sum * kLog2ToLog;
+        }
+    }
+    CK_FMHA_DEVICE static void store_partial(const FwdArgs& args, index_t slot, index_t row_in_tile,
+                                             const typename Wave::Output& o, float factor, float log2_sum)
+    {
+        const long_index_t row = static_cast<long_index_t>(slot) * kTileQ + row_in_tile;
+        float* out = args.partial_o + row * args.head_dim_v;
+        Wave::for_each_quad(o, args.head_dim_v,
+                            [&](index_t dim, Float4 x) { *reinterpret_cast<Float4*>(out + dim) = x * factor; });
+        if (Wave::first_of_query()) args.partial_lse[row] = log2_sum;
+    }
+};
+
+} // namespace ck_fmha::gpu

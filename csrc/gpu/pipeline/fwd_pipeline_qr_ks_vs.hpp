@@ -1,0 +1,79 @@
+#pragma once
+
+#include "ck_tile_masks/index_iterator.hpp"
+#include "gpu/pipeline/fwd_policy.hpp"
+#include "gpu/pipeline/live_tile_window.hpp"
+#include "gpu/pipeline/online_softmax.hpp"
+
+// The forward of one work-group: Q in registers, K and V through shared memory (the name is CK Tile's). It walks the live
+// tiles of its row:
+//
+//     while this tile is computed, the next live tile's loads are in flight
+//
+//     for each live tile J:            S = Q K_J^T
+//                                      S = -inf where not attended       edge tiles only
+//                                      P, reference = online softmax(S)
+//                                      O = O * rescale + P V_J
+
+namespace ck_fmha::gpu {
+
+template <class Traits, class Policy = FwdPolicy<Traits>>
+class FwdPipelineQrKsVs {
+public:
+    using Wave = typename Policy::Wave;
+    using Window = LiveTileWindow<typename Traits::Mask, Wave::kRows, Traits::kWaves, Traits::kTileK>;
+
+    struct Result {
+        typename Wave::Output o; // not yet divided by the sums
+        OnlineSoftmax<Wave> softmax;
+    };
+
+    // Tiles [begin, end) of the window's row; `first_row` is this wave's first.
+    CK_FMHA_DEVICE static Result run(const RowsInMemory& q, const RowsInMemory& k, const RowsInMemory& v, Window& window,
+                                     index_t first_row, index_t begin, index_t end, float scale_log2)
+    {
+        const SharedMemory shared = SharedMemory::allocate<Policy::kSharedBytes>();
+        const typename Wave::Keys keys(shared);
+        const typename Wave::Values values(shared + Wave::Keys::kBytes);
+        typename Policy::KeyCopy key_copy(k);
+        typename Policy::ValueCopy value_copy(v);
+
+        Result result = {};
+        auto tiles = ck_tile_masks::IndexIterator(Next{&window}, begin, end);
+        if (tiles.at_end()) return result;
+        key_copy.load(tiles.current());
+        value_copy.load(tiles.current());
+        const typename Wave::Query query = Wave::load_query(q, first_row);
+
+        for (bool more = true; more;) {
+            const index_t tile = tiles.current();
+            const BandWork work = window.band_work(tile);
+            barrier(); // the tile before is no longer read
+            key_copy.store(keys);
+            value_copy.store(values);
+            barrier();
+            tiles.advance();
+            more = !tiles.at_end();
+            if (more) {
+                key_copy.load(tiles.current());
+                value_copy.load(tiles.current());
+            }
+            if (!work.live) continue;
+
+            typename Wave::Scores s = Wave::scores(query, keys);
+            result.softmax.update(s, result.o, scale_log2, [&](typename Wave::Scores& scores) {
+                if (work.edge) Wave::keep(scores, window.row_bits(first_row + Wave::query_of_lane(), tile));
+            });
+            Wave::add_products(result.o, Wave::to_operand(s), values);
+        }
+        return result;
+    }
+
+private:
+    struct Next {
+        Window* window;
+        CK_FMHA_DEVICE index_t operator()(index_t from, index_t end) const { return window->next(from, end); }
+    };
+};
+
+} // namespace ck_fmha::gpu

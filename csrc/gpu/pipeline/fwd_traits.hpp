@@ -1,0 +1,24 @@
+#pragma once
+
+#include "gpu/kernel/fwd_args.hpp"
+#include "gpu/tile/platform.hpp"
+
+namespace ck_fmha::gpu {
+
+// What is fixed when an instance of the forward is compiled.
+template <class Mask_, class T_, index_t kHeadDim_, index_t kWaves_>
+struct FwdTraits {
+    using Mask = Mask_; // bound
+    using T = T_;       // of Q, K, V and O
+    static constexpr index_t kHeadDim = kHeadDim_; // padded: 32, 64, 128 or 256
+    static constexpr index_t kWaves = kWaves_;     // of a work-group
+    static constexpr index_t kTileK = fwd_tile_k(kHeadDim);
+    static constexpr index_t kThreads = kWaves * kWaveSize;
+    // Work-groups of kWaves waves that a compute unit holds: two where registers and shared memory allow.
+    static constexpr index_t kWavesPerSimd = kHeadDim > 128 ? 1 : 2;
+
+    static_assert(kHeadDim == 32 || kHeadDim == 64 || kHeadDim == 128 || kHeadDim == 256,
+                  "ck_fmha: instances exist for head_dim 32, 64, 128 and 256; others are padded to the next");
+};
+
+} // namespace ck_fmha::gpu

@@ -1,0 +1,127 @@
+#pragma once
+
+#include "gpu/tile/shared_tiles_amd.hpp"
+
+// K and V on their way to shared memory: `load` sends the loads of a tile, which stay in flight while another tile is
+// computed; `store` waits for them and writes what came. Rows past the end and dimensions past head_dim come as zeros.
+
+namespace ck_fmha::gpu {
+
+// Rows of one (batch, head) of a tensor.
+struct RowsInMemory {
+    const char* data;
+    index_t row_bytes; // from a row to the next
+    index_t used_bytes; // of a row
+    index_t num_rows;
+
+    // Rows [begin, begin + count) that exist, gaps after the last excluded. The base moves, so that offsets stay small
+    // in tensors of any size.
+    CK_FMHA_DEVICE Buffer rows(index_t begin, index_t count) const
+    {
+        const index_t exist = ck_tile_masks::min(count, num_rows - begin);
+        return Buffer(data + static_cast<long_index_t>(begin) * row_bytes, (exist - 1) * row_bytes + used_bytes);
+    }
+    CK_FMHA_DEVICE index_t offset(index_t row, index_t byte) const
+    {
+        return byte < used_bytes ? row * row_bytes + byte : Buffer::kOutside;
+    }
+};
+
+// Every thread moves pieces of 16 bytes, each of one key.
+template <index_t kTileK, index_t kHeadDim, index_t kThreads>
+class KeyCopy {
+    using Shared = SharedKeys<kTileK, kHeadDim>;
+
+public:
+    CK_FMHA_DEVICE explicit KeyCopy(const RowsInMemory& keys) : keys_(keys)
+    {
+        unroll<kPieces>([&](auto n) { offset_[n] = keys.offset(key(n), piece() * 16); });
+        unroll<kPlaces>([&](auto n) { place_[n] = Shared::place(key(n), piece()); });
+    }
+    CK_FMHA_DEVICE void load(index_t tile)
+    {
+        const Buffer buffer = keys_.rows(tile * kTileK, kTileK);
+        unroll<kPieces>([&](auto n) { in_flight_[n] = buffer.load(Constant<4>{}, offset_[n]); });
+    }
+    CK_FMHA_DEVICE void store(const Shared& shared) const
+    {
+        unroll<kPieces>([&](auto n) {
+            constexpr index_t kRows = n / kPlaces * kPlaces * kKeysAtOnce;
+            shared.memory().store(place_[n % kPlaces] + kRows * Shared::kRowBytes, in_flight_[n]);
+        });
+    }
+
+private:
+    static constexpr index_t kPiecesPerKey = kHeadDim / 8;
+    static constexpr index_t kKeysAtOnce = kThreads / kPiecesPerKey;
+    static constexpr index_t kPieces = kTileK / kKeysAtOnce;
+    static_assert(kPieces >= 1 && kTileK % kKeysAtOnce == 0, "ck_fmha: threads do not share the tile evenly");
+    // The swizzle repeats every 8 keys: there a piece has the same place, rows further.
+    static constexpr index_t kPlaces = kPieces == 1 || kKeysAtOnce >= 8 ? 1 : 8 / kKeysAtOnce;
+
+    CK_FMHA_DEVICE static index_t piece() { return thread_index() % kPiecesPerKey; }
+    CK_FMHA_DEVICE static index_t key(index_t n) { return thread_index() / kPiecesPerKey + n * kKeysAtOnce; }
+
+    RowsInMemory keys_;
+    index_t offset_[kPieces];
+    index_t place_[kPlaces];
+    Dword4 in_flight_[kPieces];
+};
+
+// V is transposed on its way: a thread moves blocks of four keys by 2, 4 or 8 dimensions.
+template <index_t kTileK, index_t kHeadDim, index_t kThreads>
+class ValueCopy {
+public:
+    CK_FMHA_DEVICE explicit ValueCopy(const RowsInMemory& values) : values_(values)
+    {
+        unroll<kBlocks>([&](auto n) {
+            unroll<4>([&](auto key) { offset_[n][key] = values.offset(4 * quad(n) + key, first_dim() * 2); });
+            unroll<kDims>([&](auto d) {
+                place_[n][d] = SharedValues<kTileK, kHeadDim>::place(first_dim() + d, quad(n));
+            });
+        });
+    }
+    CK_FMHA_DEVICE void load(index_t tile)
+    {
+        const Buffer buffer = values_.rows(tile * kTileK, kTileK);
+        unroll<kBlocks>([&](auto n) {
+            unroll<4>([&](auto key) {
+                const auto row = buffer.load(Constant<kDims / 2>{}, offset_[n][key]);
+                __builtin_memcpy(in_flight_[n][key], &row, sizeof(row));
+            });
+        });
+    }
+    CK_FMHA_DEVICE void store(const SharedValues<kTileK, kHeadDim>& shared) const
+    {
+        unroll<kBlocks>([&](auto n) {
+            unroll<kDims>([&](auto d) {
+                constexpr index_t kDword = d / 2;
+                constexpr unsigned kSelect = d % 2 == 0 ? 0x05040100u : 0x07060302u; // lower or upper halves
+                const auto& rows = in_flight_[n];
+                const Dword2 keys = {__builtin_amdgcn_perm(rows[1][kDword], rows[0][kDword], kSelect),
+                                     __builtin_amdgcn_perm(rows[3][kDword], rows[2][kDword], kSelect)};
+                shared.memory().store(place_[n][d], keys);
+            });
+        });
+    }
+
+private:
+    static constexpr index_t kPerThread = kTileK * kHeadDim / (4 * kThreads); // dimensions of four keys
+    static constexpr index_t kDims = kPerThread < 8 ? kPerThread : 8;
+    static constexpr index_t kBlocks = kPerThread / kDims;
+    static constexpr index_t kBlocksPerQuad = kHeadDim / kDims;
+    static_assert(kDims >= 2, "ck_fmha: fewer threads or a larger tile");
+
+    CK_FMHA_DEVICE static index_t first_dim() { return thread_index() % kBlocksPerQuad * kDims; }
+    CK_FMHA_DEVICE static index_t quad(index_t n)
+    {
+        return thread_index() / kBlocksPerQuad + n * (kThreads / kBlocksPerQuad);
+    }
+
+    RowsInMemory values_;
+    index_t offset_[kBlocks][4];
+    index_t place_[kBlocks][kDims];
+    unsigned in_flight_[kBlocks][4][kDims / 2];
+};
+
+} // namespace ck_fmha::gpu

@@ -1,0 +1,104 @@
+#pragma once
+
+// AMD GPUs with waves of 64 lanes (CDNA: gfx90a, gfx942).
+
+#include "gpu/tile/load_uniform.hpp"
+
+namespace ck_fmha::gpu {
+
+inline constexpr index_t kWaveSize = 64;
+
+using Dword2 = unsigned __attribute__((ext_vector_type(2)));
+using Dword4 = unsigned __attribute__((ext_vector_type(4)));
+using Float2 = float __attribute__((ext_vector_type(2)));
+using Float4 = float __attribute__((ext_vector_type(4)));
+
+CK_FMHA_DEVICE index_t thread_index() { return static_cast<index_t>(__builtin_amdgcn_workitem_id_x()); }
+CK_FMHA_DEVICE index_t block_index() { return static_cast<index_t>(__builtin_amdgcn_workgroup_id_x()); }
+CK_FMHA_DEVICE index_t lane_index() { return thread_index() % kWaveSize; }
+
+// A value that is the same for all lanes, moved to where the compiler knows that it is.
+CK_FMHA_DEVICE index_t uniform(index_t value) { return __builtin_amdgcn_readfirstlane(value); }
+CK_FMHA_DEVICE index_t wave_index() { return uniform(thread_index() / kWaveSize); }
+
+// Bit l of the result: the condition in lane l.
+CK_FMHA_DEVICE bits_t ballot(bool condition) { return __builtin_amdgcn_ballot_w64(condition); }
+CK_FMHA_DEVICE bool any_lane(bool condition) { return ballot(condition) != 0; }
+
+// The value of lane (lane xor 32).
+CK_FMHA_DEVICE float other_half(float value)
+{
+    const int from = static_cast<int>((lane_index() ^ 32) * 4);
+    return __builtin_bit_cast(float, __builtin_amdgcn_ds_bpermute(from, __builtin_bit_cast(int, value)));
+}
+
+CK_FMHA_DEVICE float exp2(float x) { return __builtin_amdgcn_exp2f(x); }
+CK_FMHA_DEVICE float log2(float x) { return __builtin_amdgcn_logf(x); }
+CK_FMHA_DEVICE float reciprocal(float x) { return __builtin_amdgcn_rcpf(x); }
+
+// All waves of the work-group are here, and what they wrote to shared memory is seen. Loads from global memory stay in
+// flight.
+CK_FMHA_DEVICE void barrier()
+{
+    __builtin_amdgcn_fence(__ATOMIC_RELEASE, "workgroup");
+    __builtin_amdgcn_s_barrier();
+    __builtin_amdgcn_fence(__ATOMIC_ACQUIRE, "workgroup");
+}
+
+// Shared memory, by byte offsets: a constant part becomes an immediate of the instruction.
+class SharedMemory {
+public:
+    template <index_t kBytes>
+    CK_FMHA_DEVICE static SharedMemory allocate()
+    {
+        static __shared__ __attribute__((aligned(16))) char bytes[kBytes];
+        return SharedMemory((Pointer)bytes);
+    }
+    CK_FMHA_DEVICE SharedMemory operator+(index_t bytes) const { return SharedMemory(base_ + bytes); }
+
+    template <class T>
+    CK_FMHA_DEVICE T load(index_t offset) const
+    {
+        return *(const __attribute__((address_space(3))) T*)(base_ + offset);
+    }
+    template <class T>
+    CK_FMHA_DEVICE void store(index_t offset, const T& value) const
+    {
+        *(__attribute__((address_space(3))) T*)(base_ + offset) = value;
+    }
+
+private:
+    using Pointer = __attribute__((address_space(3))) char*;
+    CK_FMHA_DEVICE explicit SharedMemory(Pointer base) : base_(base) {}
+    Pointer base_;
+};
+
+// Bytes [0, size) behind a uniform address; what lies outside reads as zero and is not touched.
+class Buffer {
+public:
+    static constexpr index_t kOutside = static_cast<index_t>(0x80000000u); // an offset that no buffer reaches
+
+    CK_FMHA_DEVICE Buffer(const void* base, index_t size)
+        : resource_(__builtin_amdgcn_make_buffer_rsrc(const_cast<void*>(base), 0, size, kFlags))
+    {
+    }
+    // `offset` in bytes, per lane.
+    CK_FMHA_DEVICE unsigned load(Constant<1>, index_t offset) const
+    {
+        return __builtin_amdgcn_raw_buffer_load_b32(resource_, offset, 0, 0);
+    }
+    CK_FMHA_DEVICE Dword2 load(Constant<2>, index_t offset) const
+    {
+        return __builtin_amdgcn_raw_buffer_load_b64(resource_, offset, 0, 0);
+    }
+    CK_FMHA_DEVICE Dword4 load(Constant<4>, index_t offset) const
+    {
+        return __builtin_amdgcn_raw_buffer_load_b128(resource_, offset, 0, 0);
+    }
+
+private:
+    static constexpr int kFlags = 0x00027000; // raw dwords
+    __amdgpu_buffer_rsrc_t resource_;
+};
+
+} // namespace ck_fmha::gpu

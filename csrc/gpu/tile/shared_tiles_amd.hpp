@@ -1,0 +1,98 @@
+#pragma once
+
+#include "gpu/tile/mfma_32x32x8.hpp"
+
+// A tile of K and a tile of V in shared memory, as the operands of the products want them: pieces of 16 bytes that a lane
+// reads at once. Rows are as long as they are, without padding; instead piece c of row r lies at place c xor f(r), so
+// that lanes that read (or write) one piece each of many rows meet different banks.
+//
+//     K    row = key, along it the dimensions: piece c = dimensions 8 c .. 8 c + 7
+//     V^T  row = dimension, along it the keys, in the order in which a lane's elements of P^T come: piece c holds the keys
+//          16 (c / 2) + 4 (c mod 2) + {0..3, 8..11}
+
+namespace ck_fmha::gpu {
+
+// Rows of kPieces pieces of 16 bytes: which rows share banks, and the permutation that keeps them apart. 8 pieces are all
+// 32 banks.
+template <index_t kPieces>
+struct Swizzle {
+    static constexpr index_t kCycle = kPieces < 8 ? kPieces : 8;
+    static constexpr index_t kRowsPerBankLine = 8 / kCycle;
+    // Neighbouring rows differ; so do rows 8 apart if `kAlsoByEight`.
+    template <bool kAlsoByEight>
+    CK_FMHA_DEVICE static index_t of_row(index_t row)
+    {
+        const index_t near = row / kRowsPerBankLine;
+        return (kAlsoByEight ? near ^ (row / 8) : near) % kCycle;
+    }
+};
+
+template <index_t kTileK, index_t kHeadDim>
+class SharedKeys {
+public:
+    static constexpr index_t kRowBytes = 2 * kHeadDim;
+    static constexpr index_t kBytes = kTileK * kRowBytes;
+
+    CK_FMHA_DEVICE explicit SharedKeys(SharedMemory memory) : memory_(memory)
+    {
+        const index_t key = lane_index() % 32, half = lane_index() / 32, f = Swizzle::template of_row<false>(key);
+        unroll<kAddresses>([&](auto n) { address_[n] = key * kRowBytes + ((2 * n + half) ^ f) * 16; });
+    }
+    // Operands of two products: key 32 block + l mod 32, dimensions 16 chunk + 8 (l / 32) + 0..7.
+    template <index_t kBlock, index_t kChunk>
+    CK_FMHA_DEVICE Dword4 operand() const
+    {
+        constexpr index_t kBeyond = 2 * kChunk / Swizzle::kCycle * Swizzle::kCycle * 16;
+        return memory_.load<Dword4>(address_[kChunk % kAddresses] + kBlock * 32 * kRowBytes + kBeyond);
+    }
+    CK_FMHA_DEVICE static index_t place(index_t key, index_t piece)
+    {
+        constexpr index_t kCycle = Swizzle::kCycle;
+        const index_t within = (piece % kCycle) ^ Swizzle::template of_row<false>(key);
+        return key * kRowBytes + (piece / kCycle * kCycle + within) * 16;
+    }
+    CK_FMHA_DEVICE SharedMemory memory() const { return memory_; }
+
+private:
+    using Swizzle = gpu::Swizzle<kHeadDim / 8>;
+    static constexpr index_t kAddresses = Swizzle::kCycle / 2;
+    SharedMemory memory_;
+    index_t address_[kAddresses];
+};
+
+template <index_t kTileK, index_t kHeadDim>
+class SharedValues {
+public:
+    static constexpr index_t kRowBytes = 2 * kTileK;
+    static constexpr index_t kBytes = kHeadDim * kRowBytes;
+
+    CK_FMHA_DEVICE explicit SharedValues(SharedMemory memory) : memory_(memory)
+    {
+        const index_t dim = lane_index() % 32, half = lane_index() / 32, f = Swizzle::template of_row<true>(dim);
+        unroll<kAddresses>([&](auto n) { address_[n] = dim * kRowBytes + ((2 * n + half) ^ f) * 16; });
+    }
+    // Operands of two products: dimension 32 block + l mod 32; the keys that lane's elements 8 chunk + 0..7 of P^T hold.
+    template <index_t kBlock, index_t kChunk>
+    CK_FMHA_DEVICE Dword4 operand() const
+    {
+        // 32 block is a multiple of 8: its part in f flips whole bits of the piece's number.
+        constexpr index_t kFlip = 4 * kBlock % Swizzle::kCycle / 2;
+        return memory_.load<Dword4>(address_[kChunk ^ kFlip] + kBlock * 32 * kRowBytes);
+    }
+    // Where four keys from 4 * quad on of one dimension lie (8 bytes).
+    CK_FMHA_DEVICE static index_t place(index_t dim, index_t quad)
+    {
+        const index_t piece = quad / 4 * 2 + quad % 2;
+        return dim * kRowBytes + (piece ^ Swizzle::template of_row<true>(dim)) * 16 + quad / 2 % 2 * 8;
+    }
+    CK_FMHA_DEVICE SharedMemory memory() const { return memory_; }
+
+private:
+    using Swizzle = gpu::Swizzle<kTileK / 8>;
+    static constexpr index_t kAddresses = Swizzle::kCycle / 2;
+    static_assert(kAddresses == kTileK / 16, "ck_fmha: a row of V^T has at most 64 keys");
+    SharedMemory memory_;
+    index_t address_[kAddresses];
+};
+
+} // namespace ck_fmha::gpu

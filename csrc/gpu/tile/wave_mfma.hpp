@@ -1,0 +1,164 @@
+#pragma once
+
+#include "gpu/tile/copy_amd.hpp"
+
+// The tiles of one wave, and what a pipeline does with them. A wave holds kRows queries; with this atom every lane holds
+// one of them (each query is held by two lanes, which share its keys and its output's dimensions), so that what is one
+// number for each query is one number for each lane.
+
+namespace ck_fmha::gpu {
+
+template <class T, index_t kTileK, index_t kHeadDim>
+struct MfmaWave {
+    using Atom = MfmaAtom<T>;
+    using Element = typename Atom::Element;
+    using Acc = typename Atom::Acc;
+    using Keys = SharedKeys<kTileK, kHeadDim>;
+    using Values = SharedValues<kTileK, kHeadDim>;
+
+    static constexpr index_t kRows = Atom::kWaveRows;
+    static constexpr index_t kKeyBlocks = kTileK / Atom::kBlockKeys;
+    static constexpr index_t kDimBlocks = kHeadDim / Atom::kBlockDims;
+    static constexpr index_t kDimChunks = kHeadDim / Atom::kChunkDims;
+    static constexpr index_t kKeyChunks = kTileK / Atom::kChunkKeys;
+
+    // One number for each query of the wave.
+    using PerQuery = float;
+
+    struct Query {
+        Dword4 chunk[kDimChunks];
+    };
+    struct Scores {
+        Acc block[kKeyBlocks];
+    };
+    struct Probabilities {
+        Dword4 chunk[kKeyChunks];
+    };
+    struct Output {
+        Acc block[kDimBlocks];
+    };
+
+    // The row of Q that this lane's numbers belong to, counted from the wave's first.
+    CK_FMHA_DEVICE static index_t query_of_lane() { return Atom::query_of_lane(); }
+
+    CK_FMHA_DEVICE static Query load_query(const RowsInMemory& rows, index_t first_row)
+    {
+        Query q;
+        const Buffer buffer = rows.rows(first_row, kRows);
+        unroll<kDimChunks>([&](auto c) {
+            const index_t byte = 2 * (c * Atom::kChunkDims + 8 * Atom::half());
+            q.chunk[c] = buffer.load(Constant<4>{}, rows.offset(Atom::query_of_lane(), byte));
+        });
+        return q;
+    }
+
+    CK_FMHA_DEVICE static Scores scores(const Query& q, const Keys& keys)
+    {
+        Scores s = {};
+        unroll<kDimChunks>([&](auto c) {
+            unroll<kKeyBlocks>([&](auto b) {
+                const Dword4 k = keys.template operand<b, c>();
+                s.block[b] = Element::multiply(k.xy, q.chunk[c].xy, s.block[b]);
+                s.block[b] = Element::multiply(k.zw, q.chunk[c].zw, s.block[b]);
+            });
+        });
+        return s;
+    }
+
+    CK_FMHA_DEVICE static void add_products(Output& o, const Probabilities& p, const Values& values)
+    {
+        unroll<kKeyChunks>([&](auto c) {
+            unroll<kDimBlocks>([&](auto b) {
+                const Dword4 v = values.template operand<b, c>();
+                o.block[b] = Element::multiply(v.xy, p.chunk[c].xy, o.block[b]);
+                o.block[b] = Element::multiply(v.zw, p.chunk[c].zw, o.block[b]);
+            });
+        });
+    }
+
+    // s * factor - row
+    CK_FMHA_DEVICE static void scale_and_shift(Scores& s, float factor, PerQuery shift)
+    {
+        unroll<kKeyBlocks>([&](auto b) { s.block[b] = __builtin_elementwise_fma(s.block[b], splat(factor), splat(-shift)); });
+    }
+    CK_FMHA_DEVICE static void shift(Scores& s, PerQuery by)
+    {
+        unroll<kKeyBlocks>([&](auto b) { s.block[b] -= splat(by); });
+    }
+    // Bit n of `bits`: key n of the tile is attended by this lane's query; the others' scores become -inf.
+    CK_FMHA_DEVICE static void keep(Scores& s, bits_t bits)
+    {
+        const bits_t mine = bits >> (4 * Atom::half());
+        unroll<kKeyBlocks>([&](auto b) {
+            const auto word = static_cast<unsigned>(mine >> (32 * b));
+            unroll<16>([&](auto e) {
+                constexpr index_t kBit = e / 4 * 8 + e % 4;
+                const unsigned all = static_cast<unsigned>(static_cast<int>(word << (31 - kBit)) >> 31);
+                const unsigned score = __builtin_bit_cast(unsigned, static_cast<float>(s.block[b][e.value]));
+                s.block[b][e.value] = __builtin_bit_cast(float, (score & all) | (kMinusInfinity & ~all));
+            });
+        });
+    }
+    // Of the keys that this lane holds.
+    CK_FMHA_DEVICE static PerQuery max_in_lane(const Scores& s)
+    {
+        float m = s.block[0][0];
+        unroll<kKeyBlocks>([&](auto b) {
+            unroll<8>([&](auto e) {
+                m = __builtin_fmaxf(__builtin_fmaxf(m, s.block[b][2 * e]), s.block[b][2 * e + 1]);
+            });
+        });
+        return m;
+    }
+    CK_FMHA_DEVICE static PerQuery max_over_lanes(PerQuery x) { return __builtin_fmaxf(x, other_half(x)); }
+    CK_FMHA_DEVICE static PerQuery sum_over_lanes(PerQuery x) { return x + other_half(x); }
+
+    CK_FMHA_DEVICE static void exp2(Scores& s)
+    {
+        unroll<kKeyBlocks>([&](auto b) { unroll<16>([&](auto e) { s.block[b][e.value] = gpu::exp2(s.block[b][e.value]); }); });
+    }
+    // Two partial sums in a lane: they are added together.
+    CK_FMHA_DEVICE static void add_to_sums(Float2& sums, const Scores& s)
+    {
+        unroll<kKeyBlocks>([&](auto b) {
+            unroll<8>([&](auto e) { sums += Float2{s.block[b][2 * e], s.block[b][2 * e + 1]}; });
+        });
+    }
+    CK_FMHA_DEVICE static Probabilities to_operand(const Scores& s)
+    {
+        Probabilities p;
+        unroll<kKeyChunks>([&](auto c) {
+            unroll<4>([&](auto n) {
+                constexpr index_t kBlock = c / 2, kElement = c % 2 * 8 + 2 * n;
+                p.chunk[c][n.value] = Element::pack(s.block[kBlock][kElement], s.block[kBlock][kElement + 1]);
+            });
+        });
+        return p;
+    }
+    CK_FMHA_DEVICE static void scale(Output& o, PerQuery factor)
+    {
+        unroll<kDimBlocks>([&](auto b) { o.block[b] *= splat(factor); });
+    }
+
+    // store(dim, four values): dimensions dim .. dim + 3 of this lane's query; dim is a multiple of 4.
+    template <class Store>
+    CK_FMHA_DEVICE static void for_each_quad(const Output& o, index_t head_dim, const Store& store)
+    {
+        unroll<kDimBlocks>([&](auto b) {
+            unroll<4>([&](auto j) {
+                constexpr index_t kEight = b * Atom::kBlockDims + 8 * j; // both halves of the wave write one eight
+                if (kEight >= head_dim) return;
+                const Acc& acc = o.block[b];
+                store(kEight + 4 * Atom::half(), Float4{acc[4 * j], acc[4 * j + 1], acc[4 * j + 2], acc[4 * j + 3]});
+            });
+        });
+    }
+    // Is this the lane that writes what belongs to the whole query?
+    CK_FMHA_DEVICE static bool first_of_query() { return Atom::half() == 0; }
+
+private:
+    static constexpr unsigned kMinusInfinity = 0xff800000u;
+    CK_FMHA_DEVICE static Acc splat(float x) { return Acc(x); }
+};
+
+} // namespace ck_fmha::gpu
