@@ -24,7 +24,7 @@ CK_FMHA_DEVICE RowsInMemory rows_of(const Tensor& t, index_t batch, index_t head
 {
     const long_index_t first = batch * t.stride_batch + head * t.stride_head;
     return {static_cast<const char*>(t.data) + first * element_size,
-            static_cast<index_t>(t.stride_seq * element_size), head_dim * element_size, num_rows};
+            static_cast<unsigned>(t.stride_seq * element_size), head_dim * element_size, num_rows};
 }
 
 constexpr float kLog2ToLog = 0.693147180559945309f;
@@ -43,19 +43,19 @@ struct FwdKernel {
         const index_t batch = index.batch(args, work.batch), head = index.head(args, work.head);
         const index_t head_kv = head / args.heads_per_kv;
         const auto mask = MaskImage(args.images + work.image).read<typename Traits::Mask>();
-        typename Pipeline::Window window(mask, args.seqlen_q, args.seqlen_k, work.row);
+        typename Pipeline::Window window(mask, args.seqlen_q, args.seqlen_k, work.row, work.begin, work.end);
 
-        const index_t first_row = work.row * kTileQ + wave_index() * Wave::kRows;
+        const index_t band = work.row * Traits::kWaves + wave_index();
         const auto result = Pipeline::run(
             rows_of(args.q, batch, head, args.seqlen_q, args.head_dim, sizeof(T)),
             rows_of(args.k, batch, head_kv, args.seqlen_k, args.head_dim, sizeof(T)),
-            rows_of(args.v, batch, head_kv, args.seqlen_k, args.head_dim_v, sizeof(T)), window, first_row, work.begin,
-            work.end, args.scale_log2);
+            rows_of(args.v, batch, head_kv, args.seqlen_k, args.head_dim_v, sizeof(T)), window, band, work.begin, work.end,
+            args.scale_log2);
 
         const float sum = result.softmax.sum();
         const float log2_sum = result.softmax.log2_sum(sum);
         const float factor = sum == 0.f ? 0.f : 1.f / sum; // a row that attends nothing is zero
-        const index_t row = first_row + Wave::query_of_lane();
+        const index_t row = band * Wave::kRows + Wave::query_of_lane();
         if (row >= args.seqlen_q) return;
         if (work.slot < 0)
             store_row(args, batch, head, row, result.o, factor, log2_sum);

@@ -28,11 +28,11 @@ public:
         OnlineSoftmax<Wave> softmax;
     };
 
-    // Tiles [begin, end) of the window's row; `first_row` is this wave's first.
+    // Tiles [begin, end) of the window's row; `band` is the band of rows of this wave, counted from the first of all.
     CK_FMHA_DEVICE static Result run(const RowsInMemory& q, const RowsInMemory& k, const RowsInMemory& v, Window& window,
-                                     index_t first_row, index_t begin, index_t end, float scale_log2)
+                                     index_t band, index_t begin, index_t end, float scale_log2)
     {
-        const SharedMemory shared = SharedMemory::allocate<Policy::kSharedBytes>();
+        const SharedMemory shared = SharedMemory::allocate<Traits::kSharedBytes>();
         const typename Wave::Keys keys(shared);
         const typename Wave::Values values(shared + Wave::Keys::kBytes);
         typename Policy::KeyCopy key_copy(k);
@@ -41,9 +41,10 @@ public:
         Result result = {};
         auto tiles = ck_tile_masks::IndexIterator(Next{&window}, begin, end);
         if (tiles.at_end()) return result;
+        // Before K and V: who waits for these has it, and no wait for it is left inside the loop.
+        const typename Wave::Query query = Wave::load_query(q, band);
         key_copy.load(tiles.current());
         value_copy.load(tiles.current());
-        const typename Wave::Query query = Wave::load_query(q, first_row);
 
         for (bool more = true; more;) {
             const index_t tile = tiles.current();
@@ -62,7 +63,7 @@ public:
 
             typename Wave::Scores s = Wave::scores(query, keys);
             result.softmax.update(s, result.o, scale_log2, [&](typename Wave::Scores& scores) {
-                if (work.edge) Wave::keep(scores, window.row_bits(first_row + Wave::query_of_lane(), tile));
+                if (work.edge) Wave::keep(scores, window.row_bits(band * Wave::kRows + Wave::query_of_lane(), tile));
             });
             Wave::add_products(result.o, Wave::to_operand(s), values);
         }

@@ -14,7 +14,7 @@ struct FwdPolicy {
     using Wave = MfmaWave<typename Traits::T, Traits::kTileK, Traits::kHeadDim>;
     using KeyCopy = gpu::KeyCopy<Traits::kTileK, Traits::kHeadDim, Traits::kThreads>;
     using ValueCopy = gpu::ValueCopy<Traits::kTileK, Traits::kHeadDim, Traits::kThreads>;
-    static constexpr index_t kSharedBytes = Wave::Keys::kBytes + Wave::Values::kBytes;
+    static_assert(Wave::Keys::kBytes + Wave::Values::kBytes == Traits::kSharedBytes, "ck_fmha: the tiles of K and V");
 };
 
 } // namespace ck_fmha::gpu

@@ -24,32 +24,35 @@ public:
     using FixedBand = ck_tile_masks::FixedTile<kRows, kTileK>;
     using FixedGroup = ck_tile_masks::FixedTile<kRows * kWaves, kTileK>;
 
-    CK_FMHA_DEVICE LiveTileWindow(const Mask& bound, index_t seqlen_q, index_t seqlen_k, index_t row)
-        : band_(bound, {0, 0, seqlen_q, seqlen_k}), group_(bound, {0, 0, seqlen_q, seqlen_k}), row_(row)
+    // Over tiles [begin, end) of a row of tiles.
+    CK_FMHA_DEVICE LiveTileWindow(const Mask& bound, index_t seqlen_q, index_t seqlen_k, index_t row, index_t begin,
+                                  index_t end)
+        : band_(bound, {0, 0, seqlen_q, seqlen_k}), group_(bound, {0, 0, seqlen_q, seqlen_k}), row_(row), end_(end)
     {
+        look_at(begin);
     }
 
-    // The first live tile in [from, end), or `end`: the `Next` of an IndexIterator.
+    // The `Next` of an IndexIterator over the tiles, which asks for one live tile after the other, `from` being past the
+    // one before: hence the lowest bit that is left.
     CK_FMHA_DEVICE index_t next(index_t from, index_t end)
     {
-        for (;;) {
-            const bits_t left = from - base_ < kWaveSize ? live_ >> (from - base_) : 0;
-            if (left != 0) {
-                const index_t tile = from + __builtin_ctzll(left);
-                return ck_tile_masks::min(tile, end);
-            }
-            from = ck_tile_masks::max(from, sat_add(base_, kWaveSize));
+        while (__builtin_expect(left_ == 0, 0)) {
+            from = ck_tile_masks::max(from, ck_tile_masks::sat_add(base_, kWaveSize));
             if (from >= end) return end;
             from = uniform(group_.NextLiveTileAlongX(row_, from, end));
             if (from >= end) return end;
             look_at(from);
         }
+        const index_t tile = base_ + __builtin_ctzll(left_);
+        left_ &= left_ - 1;
+        return tile;
     }
 
     // Of a tile in the window.
     CK_FMHA_DEVICE BandWork band_work(index_t tile) const
     {
-        return {(band_live_ >> (tile - base_) & 1) != 0, (band_edge_ >> (tile - base_) & 1) != 0};
+        const bits_t bit = bits_t{1} << (tile - base_);
+        return {(band_live_ & bit) != 0, (band_edge_ & bit) != 0};
     }
     // The elements of one row in a tile.
     CK_FMHA_DEVICE bits_t row_bits(index_t query, index_t tile) const
@@ -59,26 +62,26 @@ public:
     }
 
 private:
-    CK_FMHA_DEVICE static index_t sat_add(index_t a, index_t b) { return ck_tile_masks::sat_add(a, b); }
-
     CK_FMHA_DEVICE void look_at(index_t base)
     {
         using ck_tile_masks::TileStatus;
         base_ = base;
-        const index_t tile = sat_add(base, lane_index());
+        const index_t tile = ck_tile_masks::sat_add(base, lane_index());
         const index_t band = row_ * kWaves + wave_index();
         const TileStatus status = band_.GetTileStatus(band, tile);
         const bool short_of_keys = band_.cols(tile).size() < kTileK;
         band_live_ = ballot(status != TileStatus::empty);
         band_edge_ = ballot(status == TileStatus::edge || short_of_keys);
-        live_ = kWaves == 1 ? band_live_ : ballot(group_.TileMask(row_, tile));
+        left_ = ballot(tile < end_ && group_.TileMask(row_, tile));
     }
 
     ck_tile_masks::GenericAttentionMask<Mask, FixedBand> band_;
     ck_tile_masks::GenericAttentionMask<Mask, FixedGroup> group_;
     index_t row_;
-    index_t base_ = -kWaveSize; // before the first tile
-    bits_t live_ = 0, band_live_ = 0, band_edge_ = 0;
+    index_t end_;
+    index_t base_;               // the window's first tile: bit 0
+    bits_t left_;                // live for the work-group and not yet visited
+    bits_t band_live_, band_edge_; // see BandWork
 };
 
 } // namespace ck_fmha::gpu

@@ -10,21 +10,44 @@ namespace ck_fmha::gpu {
 // Rows of one (batch, head) of a tensor.
 struct RowsInMemory {
     const char* data;
-    index_t row_bytes; // from a row to the next
+    unsigned row_bytes;  // from a row to the next
     index_t used_bytes; // of a row
     index_t num_rows;
 
-    // Rows [begin, begin + count) that exist, gaps after the last excluded. The base moves, so that offsets stay small
-    // in tensors of any size.
-    CK_FMHA_DEVICE Buffer rows(index_t begin, index_t count) const
-    {
-        const index_t exist = ck_tile_masks::min(count, num_rows - begin);
-        return Buffer(data + static_cast<long_index_t>(begin) * row_bytes, (exist - 1) * row_bytes + used_bytes);
-    }
     CK_FMHA_DEVICE index_t offset(index_t row, index_t byte) const
     {
-        return byte < used_bytes ? row * row_bytes + byte : Buffer::kOutside;
+        return byte < used_bytes ? row * static_cast<index_t>(row_bytes) + byte : Buffer::kOutside;
     }
+};
+
+// They in tiles of kTileRows. The base of a tile's buffer moves, so that offsets stay small in tensors of any size; the
+// last tile ends with its last row's last element.
+template <index_t kTileRows>
+class TilesInMemory {
+public:
+    CK_FMHA_DEVICE explicit TilesInMemory(const RowsInMemory& rows)
+        : data_(rows.data), tile_bytes_(kTileRows * rows.row_bytes),
+          full_size_(size_of(rows, kTileRows)), last_tile_((rows.num_rows - 1) / kTileRows),
+          last_size_(size_of(rows, rows.num_rows - last_tile_ * kTileRows))
+    {
+    }
+    CK_FMHA_DEVICE Buffer tile(index_t n) const
+    {
+        return Buffer(data_ + static_cast<bits_t>(static_cast<unsigned>(n)) * tile_bytes_,
+                      n == last_tile_ ? last_size_ : full_size_);
+    }
+
+private:
+    CK_FMHA_DEVICE static index_t size_of(const RowsInMemory& rows, index_t count)
+    {
+        return (count - 1) * static_cast<index_t>(rows.row_bytes) + rows.used_bytes;
+    }
+
+    const char* data_;
+    unsigned tile_bytes_;
+    index_t full_size_;
+    index_t last_tile_;
+    index_t last_size_;
 };
 
 // Every thread moves pieces of 16 bytes, each of one key.
@@ -33,14 +56,14 @@ class KeyCopy {
     using Shared = SharedKeys<kTileK, kHeadDim>;
 
 public:
-    CK_FMHA_DEVICE explicit KeyCopy(const RowsInMemory& keys) : keys_(keys)
+    CK_FMHA_DEVICE explicit KeyCopy(const RowsInMemory& keys) : tiles_(keys)
     {
         unroll<kPieces>([&](auto n) { offset_[n] = keys.offset(key(n), piece() * 16); });
         unroll<kPlaces>([&](auto n) { place_[n] = Shared::place(key(n), piece()); });
     }
     CK_FMHA_DEVICE void load(index_t tile)
     {
-        const Buffer buffer = keys_.rows(tile * kTileK, kTileK);
+        const Buffer buffer = tiles_.tile(tile);
         unroll<kPieces>([&](auto n) { in_flight_[n] = buffer.load(Constant<4>{}, offset_[n]); });
     }
     CK_FMHA_DEVICE void store(const Shared& shared) const
@@ -62,7 +85,7 @@ private:
     CK_FMHA_DEVICE static index_t piece() { return thread_index() % kPiecesPerKey; }
     CK_FMHA_DEVICE static index_t key(index_t n) { return thread_index() / kPiecesPerKey + n * kKeysAtOnce; }
 
-    RowsInMemory keys_;
+    TilesInMemory<kTileK> tiles_;
     index_t offset_[kPieces];
     index_t place_[kPlaces];
     Dword4 in_flight_[kPieces];
@@ -72,7 +95,7 @@ private:
 template <index_t kTileK, index_t kHeadDim, index_t kThreads>
 class ValueCopy {
 public:
-    CK_FMHA_DEVICE explicit ValueCopy(const RowsInMemory& values) : values_(values)
+    CK_FMHA_DEVICE explicit ValueCopy(const RowsInMemory& values) : tiles_(values)
     {
         unroll<kBlocks>([&](auto n) {
             unroll<4>([&](auto key) { offset_[n][key] = values.offset(4 * quad(n) + key, first_dim() * 2); });
@@ -83,7 +106,7 @@ public:
     }
     CK_FMHA_DEVICE void load(index_t tile)
     {
-        const Buffer buffer = values_.rows(tile * kTileK, kTileK);
+        const Buffer buffer = tiles_.tile(tile);
         unroll<kBlocks>([&](auto n) {
             unroll<4>([&](auto key) {
                 const auto row = buffer.load(Constant<kDims / 2>{}, offset_[n][key]);
@@ -118,7 +141,7 @@ private:
         return thread_index() / kBlocksPerQuad + n * (kThreads / kBlocksPerQuad);
     }
 
-    RowsInMemory values_;
+    TilesInMemory<kTileK> tiles_;
     index_t offset_[kBlocks][4];
     index_t place_[kBlocks][kDims];
     unsigned in_flight_[kBlocks][4][kDims / 2];

@@ -41,10 +41,12 @@ struct MfmaWave {
     // The row of Q that this lane's numbers belong to, counted from the wave's first.
     CK_FMHA_DEVICE static index_t query_of_lane() { return Atom::query_of_lane(); }
 
-    CK_FMHA_DEVICE static Query load_query(const RowsInMemory& rows, index_t first_row)
+    CK_FMHA_DEVICE static Query load_query(const RowsInMemory& rows, index_t band)
     {
         Query q;
-        const Buffer buffer = rows.rows(first_row, kRows);
+        // A band past the end computes what nobody stores.
+        const index_t last = (rows.num_rows - 1) / kRows;
+        const Buffer buffer = TilesInMemory<kRows>(rows).tile(ck_tile_masks::min(band, last));
         unroll<kDimChunks>([&](auto c) {
             const index_t byte = 2 * (c * Atom::kChunkDims + 8 * Atom::half());
             q.chunk[c] = buffer.load(Constant<4>{}, rows.offset(Atom::query_of_lane(), byte));
