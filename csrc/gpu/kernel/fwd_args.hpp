@@ -40,6 +40,23 @@ struct FwdMerge {
     index_t unused[3];
 };
 
+// Up to 64 tiles of a row of tiles from `base` on, bit by bit: those in which the work-group, and those in which the band
+// of rows of one of its waves, has an attended element; and the band's tiles that need the element check. base is kNone
+// after a row's last window.
+struct BandBits {
+    ck_tile_masks::bits_t live;
+    ck_tile_masks::bits_t edge;
+};
+struct LiveWindow {
+    index_t base;
+    index_t unused;
+    ck_tile_masks::bits_t live;
+    BandBits band[4];
+};
+// A work item's first windows are found once for a mask and shape, by ck_fmha_fwd_plan, and serve all heads, samples and
+// calls; memory is proportional to the rows. Where a row has more, the forward asks the mask again.
+constexpr index_t kStoredWindows = 8;
+
 // Masks that do not differ between heads (samples) share their work items: item n serves the (batch, head) pairs
 // (batch + s / shared_heads, head + s % shared_heads), s in [0, num_shared). Work-group g does item g / num_shared with
 // s = g % num_shared. Partial results: slot * num_shared + s.
@@ -47,6 +64,7 @@ struct FwdArgs {
     Tensor q, k, v, o;
     float* lse;            // (batch, num_heads, seqlen_q), dense
     const FwdWork* work;   // longest first
+    LiveWindow* windows;   // kStoredWindows of each work item; null: none are stored
     const FwdMerge* merges;
     const char* images;    // see mask_image.hpp
     float* partial_o;      // (slots * num_shared, tile_q, head_dim_v), normalised

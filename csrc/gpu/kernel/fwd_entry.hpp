@@ -8,12 +8,19 @@
 //     CK_FMHA_WAVES     of a work-group: 2 or 4
 
 #include "gpu/kernel/fwd_combine.hpp"
+#include "gpu/kernel/fwd_plan.hpp"
 
 namespace ck_fmha::gpu::structure {
 
 using InstanceTraits = FwdTraits<CK_FMHA_MASK, CK_FMHA_DTYPE, CK_FMHA_HEAD_DIM, CK_FMHA_WAVES>;
 
 } // namespace ck_fmha::gpu::structure
+
+extern "C" CK_FMHA_KERNEL(ck_fmha::gpu::structure::InstanceTraits::kThreads, 1) void
+ck_fmha_fwd_plan(const ck_fmha::gpu::FwdArgs args)
+{
+    ck_fmha::gpu::FwdPlanKernel<ck_fmha::gpu::structure::InstanceTraits>::run(args);
+}
 
 extern "C" CK_FMHA_KERNEL(ck_fmha::gpu::structure::InstanceTraits::kThreads,
                           ck_fmha::gpu::structure::InstanceTraits::kWavesPerSimd) void

@@ -33,6 +33,7 @@ template <class Traits>
 struct FwdKernel {
     using Pipeline = FwdPipelineQrKsVs<Traits>;
     using Wave = typename Pipeline::Wave;
+    using Mask = typename Pipeline::Mask;
     using T = typename Traits::T;
     static constexpr index_t kTileQ = Traits::kWaves * Wave::kRows;
 
@@ -42,25 +43,30 @@ struct FwdKernel {
         const auto work = load_uniform<FwdWork>(args.work + index.item);
         const index_t batch = index.batch(args, work.batch), head = index.head(args, work.head);
         const index_t head_kv = head / args.heads_per_kv;
-        const auto mask = MaskImage(args.images + work.image).read<typename Traits::Mask>();
-        typename Pipeline::Window window(mask, args.seqlen_q, args.seqlen_k, work.row, work.begin, work.end);
-
-        const index_t band = work.row * Traits::kWaves + wave_index();
+        const Mask mask = banded_mask(args, work);
+        const LiveWindow* const stored =
+            args.windows == nullptr ? nullptr : args.windows + static_cast<long_index_t>(index.item) * kStoredWindows;
         const auto result = Pipeline::run(
             rows_of(args.q, batch, head, args.seqlen_q, args.head_dim, sizeof(T)),
             rows_of(args.k, batch, head_kv, args.seqlen_k, args.head_dim, sizeof(T)),
-            rows_of(args.v, batch, head_kv, args.seqlen_k, args.head_dim_v, sizeof(T)), window, band, work.begin, work.end,
-            args.scale_log2);
+            rows_of(args.v, batch, head_kv, args.seqlen_k, args.head_dim_v, sizeof(T)), mask, stored, work.begin,
+            work.end, args.scale_log2);
 
         const float sum = result.softmax.sum();
         const float log2_sum = result.softmax.log2_sum(sum);
         const float factor = sum == 0.f ? 0.f : 1.f / sum; // a row that attends nothing is zero
-        const index_t row = band * Wave::kRows + Wave::query_of_lane();
+        const index_t row = mask.band() * Wave::kRows + Wave::query_of_lane();
         if (row >= args.seqlen_q) return;
         if (work.slot < 0)
             store_row(args, batch, head, row, result.o, factor, log2_sum);
         else
             store_partial(args, index.slot(args, work.slot), row - work.row * kTileQ, result.o, factor, log2_sum);
+    }
+
+    CK_FMHA_DEVICE static Mask banded_mask(const FwdArgs& args, const FwdWork& work)
+    {
+        const auto bound = MaskImage(args.images + work.image).template read<typename Traits::Mask>();
+        return Mask(bound, args.seqlen_q, args.seqlen_k, work.row);
     }
 
 private:

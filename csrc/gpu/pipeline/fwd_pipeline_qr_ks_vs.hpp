@@ -21,16 +21,17 @@ template <class Traits, class Policy = FwdPolicy<Traits>>
 class FwdPipelineQrKsVs {
 public:
     using Wave = typename Policy::Wave;
-    using Window = LiveTileWindow<typename Traits::Mask, Wave::kRows, Traits::kWaves, Traits::kTileK>;
+    using Mask = BandedMask<typename Traits::Mask, Wave::kRows, Traits::kWaves, Traits::kTileK>;
 
     struct Result {
         typename Wave::Output o; // not yet divided by the sums
         OnlineSoftmax<Wave> softmax;
     };
 
-    // Tiles [begin, end) of the window's row; `band` is the band of rows of this wave, counted from the first of all.
-    CK_FMHA_DEVICE static Result run(const RowsInMemory& q, const RowsInMemory& k, const RowsInMemory& v, Window& window,
-                                     index_t band, index_t begin, index_t end, float scale_log2)
+    // Tiles [begin, end) of the mask's row of tiles.
+    CK_FMHA_DEVICE static Result run(const RowsInMemory& q, const RowsInMemory& k, const RowsInMemory& v,
+                                     const Mask& mask, const LiveWindow* stored, index_t begin, index_t end,
+                                     float scale_log2)
     {
         const SharedMemory shared = SharedMemory::allocate<Traits::kSharedBytes>();
         const typename Wave::Keys keys(shared);
@@ -39,16 +40,17 @@ public:
         typename Policy::ValueCopy value_copy(v);
 
         Result result = {};
+        LiveTileWindow<Mask> window(mask, stored);
         auto tiles = ck_tile_masks::IndexIterator(Next{&window}, begin, end);
         if (tiles.at_end()) return result;
         // Before K and V: who waits for these has it, and no wait for it is left inside the loop.
-        const typename Wave::Query query = Wave::load_query(q, band);
+        const typename Wave::Query query = Wave::load_query(q, mask.band());
         key_copy.load(tiles.current());
         value_copy.load(tiles.current());
 
         for (bool more = true; more;) {
             const index_t tile = tiles.current();
-            const BandWork work = window.band_work(tile);
+            const bool live = window.is_live_for_band(), edge = window.is_edge_for_band();
             barrier(); // the tile before is no longer read
             key_copy.store(keys);
             value_copy.store(values);
@@ -59,11 +61,11 @@ public:
                 key_copy.load(tiles.current());
                 value_copy.load(tiles.current());
             }
-            if (!work.live) continue;
+            if (!live) continue;
 
             typename Wave::Scores s = Wave::scores(query, keys);
             result.softmax.update(s, result.o, scale_log2, [&](typename Wave::Scores& scores) {
-                if (work.edge) Wave::keep(scores, window.row_bits(band * Wave::kRows + Wave::query_of_lane(), tile));
+                if (edge) Wave::keep(scores, mask.row_bits(mask.band() * Wave::kRows + Wave::query_of_lane(), tile));
             });
             Wave::add_products(result.o, Wave::to_operand(s), values);
         }
@@ -72,7 +74,7 @@ public:
 
 private:
     struct Next {
-        Window* window;
+        LiveTileWindow<Mask>* window;
         CK_FMHA_DEVICE index_t operator()(index_t from, index_t end) const { return window->next(from, end); }
     };
 };

@@ -1,87 +1,113 @@
 #pragma once
 
 #include "ck_tile_masks/generic_attention_mask.hpp"
+#include "gpu/kernel/fwd_args.hpp"
 #include "gpu/tile/platform.hpp"
 
-// Finds the live tiles of a row of tiles, a wave's width of them at a time: lane l asks the mask about tile base + l, a
-// ballot collects the answers in scalar registers, and the next live tile is the lowest bit that is left. Walks in closed
-// form jump to a window; inside it, finding a tile costs a few scalar instructions, whatever the pattern.
-//
-// The work-group's tile is kWaves bands of kRows queries high. Whether the band of this wave has anything in a tile, and
-// whether it needs the element check there, comes out of the same window.
+// The live tiles of a row of tiles, a window of 64 at a time: lane l asks the mask about tile base + l, and ballots collect
+// the answers. Walks in closed form jump from window to window; inside one, the next live tile is the lowest bit left,
+// whatever the pattern. A work-group's tile is kWaves bands of kRows queries high; what the band of a wave has to do in a
+// tile comes out of the same window.
 
 namespace ck_fmha::gpu {
 
-// What the band of one wave has to do in a tile.
-struct BandWork {
-    bool live;
-    bool edge; // some element is not attended, or lies outside the bounds
-};
-
+// A bound mask, cut into the tiles of a work-group and into those of one wave's band.
 template <class Mask, index_t kRows, index_t kWaves, index_t kTileK>
-class LiveTileWindow {
+class BandedMask {
 public:
-    using FixedBand = ck_tile_masks::FixedTile<kRows, kTileK>;
-    using FixedGroup = ck_tile_masks::FixedTile<kRows * kWaves, kTileK>;
-
-    // Over tiles [begin, end) of a row of tiles.
-    CK_FMHA_DEVICE LiveTileWindow(const Mask& bound, index_t seqlen_q, index_t seqlen_k, index_t row, index_t begin,
-                                  index_t end)
-        : band_(bound, {0, 0, seqlen_q, seqlen_k}), group_(bound, {0, 0, seqlen_q, seqlen_k}), row_(row), end_(end)
+    CK_FMHA_DEVICE BandedMask(const Mask& bound, index_t seqlen_q, index_t seqlen_k, index_t row)
+        : bands_(bound, {0, 0, seqlen_q, seqlen_k}), groups_(bound, {0, 0, seqlen_q, seqlen_k}), row_(row)
     {
-        look_at(begin);
     }
 
-    // The `Next` of an IndexIterator over the tiles, which asks for one live tile after the other, `from` being past the
-    // one before: hence the lowest bit that is left.
-    CK_FMHA_DEVICE index_t next(index_t from, index_t end)
-    {
-        while (__builtin_expect(left_ == 0, 0)) {
-            from = ck_tile_masks::max(from, ck_tile_masks::sat_add(base_, kWaveSize));
-            if (from >= end) return end;
-            from = uniform(group_.NextLiveTileAlongX(row_, from, end));
-            if (from >= end) return end;
-            look_at(from);
-        }
-        const index_t tile = base_ + __builtin_ctzll(left_);
-        left_ &= left_ - 1;
-        return tile;
-    }
+    // The band of this wave.
+    CK_FMHA_DEVICE index_t band() const { return row_ * kWaves + wave_index(); }
 
-    // Of a tile in the window.
-    CK_FMHA_DEVICE BandWork band_work(index_t tile) const
+    // The first live tile in [from, end), or `end`.
+    CK_FMHA_DEVICE index_t next(index_t from, index_t end) const
     {
-        const bits_t bit = bits_t{1} << (tile - base_);
-        return {(band_live_ & bit) != 0, (band_edge_ & bit) != 0};
+        return uniform(groups_.NextLiveTileAlongX(row_, from, end));
+    }
+    // Tiles [base, end), at most 64 of them.
+    CK_FMHA_DEVICE bits_t live(index_t base, index_t end) const
+    {
+        const index_t tile = tile_of_lane(base);
+        return ballot(tile < end && groups_.TileMask(row_, tile));
+    }
+    CK_FMHA_DEVICE BandBits band_bits(index_t base) const
+    {
+        using ck_tile_masks::TileStatus;
+        const index_t tile = tile_of_lane(base);
+        const TileStatus status = bands_.GetTileStatus(band(), tile);
+        const bool short_of_keys = bands_.cols(tile).size() < kTileK;
+        return {ballot(status != TileStatus::empty), ballot(status == TileStatus::edge || short_of_keys)};
     }
     // The elements of one row in a tile.
     CK_FMHA_DEVICE bits_t row_bits(index_t query, index_t tile) const
     {
-        const auto keys = band_.cols(tile);
-        return band_.RowBits(ck_tile_masks::min(query, band_.seqlen_q() - 1), keys.begin, keys.size());
+        const auto keys = bands_.cols(tile);
+        return bands_.RowBits(ck_tile_masks::min(query, bands_.seqlen_q() - 1), keys.begin, keys.size());
     }
 
 private:
-    CK_FMHA_DEVICE void look_at(index_t base)
+    CK_FMHA_DEVICE static index_t tile_of_lane(index_t base) { return ck_tile_masks::sat_add(base, lane_index()); }
+
+    ck_tile_masks::GenericAttentionMask<Mask, ck_tile_masks::FixedTile<kRows, kTileK>> bands_;
+    ck_tile_masks::GenericAttentionMask<Mask, ck_tile_masks::FixedTile<kRows * kWaves, kTileK>> groups_;
+    index_t row_;
+};
+
+// Walks the windows of tiles [begin, end) of the mask's row. The first ones may be stored.
+template <class BandedMask>
+class LiveTileWindow {
+public:
+    CK_FMHA_DEVICE LiveTileWindow(const BandedMask& mask, const LiveWindow* stored)
+        : mask_(mask), stored_(stored), stored_end_(stored == nullptr ? nullptr : stored + kStoredWindows)
     {
-        using ck_tile_masks::TileStatus;
-        base_ = base;
-        const index_t tile = ck_tile_masks::sat_add(base, lane_index());
-        const index_t band = row_ * kWaves + wave_index();
-        const TileStatus status = band_.GetTileStatus(band, tile);
-        const bool short_of_keys = band_.cols(tile).size() < kTileK;
-        band_live_ = ballot(status != TileStatus::empty);
-        band_edge_ = ballot(status == TileStatus::edge || short_of_keys);
-        left_ = ballot(tile < end_ && group_.TileMask(row_, tile));
     }
 
-    ck_tile_masks::GenericAttentionMask<Mask, FixedBand> band_;
-    ck_tile_masks::GenericAttentionMask<Mask, FixedGroup> group_;
-    index_t row_;
-    index_t end_;
-    index_t base_;               // the window's first tile: bit 0
-    bits_t left_;                // live for the work-group and not yet visited
-    bits_t band_live_, band_edge_; // see BandWork
+    // The `Next` of an IndexIterator, which asks for one live tile after the other, `from` being past the one before:
+    // hence the lowest bit that is left.
+    CK_FMHA_DEVICE index_t next(index_t from, index_t end)
+    {
+        while (__builtin_expect(left_ == 0, 0))
+            if (!move(from, end)) return end;
+        const index_t tile = base_ + __builtin_ctzll(left_);
+        bit_ = left_ & (0 - left_);
+        left_ ^= bit_;
+        return tile;
+    }
+
+    // Of the tile that `next` gave last: has the band an attended element, and one that is not?
+    CK_FMHA_DEVICE bool is_live_for_band() const { return (band_.live & bit_) != 0; }
+    CK_FMHA_DEVICE bool is_edge_for_band() const { return (band_.edge & bit_) != 0; }
+
+private:
+    CK_FMHA_DEVICE bool move(index_t from, index_t end)
+    {
+        if (stored_ != stored_end_) {
+            const LiveWindow* const window = stored_++;
+            base_ = load_uniform<index_t>(&window->base);
+            if (base_ == ck_tile_masks::kNone) return false;
+            left_ = load_uniform<bits_t>(&window->live);
+            band_ = load_uniform<BandBits>(&window->band[wave_index()]);
+            return true;
+        }
+        base_ = mask_.next(ck_tile_masks::max(from, ck_tile_masks::sat_add(base_, kWindow)), end);
+        if (base_ >= end) return false;
+        left_ = mask_.live(base_, end);
+        band_ = mask_.band_bits(base_);
+        return true;
+    }
+
+    static constexpr index_t kWindow = 64;
+    const BandedMask& mask_;
+    const LiveWindow* stored_;
+    const LiveWindow* stored_end_;
+    index_t base_ = -kWindow; // the window's first tile: bit 0
+    bits_t left_ = 0;         // not yet visited
+    bits_t bit_ = 0;
+    BandBits band_ = {0, 0};
 };
 
 } // namespace ck_fmha::gpu

@@ -1,0 +1,36 @@
+#pragma once
+
+#include "gpu/kernel/fwd_kernel.hpp"
+
+namespace ck_fmha::gpu {
+
+// Finds the first windows of every work item: one work-group an item, each wave for its own band.
+template <class Traits>
+struct FwdPlanKernel {
+    using Kernel = FwdKernel<Traits>;
+
+    CK_FMHA_DEVICE static void run(const FwdArgs& args)
+    {
+        const index_t item = block_index();
+        const auto work = load_uniform<FwdWork>(args.work + item);
+        const auto mask = Kernel::banded_mask(args, work);
+        LiveWindow* const windows = args.windows + static_cast<long_index_t>(item) * kStoredWindows;
+        index_t from = work.begin;
+        for (index_t n = 0; n < kStoredWindows; ++n) {
+            const index_t base = from < work.end ? mask.next(from, work.end) : work.end;
+            const bool found = base < work.end;
+            if (found) {
+                const BandBits band = mask.band_bits(base);
+                if (lane_index() == 0) windows[n].band[wave_index()] = band;
+            }
+            const bits_t live = found ? mask.live(base, work.end) : 0;
+            if (thread_index() == 0) {
+                windows[n].base = found ? base : ck_tile_masks::kNone;
+                windows[n].live = live;
+            }
+            from = found ? ck_tile_masks::sat_add(base, 64) : work.end;
+        }
+    }
+};
+
+} // namespace ck_fmha::gpu
