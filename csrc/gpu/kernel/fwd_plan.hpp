@@ -26,7 +26,7 @@ struct FwdPlanKernel {
             const bits_t live = found ? mask.live(base, work.end) : 0;
             if (thread_index() == 0) {
                 windows[n].base = found ? base : ck_tile_masks::kNone;
-                windows[n].live = live;
+                windows[n].live = live | 1; // a window has at least one: past the row's end kNone itself
             }
             from = found ? ck_tile_masks::sat_add(base, 64) : work.end;
         }

@@ -50,7 +50,7 @@ public:
 
         for (bool more = true; more;) {
             const index_t tile = tiles.current();
-            const bool live = window.is_live_for_band(), edge = window.is_edge_for_band();
+            const BandWork work = window.work();
             barrier(); // the tile before is no longer read
             key_copy.store(keys);
             value_copy.store(values);
@@ -61,11 +61,11 @@ public:
                 key_copy.load(tiles.current());
                 value_copy.load(tiles.current());
             }
-            if (!live) continue;
+            if (!work.live()) continue;
 
             typename Wave::Scores s = Wave::scores(query, keys);
             result.softmax.update(s, result.o, scale_log2, [&](typename Wave::Scores& scores) {
-                if (edge) Wave::keep(scores, mask.row_bits(mask.band() * Wave::kRows + Wave::query_of_lane(), tile));
+                if (work.edge()) Wave::keep(scores, mask.row_bits(mask.band() * Wave::kRows + Wave::query_of_lane(), tile));
             });
             Wave::add_products(result.o, Wave::to_operand(s), values);
         }

@@ -57,6 +57,18 @@ private:
     index_t row_;
 };
 
+// What a wave has to do in a tile.
+class BandWork {
+public:
+    static constexpr index_t kLive = 1, kEdge = 2;
+    CK_FMHA_DEVICE explicit BandWork(index_t flags) : flags_(flags) {}
+    CK_FMHA_DEVICE bool live() const { return (flags_ & kLive) != 0; } // some element is attended ...
+    CK_FMHA_DEVICE bool edge() const { return (flags_ & kEdge) != 0; } // ... and some is not, or out of bounds
+
+private:
+    index_t flags_;
+};
+
 // Walks the windows of tiles [begin, end) of the mask's row. The first ones may be stored.
 template <class BandedMask>
 class LiveTileWindow {
@@ -70,34 +82,29 @@ public:
     // hence the lowest bit that is left.
     CK_FMHA_DEVICE index_t next(index_t from, index_t end)
     {
-        while (__builtin_expect(left_ == 0, 0))
-            if (!move(from, end)) return end;
-        const index_t tile = base_ + __builtin_ctzll(left_);
-        bit_ = left_ & (0 - left_);
-        left_ ^= bit_;
-        return tile;
+        if (__builtin_expect(left_ == 0, 0)) move(from, end); // a window has at least one
+        const index_t n = __builtin_ctzll(left_);
+        left_ &= left_ - 1;
+        work_ = static_cast<index_t>((band_.live >> n & 1) | (band_.edge >> n & 1) << 1);
+        return base_ + n;
     }
 
-    // Of the tile that `next` gave last: has the band an attended element, and one that is not?
-    CK_FMHA_DEVICE bool is_live_for_band() const { return (band_.live & bit_) != 0; }
-    CK_FMHA_DEVICE bool is_edge_for_band() const { return (band_.edge & bit_) != 0; }
+    // What this wave's band has in the tile that `next` gave last.
+    CK_FMHA_DEVICE BandWork work() const { return BandWork(work_); }
 
 private:
-    CK_FMHA_DEVICE bool move(index_t from, index_t end)
+    CK_FMHA_DEVICE void move(index_t from, index_t end)
     {
         if (stored_ != stored_end_) {
             const LiveWindow* const window = stored_++;
             base_ = load_uniform<index_t>(&window->base);
-            if (base_ == ck_tile_masks::kNone) return false;
             left_ = load_uniform<bits_t>(&window->live);
             band_ = load_uniform<BandBits>(&window->band[wave_index()]);
-            return true;
+            return;
         }
         base_ = mask_.next(ck_tile_masks::max(from, ck_tile_masks::sat_add(base_, kWindow)), end);
-        if (base_ >= end) return false;
-        left_ = mask_.live(base_, end);
+        left_ = mask_.live(base_, end) | 1; // past the row's end: `end` itself
         band_ = mask_.band_bits(base_);
-        return true;
     }
 
     static constexpr index_t kWindow = 64;
@@ -106,8 +113,8 @@ private:
     const LiveWindow* stored_end_;
     index_t base_ = -kWindow; // the window's first tile: bit 0
     bits_t left_ = 0;         // not yet visited
-    bits_t bit_ = 0;
     BandBits band_ = {0, 0};
+    index_t work_ = 0;
 };
 
 } // namespace ck_fmha::gpu
