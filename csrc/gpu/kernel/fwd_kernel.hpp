@@ -1,6 +1,5 @@
 #pragma once
 
-#include "gpu/kernel/mask_image.hpp"
 #include "gpu/pipeline/fwd_pipeline_qr_ks_vs.hpp"
 
 namespace ck_fmha::gpu {
@@ -39,6 +38,19 @@ struct FwdKernel {
 
     CK_FMHA_DEVICE static void run(const FwdArgs& args)
     {
+        const auto result = compute(args);
+        // What the end needs is read at the end, so that it takes no registers from the loop.
+        store(kernel_arguments<FwdArgs>(), result);
+    }
+
+    CK_FMHA_DEVICE static Mask banded_mask(const FwdArgs& args, const FwdWork& work)
+    {
+        return Mask(args.images + work.image, args.seqlen_q, args.seqlen_k, work.row);
+    }
+
+private:
+    CK_FMHA_DEVICE static typename Pipeline::Result compute(const FwdArgs& args)
+    {
         const WorkIndex index(args);
         const auto work = load_uniform<FwdWork>(args.work + index.item);
         const index_t batch = index.batch(args, work.batch), head = index.head(args, work.head);
@@ -46,16 +58,22 @@ struct FwdKernel {
         const Mask mask = banded_mask(args, work);
         const LiveWindow* const stored =
             args.windows == nullptr ? nullptr : args.windows + static_cast<long_index_t>(index.item) * kStoredWindows;
-        const auto result = Pipeline::run(
+        return Pipeline::run(
             rows_of(args.q, batch, head, args.seqlen_q, args.head_dim, sizeof(T)),
             rows_of(args.k, batch, head_kv, args.seqlen_k, args.head_dim, sizeof(T)),
             rows_of(args.v, batch, head_kv, args.seqlen_k, args.head_dim_v, sizeof(T)), mask, stored, work.begin,
             work.end, args.scale_log2);
+    }
 
+    CK_FMHA_DEVICE static void store(const FwdArgs& args, const typename Pipeline::Result& result)
+    {
+        const WorkIndex index(args);
+        const auto work = load_uniform<FwdWork>(args.work + index.item);
+        const index_t batch = index.batch(args, work.batch), head = index.head(args, work.head);
         const float sum = result.softmax.sum();
         const float log2_sum = result.softmax.log2_sum(sum);
         const float factor = sum == 0.f ? 0.f : 1.f / sum; // a row that attends nothing is zero
-        const index_t row = mask.band() * Wave::kRows + Wave::query_of_lane();
+        const index_t row = (work.row * Traits::kWaves + wave_index()) * Wave::kRows + Wave::query_of_lane();
         if (row >= args.seqlen_q) return;
         if (work.slot < 0)
             store_row(args, batch, head, row, result.o, factor, log2_sum);
@@ -63,13 +81,6 @@ struct FwdKernel {
             store_partial(args, index.slot(args, work.slot), row - work.row * kTileQ, result.o, factor, log2_sum);
     }
 
-    CK_FMHA_DEVICE static Mask banded_mask(const FwdArgs& args, const FwdWork& work)
-    {
-        const auto bound = MaskImage(args.images + work.image).template read<typename Traits::Mask>();
-        return Mask(bound, args.seqlen_q, args.seqlen_k, work.row);
-    }
-
-private:
     CK_FMHA_DEVICE static void store_row(const FwdArgs& args, index_t batch, index_t head, index_t row,
                                          const typename Wave::Output& o, float factor, float log2_sum)
     {

@@ -2,6 +2,7 @@
 
 #include "ck_tile_masks/generic_attention_mask.hpp"
 #include "gpu/kernel/fwd_args.hpp"
+#include "gpu/kernel/mask_image.hpp"
 #include "gpu/tile/platform.hpp"
 
 // The live tiles of a row of tiles, a window of 64 at a time: lane l asks the mask about tile base + l, and ballots collect
@@ -11,12 +12,14 @@
 
 namespace ck_fmha::gpu {
 
-// A bound mask, cut into the tiles of a work-group and into those of one wave's band.
+// A row of tiles of a bound mask, cut into the tiles of a work-group and into those of one wave's band. The mask is read
+// from its image whenever it is asked: it may hold dozens of numbers, which would take registers from the pipeline's loop,
+// and it is asked once a window and once an edge tile.
 template <class Mask, index_t kRows, index_t kWaves, index_t kTileK>
 class BandedMask {
 public:
-    CK_FMHA_DEVICE BandedMask(const Mask& bound, index_t seqlen_q, index_t seqlen_k, index_t row)
-        : bands_(bound, {0, 0, seqlen_q, seqlen_k}), groups_(bound, {0, 0, seqlen_q, seqlen_k}), row_(row)
+    CK_FMHA_DEVICE BandedMask(const char* image, index_t seqlen_q, index_t seqlen_k, index_t row)
+        : image_(image), seqlen_q_(seqlen_q), seqlen_k_(seqlen_k), row_(row)
     {
     }
 
@@ -26,34 +29,44 @@ public:
     // The first live tile in [from, end), or `end`.
     CK_FMHA_DEVICE index_t next(index_t from, index_t end) const
     {
-        return uniform(groups_.NextLiveTileAlongX(row_, from, end));
+        return uniform(tiled<kRows * kWaves>().NextLiveTileAlongX(row_, from, end));
     }
     // Tiles [base, end), at most 64 of them.
     CK_FMHA_DEVICE bits_t live(index_t base, index_t end) const
     {
         const index_t tile = tile_of_lane(base);
-        return ballot(tile < end && groups_.TileMask(row_, tile));
+        return ballot(tile < end && tiled<kRows * kWaves>().TileMask(row_, tile));
     }
     CK_FMHA_DEVICE BandBits band_bits(index_t base) const
     {
         using ck_tile_masks::TileStatus;
+        const auto bands = tiled<kRows>();
         const index_t tile = tile_of_lane(base);
-        const TileStatus status = bands_.GetTileStatus(band(), tile);
-        const bool short_of_keys = bands_.cols(tile).size() < kTileK;
+        const TileStatus status = bands.GetTileStatus(band(), tile);
+        const bool short_of_keys = bands.cols(tile).size() < kTileK;
         return {ballot(status != TileStatus::empty), ballot(status == TileStatus::edge || short_of_keys)};
     }
     // The elements of one row in a tile.
     CK_FMHA_DEVICE bits_t row_bits(index_t query, index_t tile) const
     {
-        const auto keys = bands_.cols(tile);
-        return bands_.RowBits(ck_tile_masks::min(query, bands_.seqlen_q() - 1), keys.begin, keys.size());
+        const auto bands = tiled<kRows>();
+        const auto keys = bands.cols(tile);
+        return bands.RowBits(ck_tile_masks::min(query, seqlen_q_ - 1), keys.begin, keys.size());
     }
 
 private:
+    template <index_t kTileRows>
+    CK_FMHA_DEVICE auto tiled() const
+    {
+        using Tile = ck_tile_masks::FixedTile<kTileRows, kTileK>;
+        const Mask bound = MaskImage(read_anew(image_)).template read<Mask>();
+        return ck_tile_masks::GenericAttentionMask<Mask, Tile>(bound, {0, 0, seqlen_q_, seqlen_k_});
+    }
     CK_FMHA_DEVICE static index_t tile_of_lane(index_t base) { return ck_tile_masks::sat_add(base, lane_index()); }
 
-    ck_tile_masks::GenericAttentionMask<Mask, ck_tile_masks::FixedTile<kRows, kTileK>> bands_;
-    ck_tile_masks::GenericAttentionMask<Mask, ck_tile_masks::FixedTile<kRows * kWaves, kTileK>> groups_;
+    const char* image_;
+    index_t seqlen_q_;
+    index_t seqlen_k_;
     index_t row_;
 };
 

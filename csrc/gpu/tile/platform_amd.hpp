@@ -21,6 +21,21 @@ CK_FMHA_DEVICE index_t lane_index() { return thread_index() % kWaveSize; }
 CK_FMHA_DEVICE index_t uniform(index_t value) { return __builtin_amdgcn_readfirstlane(value); }
 CK_FMHA_DEVICE index_t wave_index() { return uniform(thread_index() / kWaveSize); }
 
+// The same address, but what is read from it is read here: not earlier, to be kept in registers ever after.
+CK_FMHA_DEVICE const char* read_anew(const char* address)
+{
+    asm volatile("" : "+s"(address));
+    return address;
+}
+
+// The kernel's arguments, read here and not earlier.
+template <class Args>
+CK_FMHA_DEVICE Args kernel_arguments()
+{
+    const void* const segment = (const void*)__builtin_amdgcn_kernarg_segment_ptr(); // NOLINT: crosses address spaces
+    return load_uniform<Args>(read_anew(static_cast<const char*>(segment)));
+}
+
 // Bit l of the result: the condition in lane l.
 CK_FMHA_DEVICE bits_t ballot(bool condition) { return __builtin_amdgcn_ballot_w64(condition); }
 CK_FMHA_DEVICE bool any_lane(bool condition) { return ballot(condition) != 0; }

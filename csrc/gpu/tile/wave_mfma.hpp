@@ -81,11 +81,13 @@ struct MfmaWave {
     // s * factor - row
     CK_FMHA_DEVICE static void scale_and_shift(Scores& s, float factor, PerQuery shift)
     {
-        unroll<kKeyBlocks>([&](auto b) { s.block[b] = __builtin_elementwise_fma(s.block[b], splat(factor), splat(-shift)); });
+        for_each_pair(s.block, [&](Float2 x) {
+            return __builtin_elementwise_fma(x, Float2{factor, factor}, Float2{-shift, -shift});
+        });
     }
     CK_FMHA_DEVICE static void shift(Scores& s, PerQuery by)
     {
-        unroll<kKeyBlocks>([&](auto b) { s.block[b] -= splat(by); });
+        for_each_pair(s.block, [&](Float2 x) { return x - Float2{by, by}; });
     }
     // Bit n of `bits`: key n of the tile is attended by this lane's query; the others' scores become -inf.
     CK_FMHA_DEVICE static void keep(Scores& s, bits_t bits)
@@ -139,7 +141,7 @@ struct MfmaWave {
     }
     CK_FMHA_DEVICE static void scale(Output& o, PerQuery factor)
     {
-        unroll<kDimBlocks>([&](auto b) { o.block[b] *= splat(factor); });
+        for_each_pair(o.block, [&](Float2 x) { return x * Float2{factor, factor}; });
     }
 
     // store(dim, four values): dimensions dim .. dim + 3 of this lane's query; dim is a multiple of 4.
@@ -160,7 +162,19 @@ struct MfmaWave {
 
 private:
     static constexpr unsigned kMinusInfinity = 0xff800000u;
-    CK_FMHA_DEVICE static Acc splat(float x) { return Acc(x); }
+    // Two elements at a time, for the packed instructions.
+    template <index_t kBlocks, class Map>
+    CK_FMHA_DEVICE static void for_each_pair(Acc (&blocks)[kBlocks], const Map& map)
+    {
+        unroll<kBlocks>([&](auto b) {
+            unroll<8>([&](auto e) {
+                Acc& acc = blocks[b];
+                const Float2 y = map(Float2{acc[2 * e], acc[2 * e + 1]});
+                acc[2 * e] = y.x;
+                acc[2 * e + 1] = y.y;
+            });
+        });
+    }
 };
 
 } // namespace ck_fmha::gpu
