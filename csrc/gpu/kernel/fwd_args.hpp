@@ -53,9 +53,12 @@ struct LiveWindow {
     ck_tile_masks::bits_t live;
     BandBits band[4];
 };
-// A work item's first windows are found once for a mask and shape, by ck_fmha_fwd_plan, and serve all heads, samples and
-// calls; memory is proportional to the rows. Where a row has more, the forward asks the mask again.
-constexpr index_t kStoredWindows = 8;
+// A work item's first `num_windows` windows are found once for a mask and shape, by ck_fmha_fwd_plan (one work-group an
+// item), and serve all heads, samples and calls. With as many as the longest row can have, the forward never asks the mask
+// for tiles; above kMostWindows, which bounds the memory of a row, an instance that asks for the rest is needed.
+constexpr index_t kWindowTiles = 64;
+constexpr index_t kMostWindows = 64;
+constexpr index_t windows_of_row(index_t num_tiles_k) { return ck_tile_masks::div_up(num_tiles_k, kWindowTiles); }
 
 // Masks that do not differ between heads (samples) share their work items: item n serves the (batch, head) pairs
 // (batch + s / shared_heads, head + s % shared_heads), s in [0, num_shared). Work-group g does item g / num_shared with
@@ -64,7 +67,7 @@ struct FwdArgs {
     Tensor q, k, v, o;
     float* lse;            // (batch, num_heads, seqlen_q), dense
     const FwdWork* work;   // longest first
-    LiveWindow* windows;   // kStoredWindows of each work item; null: none are stored
+    LiveWindow* windows;   // num_windows of each work item
     const FwdMerge* merges;
     const char* images;    // see mask_image.hpp
     float* partial_o;      // (slots * num_shared, tile_q, head_dim_v), normalised
@@ -77,6 +80,7 @@ struct FwdArgs {
     index_t seqlen_k;
     index_t head_dim;
     index_t head_dim_v;
+    index_t num_windows;
     float scale_log2; // softmax_scale * log2(e), of any sign
 };
 

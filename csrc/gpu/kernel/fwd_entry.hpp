@@ -6,13 +6,14 @@
 //     CK_FMHA_DTYPE     _Float16 or __bf16
 //     CK_FMHA_HEAD_DIM  32, 64, 128 or 256
 //     CK_FMHA_WAVES     of a work-group: 2 or 4
+//     CK_FMHA_ASKS      1 if a row may have more windows than kMostWindows
 
 #include "gpu/kernel/fwd_combine.hpp"
 #include "gpu/kernel/fwd_plan.hpp"
 
 namespace ck_fmha::gpu::structure {
 
-using InstanceTraits = FwdTraits<CK_FMHA_MASK, CK_FMHA_DTYPE, CK_FMHA_HEAD_DIM, CK_FMHA_WAVES>;
+using InstanceTraits = FwdTraits<CK_FMHA_MASK, CK_FMHA_DTYPE, CK_FMHA_HEAD_DIM, CK_FMHA_WAVES, CK_FMHA_ASKS != 0>;
 
 } // namespace ck_fmha::gpu::structure
 

@@ -14,9 +14,9 @@ struct FwdPlanKernel {
         const index_t item = block_index();
         const auto work = load_uniform<FwdWork>(args.work + item);
         const auto mask = Kernel::banded_mask(args, work);
-        LiveWindow* const windows = args.windows + static_cast<long_index_t>(item) * kStoredWindows;
+        LiveWindow* const windows = args.windows + static_cast<long_index_t>(item) * args.num_windows;
         index_t from = work.begin;
-        for (index_t n = 0; n < kStoredWindows; ++n) {
+        for (index_t n = 0; n < args.num_windows; ++n) {
             const index_t base = from < work.end ? mask.next(from, work.end) : work.end;
             const bool found = base < work.end;
             if (found) {
@@ -28,7 +28,7 @@ struct FwdPlanKernel {
                 windows[n].base = found ? base : ck_tile_masks::kNone;
                 windows[n].live = live | 1; // a window has at least one: past the row's end kNone itself
             }
-            from = found ? ck_tile_masks::sat_add(base, 64) : work.end;
+            from = found ? ck_tile_masks::sat_add(base, kWindowTiles) : work.end;
         }
     }
 };

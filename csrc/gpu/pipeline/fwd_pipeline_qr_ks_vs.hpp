@@ -23,6 +23,8 @@ public:
     using Wave = typename Policy::Wave;
     using Mask = BandedMask<typename Traits::Mask, Wave::kRows, Traits::kWaves, Traits::kTileK>;
 
+    using Window = LiveTileWindow<Mask, Traits::kAsks>;
+
     struct Result {
         typename Wave::Output o; // not yet divided by the sums
         OnlineSoftmax<Wave> softmax;
@@ -30,8 +32,8 @@ public:
 
     // Tiles [begin, end) of the mask's row of tiles.
     CK_FMHA_DEVICE static Result run(const RowsInMemory& q, const RowsInMemory& k, const RowsInMemory& v,
-                                     const Mask& mask, const LiveWindow* stored, index_t begin, index_t end,
-                                     float scale_log2)
+                                     Window window, index_t begin,
+                                     index_t end, const Mask& mask, float scale_log2)
     {
         const SharedMemory shared = SharedMemory::allocate<Traits::kSharedBytes>();
         const typename Wave::Keys keys(shared);
@@ -40,7 +42,6 @@ public:
         typename Policy::ValueCopy value_copy(v);
 
         Result result = {};
-        LiveTileWindow<Mask> window(mask, stored);
         auto tiles = ck_tile_masks::IndexIterator(Next{&window}, begin, end);
         if (tiles.at_end()) return result;
         // Before K and V: who waits for these has it, and no wait for it is left inside the loop.
@@ -74,7 +75,7 @@ public:
 
 private:
     struct Next {
-        LiveTileWindow<Mask>* window;
+        Window* window;
         CK_FMHA_DEVICE index_t operator()(index_t from, index_t end) const { return window->next(from, end); }
     };
 };

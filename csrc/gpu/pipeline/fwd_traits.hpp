@@ -6,12 +6,13 @@
 namespace ck_fmha::gpu {
 
 // What is fixed when an instance of the forward is compiled.
-template <class Mask_, class T_, index_t kHeadDim_, index_t kWaves_>
+template <class Mask_, class T_, index_t kHeadDim_, index_t kWaves_, bool kAsks_>
 struct FwdTraits {
     using Mask = Mask_; // bound
     using T = T_;       // of Q, K, V and O
     static constexpr index_t kHeadDim = kHeadDim_; // padded: 32, 64, 128 or 256
     static constexpr index_t kWaves = kWaves_;     // of a work-group
+    static constexpr bool kAsks = kAsks_; // the mask for tiles, past the stored windows
     static constexpr index_t kTileK = fwd_tile_k(kHeadDim);
     static constexpr index_t kThreads = kWaves * kWaveSize;
     // Waves that a SIMD is to hold, which bounds the registers: two, where the shared memory of a compute unit (64 KiB, four

@@ -82,12 +82,13 @@ private:
     index_t flags_;
 };
 
-// Walks the windows of tiles [begin, end) of the mask's row. The first ones may be stored.
-template <class BandedMask>
+// Walks the windows of tiles [begin, end) of the mask's row: first those that are stored, then, if it `kAsks`, those that
+// the mask tells.
+template <class BandedMask, bool kAsks>
 class LiveTileWindow {
 public:
-    CK_FMHA_DEVICE LiveTileWindow(const BandedMask& mask, const LiveWindow* stored)
-        : mask_(mask), stored_(stored), stored_end_(stored == nullptr ? nullptr : stored + kStoredWindows)
+    CK_FMHA_DEVICE LiveTileWindow(const BandedMask& mask, const LiveWindow* stored, index_t num_stored)
+        : mask_(mask), stored_(stored), stored_end_(stored + num_stored)
     {
     }
 
@@ -115,16 +116,20 @@ private:
             band_ = load_uniform<BandBits>(&window->band[wave_index()]);
             return;
         }
-        base_ = mask_.next(ck_tile_masks::max(from, ck_tile_masks::sat_add(base_, kWindow)), end);
-        left_ = mask_.live(base_, end) | 1; // past the row's end: `end` itself
-        band_ = mask_.band_bits(base_);
+        if constexpr (kAsks) {
+            base_ = mask_.next(ck_tile_masks::max(from, ck_tile_masks::sat_add(base_, kWindowTiles)), end);
+            left_ = mask_.live(base_, end) | 1; // past the row's end: `end` itself
+            band_ = mask_.band_bits(base_);
+        } else {
+            base_ = ck_tile_masks::kNone;
+            left_ = 1;
+        }
     }
 
-    static constexpr index_t kWindow = 64;
     const BandedMask& mask_;
     const LiveWindow* stored_;
     const LiveWindow* stored_end_;
-    index_t base_ = -kWindow; // the window's first tile: bit 0
+    index_t base_ = -kWindowTiles; // the window's first tile: bit 0
     bits_t left_ = 0;         // not yet visited
     BandBits band_ = {0, 0};
     index_t work_ = 0;

@@ -16,7 +16,7 @@ struct RowsInMemory {
 
     CK_FMHA_DEVICE index_t offset(index_t row, index_t byte) const
     {
-        return byte < used_bytes ? row * static_cast<index_t>(row_bytes) + byte : Buffer::kOutside;
+        return (byte < used_bytes ? byte : Buffer::kOutside) + row * static_cast<index_t>(row_bytes);
     }
 };
 

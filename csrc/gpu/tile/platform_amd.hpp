@@ -36,6 +36,9 @@ CK_FMHA_DEVICE Args kernel_arguments()
     return load_uniform<Args>(read_anew(static_cast<const char*>(segment)));
 }
 
+// Instructions stay on their side of this: else the compiler moves up loads until registers run out.
+CK_FMHA_DEVICE void no_load_crosses() { __builtin_amdgcn_sched_barrier(0); }
+
 // Bit l of the result: the condition in lane l.
 CK_FMHA_DEVICE bits_t ballot(bool condition) { return __builtin_amdgcn_ballot_w64(condition); }
 CK_FMHA_DEVICE bool any_lane(bool condition) { return ballot(condition) != 0; }

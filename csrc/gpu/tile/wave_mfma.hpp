@@ -58,6 +58,7 @@ struct MfmaWave {
     {
         Scores s = {};
         unroll<kDimChunks>([&](auto c) {
+            if constexpr (c == 8) no_load_crosses();
             unroll<kKeyBlocks>([&](auto b) {
                 const Dword4 k = keys.template operand<b, c>();
                 s.block[b] = Element::multiply(k.xy, q.chunk[c].xy, s.block[b]);
@@ -70,6 +71,7 @@ struct MfmaWave {
     CK_FMHA_DEVICE static void add_products(Output& o, const Probabilities& p, const Values& values)
     {
         unroll<kKeyChunks>([&](auto c) {
+            if constexpr (kDimBlocks > 4 && c > 0) no_load_crosses();
             unroll<kDimBlocks>([&](auto b) {
                 const Dword4 v = values.template operand<b, c>();
                 o.block[b] = Element::multiply(v.xy, p.chunk[c].xy, o.block[b]);
