@@ -246,11 +246,11 @@ CK_TILE_MASKS_HD constexpr bits_t row_bits(const Bound& mask, index_t i, index_t
         // Runs of attended elements: a handful of steps for windows, blocks and documents.
         bits_t bits = 0;
         const index_t end = j0 + count;
-        for (index_t j = mask.next_live_col(i, i + 1, j0); j < end;) {
-            const index_t run_end = min(mask.next_not_full_col(i, i + 1, j), end);
-            bits |= low_bits(run_end - j) << (j - j0);
-            if (run_end == end) break;
-            j = mask.next_live_col(i, i + 1, run_end);
+        for (index_t from = j0; from < end;) {
+            const index_t j = mask.next_live_col(i, i + 1, from);
+            if (j >= end) break;
+            from = min(mask.next_not_full_col(i, i + 1, j), end);
+            bits |= low_bits(from - j) << (j - j0);
         }
         return bits;
     }

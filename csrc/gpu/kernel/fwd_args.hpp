@@ -1,7 +1,7 @@
 #pragma once
 
-// What the forward kernels receive, by value, from the host: plain numbers and addresses, the same layout on both sides.
-// Device code is free-standing: no standard library here.
+// What the forward kernels receive, by value, from the host: plain numbers and addresses, the same layout on both
+// sides. Device code is free-standing: no standard library here.
 
 #include "ck_tile_masks/index.hpp"
 
@@ -40,9 +40,9 @@ struct FwdMerge {
     index_t unused[3];
 };
 
-// Up to 64 tiles of a row of tiles from `base` on, bit by bit: those in which the work-group, and those in which the band
-// of rows of one of its waves, has an attended element; and the band's tiles that need the element check. base is kNone
-// after a row's last window.
+// Up to 64 tiles of a row of tiles from `base` on, bit by bit: those in which the work-group, and those in which the
+// band of rows of one of its waves, has an attended element; and the band's tiles that need the element check. base is
+// kNone after a row's last window.
 struct BandBits {
     ck_tile_masks::bits_t live;
     ck_tile_masks::bits_t edge;
@@ -54,8 +54,8 @@ struct LiveWindow {
     BandBits band[4];
 };
 // A work item's first `num_windows` windows are found once for a mask and shape, by ck_fmha_fwd_plan (one work-group an
-// item), and serve all heads, samples and calls. With as many as the longest row can have, the forward never asks the mask
-// for tiles; above kMostWindows, which bounds the memory of a row, an instance that asks for the rest is needed.
+// item), and serve all heads, samples and calls. With as many as the longest row can have, the forward never asks the
+// mask for tiles; above kMostWindows, which bounds the memory of a row, an instance that asks for the rest is needed.
 constexpr index_t kWindowTiles = 64;
 constexpr index_t kMostWindows = 64;
 constexpr index_t windows_of_row(index_t num_tiles_k) { return ck_tile_masks::div_up(num_tiles_k, kWindowTiles); }
@@ -65,13 +65,13 @@ constexpr index_t windows_of_row(index_t num_tiles_k) { return ck_tile_masks::di
 // s = g % num_shared. Partial results: slot * num_shared + s.
 struct FwdArgs {
     Tensor q, k, v, o;
-    float* lse;            // (batch, num_heads, seqlen_q), dense
-    const FwdWork* work;   // longest first
-    LiveWindow* windows;   // num_windows of each work item
+    float* lse;          // (batch, num_heads, seqlen_q), dense
+    const FwdWork* work; // longest first
+    LiveWindow* windows; // num_windows of each work item
     const FwdMerge* merges;
-    const char* images;    // see mask_image.hpp
-    float* partial_o;      // (slots * num_shared, tile_q, head_dim_v), normalised
-    float* partial_lse;    // (slots * num_shared, tile_q), in base 2
+    const char* images; // see mask_image.hpp
+    float* partial_o;   // (slots * num_shared, tile_q, head_dim_v), normalised
+    float* partial_lse; // (slots * num_shared, tile_q), in base 2
     index_t num_shared;
     index_t shared_heads;
     index_t num_heads;

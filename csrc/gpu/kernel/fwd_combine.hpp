@@ -8,7 +8,8 @@ namespace ck_fmha::gpu {
 //
 //     O = sum of O_n 2^(L_n - M) / sum of 2^(L_n - M),   LSE = (M + log2 of that sum) ln 2,   M = max of L_n
 //
-// One work-group a cut row; thread by thread two dimensions of a row, so that a row's threads follow each other in memory.
+// One work-group a cut row; thread by thread two dimensions of a row, so that a row's threads follow each other in
+// memory.
 template <class Traits>
 struct FwdCombineKernel {
     using T = typename Traits::T;

@@ -17,15 +17,15 @@ using InstanceTraits = FwdTraits<CK_FMHA_MASK, CK_FMHA_DTYPE, CK_FMHA_HEAD_DIM, 
 
 } // namespace ck_fmha::gpu::structure
 
-extern "C" CK_FMHA_KERNEL(ck_fmha::gpu::structure::InstanceTraits::kThreads, 1) void
-ck_fmha_fwd_plan(const ck_fmha::gpu::FwdArgs args)
+extern "C" CK_FMHA_KERNEL(ck_fmha::gpu::structure::InstanceTraits::kThreads,
+                          1) void ck_fmha_fwd_plan(const ck_fmha::gpu::FwdArgs args)
 {
     ck_fmha::gpu::FwdPlanKernel<ck_fmha::gpu::structure::InstanceTraits>::run(args);
 }
 
-extern "C" CK_FMHA_KERNEL(ck_fmha::gpu::structure::InstanceTraits::kThreads,
-                          ck_fmha::gpu::structure::InstanceTraits::kWavesPerSimd) void
-ck_fmha_fwd(const ck_fmha::gpu::FwdArgs args)
+extern "C" CK_FMHA_KERNEL(
+    ck_fmha::gpu::structure::InstanceTraits::kThreads,
+    ck_fmha::gpu::structure::InstanceTraits::kWavesPerSimd) void ck_fmha_fwd(const ck_fmha::gpu::FwdArgs args)
 {
     ck_fmha::gpu::FwdKernel<ck_fmha::gpu::structure::InstanceTraits>::run(args);
 }

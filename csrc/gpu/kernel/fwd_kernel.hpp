@@ -12,7 +12,10 @@ struct WorkIndex {
         : item(block_index() / args.num_shared), shared(block_index() % args.num_shared)
     {
     }
-    CK_FMHA_DEVICE index_t batch(const FwdArgs& args, index_t first) const { return first + shared / args.shared_heads; }
+    CK_FMHA_DEVICE index_t batch(const FwdArgs& args, index_t first) const
+    {
+        return first + shared / args.shared_heads;
+    }
     CK_FMHA_DEVICE index_t head(const FwdArgs& args, index_t first) const { return first + shared % args.shared_heads; }
     CK_FMHA_DEVICE index_t slot(const FwdArgs& args, index_t slot) const { return slot * args.num_shared + shared; }
 };
@@ -22,8 +25,8 @@ CK_FMHA_DEVICE RowsInMemory rows_of(const Tensor& t, index_t batch, index_t head
                                     index_t element_size)
 {
     const long_index_t first = batch * t.stride_batch + head * t.stride_head;
-    return {static_cast<const char*>(t.data) + first * element_size,
-            static_cast<unsigned>(t.stride_seq * element_size), head_dim * element_size, num_rows};
+    return {static_cast<const char*>(t.data) + first * element_size, static_cast<unsigned>(t.stride_seq * element_size),
+            head_dim * element_size, num_rows};
 }
 
 constexpr float kLog2ToLog = 0.693147180559945309f;
@@ -58,11 +61,10 @@ private:
         const Mask mask = banded_mask(args, work);
         const typename Pipeline::Window window(
             mask, args.windows + static_cast<long_index_t>(index.item) * args.num_windows, args.num_windows);
-        return Pipeline::run(
-            rows_of(args.q, batch, head, args.seqlen_q, args.head_dim, sizeof(T)),
-            rows_of(args.k, batch, head_kv, args.seqlen_k, args.head_dim, sizeof(T)),
-            rows_of(args.v, batch, head_kv, args.seqlen_k, args.head_dim_v, sizeof(T)), window, work.begin,
-            work.end, mask, args.scale_log2);
+        return Pipeline::run(rows_of(args.q, batch, head, args.seqlen_q, args.head_dim, sizeof(T)),
+                             rows_of(args.k, batch, head_kv, args.seqlen_k, args.head_dim, sizeof(T)),
+                             rows_of(args.v, batch, head_kv, args.seqlen_k, args.head_dim_v, sizeof(T)), window,
+                             work.begin, work.end, mask, args.scale_log2);
     }
 
     CK_FMHA_DEVICE static void store(const FwdArgs& args, const typename Pipeline::Result& result)

@@ -5,8 +5,8 @@
 #include "gpu/pipeline/live_tile_window.hpp"
 #include "gpu/pipeline/online_softmax.hpp"
 
-// The forward of one work-group: Q in registers, K and V through shared memory (the name is CK Tile's). It walks the live
-// tiles of its row:
+// The forward of one work-group: Q in registers, K and V through shared memory (the name is CK Tile's). It walks the
+// live tiles of its row:
 //
 //     while this tile is computed, the next live tile's loads are in flight
 //
@@ -31,9 +31,8 @@ public:
     };
 
     // Tiles [begin, end) of the mask's row of tiles.
-    CK_FMHA_DEVICE static Result run(const RowsInMemory& q, const RowsInMemory& k, const RowsInMemory& v,
-                                     Window window, index_t begin,
-                                     index_t end, const Mask& mask, float scale_log2)
+    CK_FMHA_DEVICE static Result run(const RowsInMemory& q, const RowsInMemory& k, const RowsInMemory& v, Window window,
+                                     index_t begin, index_t end, const Mask& mask, float scale_log2)
     {
         const SharedMemory shared = SharedMemory::allocate<Traits::kSharedBytes>();
         const typename Wave::Keys keys(shared);
@@ -66,7 +65,8 @@ public:
 
             typename Wave::Scores s = Wave::scores(query, keys);
             result.softmax.update(s, result.o, scale_log2, [&](typename Wave::Scores& scores) {
-                if (work.edge()) Wave::keep(scores, mask.row_bits(mask.band() * Wave::kRows + Wave::query_of_lane(), tile));
+                if (work.edge())
+                    Wave::keep(scores, mask.row_bits(mask.band() * Wave::kRows + Wave::query_of_lane(), tile));
             });
             Wave::add_products(result.o, Wave::to_operand(s), values);
         }

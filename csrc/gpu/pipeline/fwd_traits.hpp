@@ -8,17 +8,17 @@ namespace ck_fmha::gpu {
 // What is fixed when an instance of the forward is compiled.
 template <class Mask_, class T_, index_t kHeadDim_, index_t kWaves_, bool kAsks_>
 struct FwdTraits {
-    using Mask = Mask_; // bound
-    using T = T_;       // of Q, K, V and O
+    using Mask = Mask_;                            // bound
+    using T = T_;                                  // of Q, K, V and O
     static constexpr index_t kHeadDim = kHeadDim_; // padded: 32, 64, 128 or 256
     static constexpr index_t kWaves = kWaves_;     // of a work-group
-    static constexpr bool kAsks = kAsks_; // the mask for tiles, past the stored windows
+    static constexpr bool kAsks = kAsks_;          // the mask for tiles, past the stored windows
     static constexpr index_t kTileK = fwd_tile_k(kHeadDim);
     static constexpr index_t kThreads = kWaves * kWaveSize;
-    // Waves that a SIMD is to hold, which bounds the registers: two, where the shared memory of a compute unit (64 KiB, four
-    // SIMDs) has room for their work-groups.
+    // Waves that a SIMD is to hold, which bounds the registers: two, where the shared memory of a compute unit (64 KiB,
+    // four SIMDs) has room for their work-groups.
     static constexpr index_t kSharedBytes = 2 * 2 * kTileK * kHeadDim; // K and V
-    static constexpr index_t kWavesPerSimd = kHeadDim > 128 || 65536 / kSharedBytes * kWaves / 4 < 2 ? 1 : 2;
+    static constexpr index_t kWavesPerSimd = kHeadDim > 128 || 65536 / kSharedBytes* kWaves / 4 < 2 ? 1 : 2;
 
     static_assert(kHeadDim == 32 || kHeadDim == 64 || kHeadDim == 128 || kHeadDim == 256,
                   "ck_fmha: instances exist for head_dim 32, 64, 128 and 256; others are padded to the next");

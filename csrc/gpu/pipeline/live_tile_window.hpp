@@ -5,16 +5,16 @@
 #include "gpu/kernel/mask_image.hpp"
 #include "gpu/tile/platform.hpp"
 
-// The live tiles of a row of tiles, a window of 64 at a time: lane l asks the mask about tile base + l, and ballots collect
-// the answers. Walks in closed form jump from window to window; inside one, the next live tile is the lowest bit left,
-// whatever the pattern. A work-group's tile is kWaves bands of kRows queries high; what the band of a wave has to do in a
-// tile comes out of the same window.
+// The live tiles of a row of tiles, a window of 64 at a time: lane l asks the mask about tile base + l, and ballots
+// collect the answers. Walks in closed form jump from window to window; inside one, the next live tile is the lowest
+// bit left, whatever the pattern. A work-group's tile is kWaves bands of kRows queries high; what the band of a wave
+// has to do in a tile comes out of the same window.
 
 namespace ck_fmha::gpu {
 
-// A row of tiles of a bound mask, cut into the tiles of a work-group and into those of one wave's band. The mask is read
-// from its image whenever it is asked: it may hold dozens of numbers, which would take registers from the pipeline's loop,
-// and it is asked once a window and once an edge tile.
+// A row of tiles of a bound mask, cut into the tiles of a work-group and into those of one wave's band. The mask is
+// read from its image whenever it is asked: it may hold dozens of numbers, which would take registers from the
+// pipeline's loop, and it is asked once a window and once an edge tile.
 template <class Mask, index_t kRows, index_t kWaves, index_t kTileK>
 class BandedMask {
 public:
@@ -82,8 +82,8 @@ private:
     index_t flags_;
 };
 
-// Walks the windows of tiles [begin, end) of the mask's row: first those that are stored, then, if it `kAsks`, those that
-// the mask tells.
+// Walks the windows of tiles [begin, end) of the mask's row: first those that are stored, then, if it `kAsks`, those
+// that the mask tells.
 template <class BandedMask, bool kAsks>
 class LiveTileWindow {
 public:
@@ -130,7 +130,7 @@ private:
     const LiveWindow* stored_;
     const LiveWindow* stored_end_;
     index_t base_ = -kWindowTiles; // the window's first tile: bit 0
-    bits_t left_ = 0;         // not yet visited
+    bits_t left_ = 0;              // not yet visited
     BandBits band_ = {0, 0};
     index_t work_ = 0;
 };

@@ -2,9 +2,9 @@
 
 #include "gpu/tile/platform.hpp"
 
-// The online softmax in base 2 (Milakov, Gimelshein 2018; Dao 2023), with a lazy maximum: scores are taken relative to a
-// reference that is moved, and the output rescaled, only when one exceeds it by more than the element type's slack. So
-// the common tile has no exchange between lanes and no rescale.
+// The online softmax in base 2 (Milakov, Gimelshein 2018; Dao 2023), with a lazy maximum: scores are taken relative to
+// a reference that is moved, and the output rescaled, only when one exceeds it by more than the element type's slack.
+// So the common tile has no exchange between lanes and no rescale.
 
 namespace ck_fmha::gpu {
 

@@ -10,7 +10,7 @@ namespace ck_fmha::gpu {
 // Rows of one (batch, head) of a tensor.
 struct RowsInMemory {
     const char* data;
-    unsigned row_bytes;  // from a row to the next
+    unsigned row_bytes; // from a row to the next
     index_t used_bytes; // of a row
     index_t num_rows;
 
@@ -26,8 +26,10 @@ template <index_t kTileRows>
 class TilesInMemory {
 public:
     CK_FMHA_DEVICE explicit TilesInMemory(const RowsInMemory& rows)
-        : data_(rows.data), tile_bytes_(kTileRows * rows.row_bytes),
-          full_size_(size_of(rows, kTileRows)), last_tile_((rows.num_rows - 1) / kTileRows),
+        : data_(rows.data),
+          tile_bytes_(kTileRows * rows.row_bytes),
+          full_size_(size_of(rows, kTileRows)),
+          last_tile_((rows.num_rows - 1) / kTileRows),
           last_size_(size_of(rows, rows.num_rows - last_tile_ * kTileRows))
     {
     }
@@ -99,9 +101,8 @@ public:
     {
         unroll<kBlocks>([&](auto n) {
             unroll<4>([&](auto key) { offset_[n][key] = values.offset(4 * quad(n) + key, first_dim() * 2); });
-            unroll<kDims>([&](auto d) {
-                place_[n][d] = SharedValues<kTileK, kHeadDim>::place(first_dim() + d, quad(n));
-            });
+            unroll<kDims>(
+                [&](auto d) { place_[n][d] = SharedValues<kTileK, kHeadDim>::place(first_dim() + d, quad(n)); });
         });
     }
     CK_FMHA_DEVICE void load(index_t tile)

@@ -2,9 +2,9 @@
 
 #include "gpu/tile/platform.hpp"
 
-// The matrix atom of CDNA: a wave multiplies 32 x 8 by 8 x 32 (v_mfma_f32_32x32x8_f16, ..._bf16). Operands: lane l holds
-// row (column) l mod 32, k = 4 (l / 32) + 0..3. Result: lane l holds column l mod 32, rows 8 j + 4 (l / 32) + 0..3 in
-// elements 4 j + 0..3.
+// The matrix atom of CDNA: a wave multiplies 32 x 8 by 8 x 32 (v_mfma_f32_32x32x8_f16, ..._bf16). Operands: lane l
+// holds row (column) l mod 32, k = 4 (l / 32) + 0..3. Result: lane l holds column l mod 32, rows 8 j + 4 (l / 32) +
+// 0..3 in elements 4 j + 0..3.
 //
 // Orientation: scores are computed transposed, S^T = K Q^T, so that a lane holds 16 keys of ONE query. Then the
 // statistics of a row are numbers of a lane, four elements of P^T are the operand of O^T = V^T P^T as they lie in
@@ -18,8 +18,8 @@ struct MatrixElement;
 
 template <>
 struct MatrixElement<_Float16> {
-    // 2^x with x <= 14 + 1 fits; the probabilities of far smaller scores stay above 2^-14, below which gfx90a's products
-    // take them for zero.
+    // 2^x with x <= 14 + 1 fits; the probabilities of far smaller scores stay above 2^-14, below which gfx90a's
+    // products take them for zero.
     static constexpr float kProbabilityExponent = 14.f; // of the largest probability when it is computed ...
     static constexpr float kExponentSlack = 1.f;        // ... and by how much a later one may exceed it
 
@@ -48,8 +48,8 @@ struct MatrixElement<__bf16> {
     template <class Acc>
     CK_FMHA_DEVICE static Acc multiply(Dword2 a, Dword2 b, const Acc& c)
     {
-        return __builtin_amdgcn_mfma_f32_32x32x8bf16_1k(__builtin_bit_cast(Operand, a),
-                                                        __builtin_bit_cast(Operand, b), c, 0, 0, 0);
+        return __builtin_amdgcn_mfma_f32_32x32x8bf16_1k(__builtin_bit_cast(Operand, a), __builtin_bit_cast(Operand, b),
+                                                        c, 0, 0, 0);
     }
     // To the nearest, ties away from zero: an addition each, and a permutation for both. NaN stays NaN.
     CK_FMHA_DEVICE static unsigned pack(float low, float high)

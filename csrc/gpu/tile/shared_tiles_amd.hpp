@@ -2,18 +2,19 @@
 
 #include "gpu/tile/mfma_32x32x8.hpp"
 
-// A tile of K and a tile of V in shared memory, as the operands of the products want them: pieces of 16 bytes that a lane
-// reads at once. Rows are as long as they are, without padding; instead piece c of row r lies at place c xor f(r), so
-// that lanes that read (or write) one piece each of many rows meet different banks.
+// A tile of K and a tile of V in shared memory, as the operands of the products want them: pieces of 16 bytes that a
+// lane reads at once. Rows are as long as they are, without padding; instead piece c of row r lies at place c xor f(r),
+// so that lanes that read (or write) one piece each of many rows meet different banks.
 //
 //     K    row = key, along it the dimensions: piece c = dimensions 8 c .. 8 c + 7
-//     V^T  row = dimension, along it the keys, in the order in which a lane's elements of P^T come: piece c holds the keys
+//     V^T  row = dimension, along it the keys, in the order in which a lane's elements of P^T come: piece c holds the
+//     keys
 //          16 (c / 2) + 4 (c mod 2) + {0..3, 8..11}
 
 namespace ck_fmha::gpu {
 
-// Rows of kPieces pieces of 16 bytes: which rows share banks, and the permutation that keeps them apart. 8 pieces are all
-// 32 banks.
+// Rows of kPieces pieces of 16 bytes: which rows share banks, and the permutation that keeps them apart. 8 pieces are
+// all 32 banks.
 template <index_t kPieces>
 struct Swizzle {
     static constexpr index_t kCycle = kPieces < 8 ? kPieces : 8;
@@ -71,7 +72,8 @@ public:
         const index_t dim = lane_index() % 32, half = lane_index() / 32, f = Swizzle::template of_row<true>(dim);
         unroll<kAddresses>([&](auto n) { address_[n] = dim * kRowBytes + ((2 * n + half) ^ f) * 16; });
     }
-    // Operands of two products: dimension 32 block + l mod 32; the keys that lane's elements 8 chunk + 0..7 of P^T hold.
+    // Operands of two products: dimension 32 block + l mod 32; the keys that lane's elements 8 chunk + 0..7 of P^T
+    // hold.
     template <index_t kBlock, index_t kChunk>
     CK_FMHA_DEVICE Dword4 operand() const
     {

@@ -2,9 +2,9 @@
 
 #include "gpu/tile/copy_amd.hpp"
 
-// The tiles of one wave, and what a pipeline does with them. A wave holds kRows queries; with this atom every lane holds
-// one of them (each query is held by two lanes, which share its keys and its output's dimensions), so that what is one
-// number for each query is one number for each lane.
+// The tiles of one wave, and what a pipeline does with them. A wave holds kRows queries; with this atom every lane
+// holds one of them (each query is held by two lanes, which share its keys and its output's dimensions), so that what
+// is one number for each query is one number for each lane.
 
 namespace ck_fmha::gpu {
 
@@ -110,9 +110,8 @@ struct MfmaWave {
     {
         float m = s.block[0][0];
         unroll<kKeyBlocks>([&](auto b) {
-            unroll<8>([&](auto e) {
-                m = __builtin_fmaxf(__builtin_fmaxf(m, s.block[b][2 * e]), s.block[b][2 * e + 1]);
-            });
+            unroll<8>(
+                [&](auto e) { m = __builtin_fmaxf(__builtin_fmaxf(m, s.block[b][2 * e]), s.block[b][2 * e + 1]); });
         });
         return m;
     }
@@ -121,14 +120,14 @@ struct MfmaWave {
 
     CK_FMHA_DEVICE static void exp2(Scores& s)
     {
-        unroll<kKeyBlocks>([&](auto b) { unroll<16>([&](auto e) { s.block[b][e.value] = gpu::exp2(s.block[b][e.value]); }); });
+        unroll<kKeyBlocks>(
+            [&](auto b) { unroll<16>([&](auto e) { s.block[b][e.value] = gpu::exp2(s.block[b][e.value]); }); });
     }
     // Two partial sums in a lane: they are added together.
     CK_FMHA_DEVICE static void add_to_sums(Float2& sums, const Scores& s)
     {
-        unroll<kKeyBlocks>([&](auto b) {
-            unroll<8>([&](auto e) { sums += Float2{s.block[b][2 * e], s.block[b][2 * e + 1]}; });
-        });
+        unroll<kKeyBlocks>(
+            [&](auto b) { unroll<8>([&](auto e) { sums += Float2{s.block[b][2 * e], s.block[b][2 * e + 1]}; }); });
     }
     CK_FMHA_DEVICE static Probabilities to_operand(const Scores& s)
     {
