@@ -47,6 +47,13 @@ struct BlockIntervals {
     IndexSpan begins;
     IndexSpan ends;
 
+    template <class Visit>
+    CK_TILE_MASKS_HD constexpr void for_each_array(Visit&& visit)
+    {
+        begins.for_each_array(visit);
+        ends.for_each_array(visit);
+    }
+
     // The first interval that ends after `from`, or no_run(): the one that contains `from`, if any does.
     CK_TILE_MASKS_HD constexpr Interval next(index_t from) const
     {

@@ -26,6 +26,16 @@ struct BlockTable {
         part.col_begin += static_cast<long_index_t>(head % num_heads) * num_cols;
         return part;
     }
+    // The arrays as far as the first head needs them.
+    template <class Visit>
+    CK_TILE_MASKS_HD constexpr void for_each_array(Visit&& visit)
+    {
+        if (row_begin == nullptr) return;
+        visit(cols, row_begin[num_rows]);
+        visit(rows, col_begin[num_cols]);
+        visit(row_begin, static_cast<long_index_t>(num_rows) + 1);
+        visit(col_begin, static_cast<long_index_t>(num_cols) + 1);
+    }
     // Columns listed for a row of blocks of the first head, rows listed for a column; none past the table.
     CK_TILE_MASKS_HD constexpr IndexSpan cols_of(index_t row) const { return line(row_begin, num_rows, cols, row); }
     CK_TILE_MASKS_HD constexpr IndexSpan rows_of(index_t col) const { return line(col_begin, num_cols, rows, col); }

@@ -10,6 +10,12 @@ struct IndexSpan {
     const index_t* data = nullptr;
     index_t size = 0;
 
+    template <class Visit>
+    CK_TILE_MASKS_HD constexpr void for_each_array(Visit&& visit)
+    {
+        visit(data, size);
+    }
+
     CK_TILE_MASKS_HD constexpr bool empty() const { return size <= 0; }
     CK_TILE_MASKS_HD constexpr index_t operator[](index_t n) const { return data[n]; }
 

@@ -59,6 +59,11 @@
 // Binding: `auto bind(const MaskCall&) const` returns the definition that serves one call (alignment, clamps, per-head
 // parameters resolved). Without it the definition serves every call itself; with it only what bind returns needs the
 // predicates, so that parameters and their bound form can be two types.
+// A bound form that points to arrays (offsets, lists: somebody else's, see IndexSpan) shows them, so that they can be
+// copied to where kernels read them:
+//                template <class Visit> void for_each_array(Visit&& visit);
+//                    calls visit(array, count) with a reference to each pointer that is in use and the number of its
+//                    elements; visit may change the pointer, but only after all of them were visited.
 // Also optional with closed forms: `bits_t row_bits(index_t i_y, index_t j0, index_t count) const`, the elements
 // [j0, j0 + count) of a row, count <= 64. Without it they come from the walks if those are exact, else from mask_func.
 // And `void tile_bits(index_t i0, index_t i1, index_t j0, index_t count, bits_t* bits) const`, those of the rows [i0,
@@ -105,6 +110,15 @@ using row_bits_t = decltype(meta::declval<const M&>().row_bits(index_t{}, index_
 template <class M>
 using tile_bits_t = decltype(meta::declval<const M&>().tile_bits(index_t{}, index_t{}, index_t{}, index_t{},
                                                                  static_cast<bits_t*>(nullptr)));
+
+struct AnyVisitor {
+    template <class Array, class Count>
+    CK_TILE_MASKS_HD constexpr void operator()(Array&, Count) const
+    {
+    }
+};
+template <class M>
+using for_each_array_t = decltype(meta::declval<M&>().for_each_array(AnyVisitor{}));
 
 template <class M>
 using count_live_col_tiles_t =

@@ -81,6 +81,11 @@ struct LiftedBlocks : MaskDefABC<LiftedBlocks<Def>> {
 
     CK_TILE_MASKS_HD static constexpr const char* get_name() { return Def::get_name(); }
     CK_TILE_MASKS_HD constexpr bool exact() const { return !contract::has_edge_blocks<Def>; }
+    template <class Visit, class D = Def, class = contract::for_each_array_t<D>>
+    CK_TILE_MASKS_HD constexpr void for_each_array(Visit&& visit)
+    {
+        def.for_each_array(visit);
+    }
 
     CK_TILE_MASKS_HD constexpr bool mask_func(index_t i, index_t j) const
     {

@@ -47,6 +47,11 @@ struct BoundRandomBlocks : BlockLines<BoundRandomBlocks<Definition, Random>> {
     Random random;
 
     CK_TILE_MASKS_HD static constexpr const char* get_name() { return Definition::get_name(); }
+    template <class Visit, class R = Random, class = contract::for_each_array_t<R>>
+    CK_TILE_MASKS_HD constexpr void for_each_array(Visit&& visit)
+    {
+        random.for_each_array(visit);
+    }
     CK_TILE_MASKS_HD constexpr index_t block_y() const { return block_size; }
     CK_TILE_MASKS_HD constexpr index_t block_x() const { return block_size; }
 
@@ -162,6 +167,12 @@ private:
 
 struct ListedBlocks {
     BlockTable table; // of one head
+
+    template <class Visit>
+    CK_TILE_MASKS_HD constexpr void for_each_array(Visit&& visit)
+    {
+        table.for_each_array(visit);
+    }
 
     template <Axis kAxis>
     CK_TILE_MASKS_HD constexpr Interval next_run(index_t line, index_t from) const

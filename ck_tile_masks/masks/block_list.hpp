@@ -31,6 +31,17 @@ struct PartialBlocks {
     const index_t* bitmap_of_rows = nullptr; // for each entry of blocks.rows the number of its bitmap
     // block_y * ceil(block_x / 64) words a bitmap, row by row: bit n of word w of row r is element (r, 64 * w + n).
     const bits_t* bitmaps = nullptr;
+    index_t num_bitmaps = 0;
+
+    template <class Visit>
+    CK_TILE_MASKS_HD constexpr void for_each_array(Visit&& visit, long_index_t words_of_a_bitmap)
+    {
+        blocks.for_each_array(visit);
+        const index_t num_entries = blocks.row_begin == nullptr ? 0 : blocks.row_begin[blocks.num_rows];
+        visit(bitmap_of_cols, num_entries);
+        visit(bitmap_of_rows, num_entries);
+        visit(bitmaps, num_bitmaps * words_of_a_bitmap);
+    }
 };
 
 // A band cuts lines of blocks: rows of blocks if it is a band of rows (Axis::rows), else columns of them. Positions run
@@ -48,6 +59,12 @@ struct BlockList : MaskDefABC<BlockList> {
     }
 
     CK_TILE_MASKS_HD static constexpr const char* get_name() { return "block_list"; }
+    template <class Visit>
+    CK_TILE_MASKS_HD constexpr void for_each_array(Visit&& visit)
+    {
+        blocks.for_each_array(visit);
+        partial.for_each_array(visit, static_cast<long_index_t>(block_y) * div_up(block_x, 64));
+    }
     CK_TILE_MASKS_HD constexpr bool exact() const { return true; }
     CK_TILE_MASKS_HD constexpr bool mask_func(index_t i, index_t j) const { return row_bits(i, j, 1) != 0; }
 

@@ -46,6 +46,11 @@ struct BoundLocalGlobal : BlockLines<BoundLocalGlobal<Definition, Layout>> {
     Layout layout;
 
     CK_TILE_MASKS_HD static constexpr const char* get_name() { return Definition::get_name(); }
+    template <class Visit, class L = Layout, class = contract::for_each_array_t<L>>
+    CK_TILE_MASKS_HD constexpr void for_each_array(Visit&& visit)
+    {
+        layout.for_each_array(visit);
+    }
     CK_TILE_MASKS_HD constexpr index_t block_y() const { return block_size; }
     CK_TILE_MASKS_HD constexpr index_t block_x() const { return block_size; }
 

@@ -39,6 +39,11 @@ struct DeepSpeedLongformer : BlockLines<DeepSpeedLongformer> {
     }
 
     CK_TILE_MASKS_HD static constexpr const char* get_name() { return "deepspeed_longformer"; }
+    template <class Visit>
+    CK_TILE_MASKS_HD constexpr void for_each_array(Visit&& visit)
+    {
+        global.for_each_array(visit);
+    }
     CK_TILE_MASKS_HD constexpr index_t block_y() const { return block_size; }
     CK_TILE_MASKS_HD constexpr index_t block_x() const { return block_size; }
 

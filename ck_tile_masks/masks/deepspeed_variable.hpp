@@ -27,6 +27,13 @@ struct VariableLayout {
     IndexSpan window_ends;
     BlockIntervals global;
 
+    template <class Visit>
+    CK_TILE_MASKS_HD constexpr void for_each_array(Visit&& visit)
+    {
+        window_ends.for_each_array(visit);
+        global.for_each_array(visit);
+    }
+
     CK_TILE_MASKS_HD constexpr Interval window_of(index_t block) const
     {
         const index_t n = window_ends.upper_bound(block);

@@ -50,6 +50,11 @@ struct Documents : MaskDefABC<Documents> {
     }
 
     CK_TILE_MASKS_HD static constexpr const char* get_name() { return "documents"; }
+    template <class Visit>
+    CK_TILE_MASKS_HD constexpr void for_each_array(Visit&& visit)
+    {
+        visit(documents, num_documents);
+    }
     CK_TILE_MASKS_HD constexpr bool exact() const { return true; }
     CK_TILE_MASKS_HD constexpr bool mask_func(index_t i, index_t j) const { return cols_of_row(i).contains(j); }
 

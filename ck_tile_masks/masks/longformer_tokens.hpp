@@ -31,6 +31,11 @@ struct LongformerTokens : MaskDefABC<LongformerTokens> {
     }
 
     CK_TILE_MASKS_HD static constexpr const char* get_name() { return "longformer_tokens"; }
+    template <class Visit>
+    CK_TILE_MASKS_HD constexpr void for_each_array(Visit&& visit)
+    {
+        global_tokens.for_each_array(visit);
+    }
     CK_TILE_MASKS_HD constexpr bool exact() const { return true; }
     CK_TILE_MASKS_HD constexpr bool mask_func(index_t i, index_t j) const
     {

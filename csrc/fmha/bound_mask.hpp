@@ -10,6 +10,7 @@
 
 #include "ck_tile_masks/generic_attention_mask.hpp"
 #include "ck_tile_masks/tile_schedule.hpp"
+#include "fmha/mask_image_writer.hpp"
 
 namespace ck_fmha {
 
@@ -32,6 +33,9 @@ public:
     virtual void count_live_tiles(ck_tile_masks::Axis axis, const ck_tile_masks::MaskCall& call,
                                   ck_tile_masks::DynamicTile tile, index_t begin, index_t end,
                                   index_t* counts) const = 0;
+
+    // For kernels that are compiled for the mask.
+    virtual void write_image(MaskImageWriter& writer) const = 0;
 };
 
 // Does not own what it refers to.
@@ -53,6 +57,7 @@ struct MaskRef : ck_tile_masks::MaskDefABC<MaskRef> {
     {
         return mask->next_not_full_row(j0, j1, from);
     }
+    void write_image(MaskImageWriter& writer) const { mask->write_image(writer); }
     bits_t row_bits(index_t i, index_t j0, index_t count) const { return mask->row_bits(i, j0, count); }
     void tile_bits(index_t i0, index_t i1, index_t j0, index_t count, bits_t* bits) const
     {
@@ -107,6 +112,7 @@ public:
     {
         ck_tile_masks::tile_bits(bound_, i0, i1, j0, count, bits);
     }
+    void write_image(MaskImageWriter& writer) const override { writer.write(bound_); }
     void count_live_tiles(ck_tile_masks::Axis axis, const ck_tile_masks::MaskCall& call,
                           ck_tile_masks::DynamicTile tile, index_t begin, index_t end, index_t* counts) const override
     {

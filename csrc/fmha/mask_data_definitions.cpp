@@ -151,6 +151,7 @@ public:
         partial.bitmap_of_cols = data_->bitmap_of_cols.data();
         partial.bitmap_of_rows = data_->bitmap_of_rows.data();
         partial.bitmaps = data_->bitmaps.data();
+        partial.num_bitmaps = data_->num_bitmaps;
         return bind_owned(ctm::BlockList(block_y_, block_x_, blocks, partial), call, data_);
     }
     bool varies_by_head() const override { return false; }
@@ -164,6 +165,7 @@ private:
         OwnedBlockTable blocks, partial;
         std::vector<index_t> bitmap_of_cols, bitmap_of_rows;
         std::vector<bits_t> bitmaps;
+        index_t num_bitmaps = 0;
     };
 
     static void check_lists(const MaskArguments& a, index_t num_rows, const std::vector<index_t>& offsets,
@@ -192,6 +194,7 @@ private:
         const auto word = [&](size_t n) { return static_cast<bits_t>(static_cast<uint32_t>(words[n])); };
         for (size_t n = 0; n < words.size(); n += 2)
             data_->bitmaps.push_back(word(n) | word(n + 1) << 32);
+        data_->num_bitmaps = static_cast<index_t>(count);
     }
 
     void store_partial(index_t num_rows, index_t num_cols, const std::vector<index_t>& offsets,
