@@ -1,0 +1,186 @@
+#include "gpu/runtime/fwd_plan.hpp"
+
+#include <algorithm>
+#include <numeric>
+#include <stdexcept>
+
+#include "ck_tile_masks/tile_schedule.hpp"
+
+namespace ck_fmha::gpu {
+namespace {
+
+using ck_tile_masks::Axis;
+using ck_tile_masks::MaskCall;
+using ck_tile_masks::TileRange;
+
+// Work items for each compute unit, if no row is to be longer than its share: a compute unit holds one or two
+// work-groups at a time, and the last ones to finish should be short.
+constexpr index_t kRangesPerComputeUnit = 4;
+// A piece of a row is worth a partial result, written and read again, from so many columns on.
+constexpr index_t kMinColumnsOfPiece = 512;
+// Work-groups of four waves load a tile of K and V for 128 rows, those of two waves for 64. Where the 128 rows together
+// attend many more tiles than their halves do one by one (random blocks, narrow windows), four waves would load tiles
+// of which half of them skip the products: from a quarter more on, two waves are taken.
+constexpr index_t kWaves[] = {2, 4};
+constexpr bool prefers_two_waves(int64_t tiles_of_two, int64_t tiles_of_four)
+{
+    return 2 * tiles_of_four * 4 > tiles_of_two * 5;
+}
+
+[[noreturn]] void refuse(const std::string& what) { throw std::invalid_argument("ck_fmha: " + what); }
+
+// A mask that differs from the others, with the live tiles of its rows for both heights of tiles.
+struct Distinct {
+    MaskCall call;
+    std::unique_ptr<BoundMask> bound;
+    index_t image = 0;
+    int group = 0;
+    std::vector<index_t> counts[2];
+};
+
+class Planner {
+public:
+    Planner(const MaskExpr& mask, const FwdShape& shape) : mask_(mask)
+    {
+        plan_.shape = shape;
+        plan_.varies_by_batch = mask.varies_by_batch();
+        plan_.varies_by_head = mask.varies_by_head();
+    }
+
+    FwdPlan make()
+    {
+        bind_all();
+        choose_waves();
+        for (Distinct& d : distinct_)
+            cut_rows(d);
+        for (FwdGroup& group : plan_.groups) {
+            std::stable_sort(group.work.begin(), group.work.end(),
+                             [](const FwdWork& a, const FwdWork& b) { return a.num_live > b.num_live; });
+            if (plan_.num_partial_rows(group) > ck_tile_masks::kIndexMax)
+                refuse("the partial results of this call have more than 2^31 rows: split it by batch or head");
+        }
+        return std::move(plan_);
+    }
+
+private:
+    void bind_all()
+    {
+        const FwdShape& s = plan_.shape;
+        MaskImageWriter writer;
+        for (int64_t b = 0; b < (plan_.varies_by_batch ? s.batch : 1); ++b)
+            for (int64_t h = 0; h < (plan_.varies_by_head ? s.num_heads : 1); ++h) {
+                Distinct d;
+                d.call = {static_cast<index_t>(b), static_cast<index_t>(h), static_cast<index_t>(s.seqlen_q),
+                          static_cast<index_t>(s.seqlen_k)};
+                d.bound = mask_.bind(d.call);
+                if (writer.bytes().size() > static_cast<size_t>(ck_tile_masks::kIndexMax))
+                    refuse("the masks of this call take more than 2 GiB: split it by batch or head");
+                d.image = static_cast<index_t>(writer.bytes().size());
+                writer.next_image();
+                d.bound->write_image(writer);
+                d.group = group_of(writer.structure());
+                plan_.group_of.push_back(d.group);
+                distinct_.push_back(std::move(d));
+            }
+        plan_.images = writer.bytes();
+        plan_.addresses = writer.addresses();
+    }
+
+    int group_of(const std::string& structure)
+    {
+        const auto found = std::find_if(plan_.groups.begin(), plan_.groups.end(),
+                                        [&](const FwdGroup& group) { return group.structure == structure; });
+        if (found != plan_.groups.end()) return static_cast<int>(found - plan_.groups.begin());
+        plan_.groups.emplace_back().structure = structure;
+        return static_cast<int>(plan_.groups.size()) - 1;
+    }
+
+    ck_tile_masks::DynamicTile tile(index_t num_waves) const
+    {
+        return {fwd_tile_q(num_waves), fwd_tile_k(plan_.shape.head_dim)};
+    }
+
+    // Counts the live tiles of all rows, and takes for each group the better of both heights.
+    void choose_waves()
+    {
+        std::vector<int64_t> totals[2];
+        for (int n = 0; n < 2; ++n) {
+            totals[n].resize(plan_.groups.size());
+            for (Distinct& d : distinct_) {
+                const auto t = tile(kWaves[n]);
+                d.counts[n].resize(ck_tile_masks::div_up(d.call.seqlen_q, t.y()));
+                d.bound->count_live_tiles(Axis::rows, d.call, t, 0, static_cast<index_t>(d.counts[n].size()),
+                                          d.counts[n].data());
+                totals[n][d.group] = std::accumulate(d.counts[n].begin(), d.counts[n].end(), totals[n][d.group]);
+            }
+        }
+        int64_t total = 0;
+        for (size_t g = 0; g < plan_.groups.size(); ++g) {
+            const int n = prefers_two_waves(totals[0][g], totals[1][g]) ? 0 : 1;
+            plan_.groups[g].num_waves = kWaves[n];
+            total += totals[n][g] * plan_.num_shared();
+        }
+        limit_ = ck_tile_masks::balanced_limit(total, plan_.shape.num_compute_units * kRangesPerComputeUnit,
+                                               kMinColumnsOfPiece / fwd_tile_k(plan_.shape.head_dim));
+    }
+
+    void cut_rows(Distinct& d)
+    {
+        FwdGroup& group = plan_.groups[d.group];
+        const std::vector<index_t>& counts = d.counts[group.num_waves == kWaves[0] ? 0 : 1];
+        const TiledMask tiled(MaskRef(*d.bound), d.call, tile(group.num_waves));
+        for (index_t row = 0; row < static_cast<index_t>(counts.size()); ++row)
+            ck_tile_masks::cut_line<Axis::rows>(tiled, row, counts[row], limit_, [&](const TileRange& range) {
+                const bool whole = range.num_parts == 1;
+                if (!whole && range.part == 0)
+                    group.merges.push_back({row, group.num_slots, range.num_parts, d.call.batch, d.call.head, {}});
+                group.work.push_back({row, range.begin, range.end, whole ? -1 : group.num_slots++, d.image,
+                                      d.call.batch, d.call.head, range.num_live});
+            });
+        d = {}; // a call may have thousands of them
+    }
+
+    const MaskExpr& mask_;
+    FwdPlan plan_;
+    std::vector<Distinct> distinct_;
+    index_t limit_ = 0;
+};
+
+} // namespace
+
+index_t FwdPlan::num_shared() const
+{
+    return static_cast<index_t>((varies_by_batch ? 1 : shape.batch) * (varies_by_head ? 1 : shape.num_heads));
+}
+
+index_t FwdPlan::shared_heads() const { return static_cast<index_t>(varies_by_head ? 1 : shape.num_heads); }
+
+int64_t FwdPlan::num_partial_rows(const FwdGroup& group) const
+{
+    return int64_t{group.num_slots} * num_shared() * fwd_tile_q(group.num_waves);
+}
+
+int64_t FwdPlan::workspace_size(int64_t head_dim_v) const
+{
+    int64_t rows = 0;
+    for (const FwdGroup& group : groups)
+        rows = std::max(rows, num_partial_rows(group));
+    return rows * (head_dim_v + 1); // O and LSE
+}
+
+const FwdGroup& FwdPlan::group_at(int64_t batch, int64_t head) const
+{
+    const int64_t heads = varies_by_head ? shape.num_heads : 1;
+    return groups[group_of[(varies_by_batch ? batch : 0) * heads + (varies_by_head ? head : 0)]];
+}
+
+index_t instance_head_dim(int64_t head_dim, int64_t head_dim_v)
+{
+    for (const index_t instance : {32, 64, 128})
+        if (std::max(head_dim, head_dim_v) <= instance) return instance;
+    return 256;
+}
+
+FwdPlan make_fwd_plan(const MaskExpr& mask, const FwdShape& shape) { return Planner(mask, shape).make(); }
+
+} // namespace ck_fmha::gpu

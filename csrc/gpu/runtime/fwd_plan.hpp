@@ -1,0 +1,60 @@
+#pragma once
+
+// What the forward of one call launches: the live tiles of every mask that differs, cut into work items of about equal
+// length. No driver and no device memory here.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "fmha/mask_expr.hpp"
+#include "gpu/kernel/fwd_args.hpp"
+
+namespace ck_fmha::gpu {
+
+struct FwdShape {
+    int64_t batch;
+    int64_t num_heads;
+    int64_t seqlen_q;
+    int64_t seqlen_k;
+    index_t head_dim;          // that of the instance: 32, 64, 128 or 256
+    index_t num_compute_units; // of the device
+};
+
+// One launch: the (batch, head) pairs whose masks have one structure, served by one instance.
+struct FwdGroup {
+    std::string structure;
+    index_t num_waves = 0; // of a work-group
+    std::vector<FwdWork> work;
+    std::vector<FwdMerge> merges;
+    index_t num_slots = 0;
+};
+
+struct FwdPlan {
+    FwdShape shape{};
+    bool varies_by_batch = false;
+    bool varies_by_head = false;
+    std::vector<FwdGroup> groups;
+    std::vector<int> group_of; // of each mask that differs: batch by batch if they vary, head by head if they do
+    std::vector<char> images;
+    std::vector<ImageAddress> addresses; // in the images; they refer to data of the mask
+
+    // How many (batch, head) pairs a work item serves, and how many of them are heads.
+    index_t num_shared() const;
+    index_t shared_heads() const;
+    // Of the partial results of a group.
+    int64_t num_partial_rows(const FwdGroup& group) const;
+    // float32 numbers of the workspace, which the groups use one after the other.
+    int64_t workspace_size(int64_t head_dim_v) const;
+    const FwdGroup& group_at(int64_t batch, int64_t head) const;
+};
+
+// The head_dim of the instance that serves a call: the smallest one that holds both.
+index_t instance_head_dim(int64_t head_dim, int64_t head_dim_v);
+
+// @pre the mask's counts fit the call (MaskExpr::check_counts); batch, num_heads and seqlen_q are not 0
+// @post every live tile of every (batch, head) is in one work item; pieces of a cut row have slots, in their order
+// @post the same for the same arguments, whenever and wherever it is called
+FwdPlan make_fwd_plan(const MaskExpr& mask, const FwdShape& shape);
+
+} // namespace ck_fmha::gpu
