@@ -1,18 +1,14 @@
-#include <pybind11/pybind11.h>
-#include <pybind11/stl.h>
-
 #include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
-#include <tuple>
 #include <vector>
 
+#include "bindings/arguments.hpp"
 #include "cpu/attention.hpp"
 #include "cpu/dropout.hpp"
 #include "cpu/tile_kernels.hpp"
-#include "fmha/fmha_args.h"
 #include "fmha/mask_expr.hpp"
 #include "fmha/mask_view.hpp"
 
@@ -23,55 +19,13 @@ namespace {
 using ck_fmha::MaskExpr;
 using ck_tile_masks::MaskCall;
 
-// Tensors cross as addresses and strides: the module knows nothing of torch. The caller keeps them alive.
-using Tensor = std::array<int64_t, 4>; // address, stride_batch, stride_head, stride_seq
-using Sizes = std::array<int64_t, 7>;  // batch, num_heads, num_heads_kv, seqlen_q, seqlen_k, head_dim, head_dim_v
-
-using Scores = std::array<int64_t, 5>; // address, stride_batch, stride_head, stride_q, stride_k
-// bias, its dtype, softcap, attended, address and batch stride of ALiBi's slopes, dropout_p, dropout_seed
-using Extras = std::tuple<Scores, int32_t, double, Scores, std::array<int64_t, 2>, double, uint64_t>;
+using namespace ck_fmha::bindings;
 using Array = std::array<int64_t, 2>; // address, number of int32
 
 ck_fmha::IndexArray copy_of(const Array& array)
 {
     const auto* first = reinterpret_cast<const int32_t*>(static_cast<uintptr_t>(array[0]));
     return std::make_shared<const std::vector<int32_t>>(first, first + array[1]);
-}
-
-ck_fmha_tensor to_tensor(const Tensor& t)
-{
-    return {reinterpret_cast<void*>(static_cast<uintptr_t>(t[0])), t[1], t[2], t[3]};
-}
-
-ck_fmha_scores to_scores(const Scores& t) { return {to_tensor({t[0], t[1], t[2], t[3]}), t[4]}; }
-
-template <class Args>
-void set_problem(Args& args, int32_t dtype, const Sizes& sizes, double softmax_scale, int32_t num_threads,
-                 const std::optional<Extras>& extras)
-{
-    ck_fmha_problem& p = args.problem;
-    p.version = CK_FMHA_ARGS_VERSION;
-    p.size = sizeof(args);
-    p.dtype = dtype;
-    p.num_threads = num_threads;
-    p.batch = sizes[0];
-    p.num_heads = sizes[1];
-    p.num_heads_kv = sizes[2];
-    p.seqlen_q = sizes[3];
-    p.seqlen_k = sizes[4];
-    p.head_dim = sizes[5];
-    p.head_dim_v = sizes[6];
-    p.softmax_scale = softmax_scale;
-    if (!extras) return;
-    const auto& [bias, bias_dtype, softcap, attended, slopes, dropout_p, dropout_seed] = *extras;
-    p.extras = {to_scores(bias),
-                bias_dtype,
-                softcap,
-                to_scores(attended),
-                reinterpret_cast<const float*>(static_cast<uintptr_t>(slopes[0])),
-                slopes[1],
-                dropout_p,
-                dropout_seed};
 }
 
 void attention_forward(const MaskExpr& mask, int32_t dtype, const Sizes& sizes, double softmax_scale,
@@ -166,7 +120,8 @@ py::dict build_info()
 // `where` is (seqlen_q, seqlen_k, batch, head), `tile` is (rows, columns).
 PYBIND11_MODULE(_native, m)
 {
-    m.doc() = "Native core of ck_fmha: masks and the CPU back end. Called by the ck_fmha package only.";
+    m.doc() =
+        "Native core of ck_fmha: masks, the CPU back end and the GPU runtime. Called by the ck_fmha package only.";
 
     py::class_<MaskExpr, std::shared_ptr<MaskExpr>>(m, "Mask")
         .def(py::init(
@@ -210,6 +165,7 @@ PYBIND11_MODULE(_native, m)
     m.def("attention_forward", &attention_forward);
     m.def("attention_backward", &attention_backward);
     m.def("dropout_mask", &dropout_mask);
+    bind_hip(m);
     m.def("isa_name", [] { return std::string(ck_fmha::cpu::isa_kernels().name); });
     m.def("available_isas", &available_isas);
     m.def("build_info", &build_info);

@@ -1,0 +1,110 @@
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bindings/arguments.hpp"
+#include "gpu/runtime/fwd_launch.hpp"
+
+namespace py = pybind11;
+
+namespace ck_fmha::bindings {
+namespace {
+
+using gpu::FwdGroup;
+using gpu::FwdPlan;
+using hip::DevicePlan;
+using hip::Driver;
+
+gpu::FwdShape shape_of(const Sizes& s, index_t num_compute_units)
+{
+    return {s[0], s[1], s[3], s[4], gpu::instance_head_dim(s[5], s[6]), num_compute_units};
+}
+
+// (structure, num_waves) of each group: with dtype, head_dim and architecture they name an instance.
+std::vector<std::tuple<std::string, index_t>> groups(const FwdPlan& plan)
+{
+    std::vector<std::tuple<std::string, index_t>> groups;
+    for (const FwdGroup& group : plan.groups)
+        groups.emplace_back(group.structure, group.num_waves);
+    return groups;
+}
+
+void hip_forward(std::shared_ptr<DevicePlan> plan, std::vector<std::shared_ptr<hip::FwdModule>> modules,
+                 uintptr_t stream, int32_t dtype, const Sizes& sizes, double softmax_scale, const Tensor& q,
+                 const Tensor& k, const Tensor& v, const Tensor& o, uintptr_t lse, uintptr_t workspace)
+{
+    ck_fmha_fwd_args args{};
+    set_problem(args, dtype, sizes, softmax_scale, 1, std::nullopt);
+    args.q = to_tensor(q);
+    args.k = to_tensor(k);
+    args.v = to_tensor(v);
+    args.o = to_tensor(o);
+    args.lse = reinterpret_cast<void*>(lse);
+    const py::gil_scoped_release release;
+    hip::attention_forward(args, {std::move(plan), std::move(modules), reinterpret_cast<float*>(workspace),
+                                  reinterpret_cast<hip::Stream>(stream)});
+}
+
+} // namespace
+
+void bind_hip(py::module_& m)
+{
+    m.def("instance_head_dim", &gpu::instance_head_dim);
+
+    py::class_<FwdPlan>(m, "FwdPlan")
+        .def(py::init([](const MaskExpr& mask, const Sizes& sizes, index_t num_compute_units) {
+            const py::gil_scoped_release release;
+            return gpu::make_fwd_plan(mask, shape_of(sizes, num_compute_units));
+        }))
+        .def_property_readonly("groups", &groups)
+        .def("tile_of",
+             [](const FwdPlan& plan, int64_t batch, int64_t head) {
+                 const FwdGroup& group = plan.group_at(batch, head);
+                 return py::make_tuple(gpu::fwd_tile_q(group.num_waves), gpu::fwd_tile_k(plan.shape.head_dim));
+             })
+        .def_property_readonly("num_work_groups",
+                               [](const FwdPlan& plan) {
+                                   int64_t count = 0;
+                                   for (const FwdGroup& group : plan.groups)
+                                       count += static_cast<int64_t>(group.work.size()) * plan.num_shared();
+                                   return count;
+                               })
+        .def_property_readonly("num_merges",
+                               [](const FwdPlan& plan) {
+                                   int64_t count = 0;
+                                   for (const FwdGroup& group : plan.groups)
+                                       count += static_cast<int64_t>(group.merges.size()) * plan.num_shared();
+                                   return count;
+                               })
+        .def("workspace_size", &FwdPlan::workspace_size);
+
+    m.def("hip_load", [](const std::string& path, const std::vector<std::string>& folders) {
+        const py::gil_scoped_release release;
+        return Driver::load(path, folders).path();
+    });
+    m.def("hip_num_devices", [] { return Driver::get().num_devices(); });
+    m.def("hip_device", [](int device) {
+        const hip::Device& found = Driver::get().device(device);
+        return py::make_tuple(found.architecture, found.num_compute_units);
+    });
+    m.def("hip_accesses_host_memory", [] { return Driver::get().accesses_host_memory(); });
+
+    py::class_<hip::FwdModule, std::shared_ptr<hip::FwdModule>>(m, "HipFwdModule")
+        .def(py::init([](int device, const py::bytes& image, const std::string& name) {
+            const std::string code = image;
+            const py::gil_scoped_release release;
+            return std::make_shared<hip::FwdModule>(device, code, name);
+        }));
+    py::class_<DevicePlan, std::shared_ptr<DevicePlan>>(m, "HipFwdPlan")
+        .def_static("find",
+                    [](const std::shared_ptr<MaskExpr>& mask, const Sizes& sizes, int device) {
+                        const py::gil_scoped_release release;
+                        return DevicePlan::find(mask, shape_of(sizes, 0), device);
+                    })
+        .def_property_readonly("groups", [](const DevicePlan& plan) { return groups(plan.plan()); })
+        .def("workspace_size",
+             [](const DevicePlan& plan, int64_t head_dim_v) { return plan.plan().workspace_size(head_dim_v); });
+    m.def("hip_forward", &hip_forward);
+}
+
+} // namespace ck_fmha::bindings

@@ -1,0 +1,110 @@
+#include "gpu/runtime/device_plan.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <list>
+#include <map>
+#include <tuple>
+
+namespace ck_fmha::hip {
+namespace {
+
+// Places for arrays, one after the other, each aligned for any access.
+class Layout {
+public:
+    size_t take(size_t size)
+    {
+        const size_t offset = size_;
+        size_ = (size_ + size + kAlign - 1) / kAlign * kAlign;
+        return offset;
+    }
+    size_t size() const { return size_; }
+
+private:
+    static constexpr size_t kAlign = 256;
+    size_t size_ = 0;
+};
+
+template <class T>
+size_t bytes_of(const std::vector<T>& array)
+{
+    return array.size() * sizeof(T);
+}
+
+} // namespace
+
+DevicePlan::DevicePlan(std::shared_ptr<const MaskExpr> mask, gpu::FwdPlan plan, int device)
+    : mask_(std::move(mask)), plan_(std::move(plan)), device_(device)
+{
+    Layout layout;
+    mask_sections_.push_back({layout.take(plan_.images.size()), plan_.images.size()});
+    // Masks of several heads may share an array, and see more or less of it.
+    std::map<const void*, size_t> arrays;
+    for (const ImageAddress& address : plan_.addresses)
+        if (address.size > 0) arrays[address.data] = std::max(arrays[address.data], address.size);
+    std::map<const void*, size_t> places;
+    for (const auto& [data, size] : arrays) {
+        places[data] = layout.take(size);
+        mask_sections_.push_back({places[data], size});
+    }
+    for (const gpu::FwdGroup& group : plan_.groups) {
+        work_.push_back(layout.take(bytes_of(group.work)));
+        merges_.push_back(layout.take(bytes_of(group.merges)));
+    }
+    memory_ = std::make_unique<DeviceMemory>(device, layout.size());
+
+    std::vector<char> staging(layout.size());
+    std::memcpy(staging.data(), plan_.images.data(), plan_.images.size());
+    for (const ImageAddress& address : plan_.addresses) {
+        const char* where = address.size > 0 ? memory_->data() + places[address.data] : nullptr;
+        std::memcpy(staging.data() + address.offset, &where, sizeof(where));
+    }
+    for (const auto& [data, size] : arrays)
+        std::memcpy(staging.data() + places[data], data, size);
+    for (size_t g = 0; g < plan_.groups.size(); ++g) {
+        gpu::FwdGroup& group = plan_.groups[g];
+        std::copy(group.work.begin(), group.work.end(), reinterpret_cast<gpu::FwdWork*>(staging.data() + work_[g]));
+        std::copy(group.merges.begin(), group.merges.end(),
+                  reinterpret_cast<gpu::FwdMerge*>(staging.data() + merges_[g]));
+    }
+    const OnDevice on(device);
+    Driver::get().copy_to_device(memory_->data(), staging.data(), staging.size());
+}
+
+std::shared_ptr<DevicePlan> DevicePlan::find(const std::shared_ptr<const MaskExpr>& mask, gpu::FwdShape shape,
+                                             int device)
+{
+    using Key = std::tuple<const MaskExpr*, int, int64_t, int64_t, int64_t, int64_t, index_t>;
+    struct Cache {
+        std::mutex mutex;
+        std::list<std::pair<Key, std::shared_ptr<DevicePlan>>> recent; // the last used first
+    };
+    static Cache& cache = *new Cache; // never destroyed: at the end of the process the driver may be gone
+    constexpr size_t kMaxPlans = 64;
+
+    const Key key{mask.get(), device, shape.batch, shape.num_heads, shape.seqlen_q, shape.seqlen_k, shape.head_dim};
+    const auto look_up = [&]() -> std::shared_ptr<DevicePlan> {
+        const auto found = std::find_if(cache.recent.begin(), cache.recent.end(),
+                                        [&](const auto& entry) { return entry.first == key; });
+        if (found == cache.recent.end()) return nullptr;
+        cache.recent.splice(cache.recent.begin(), cache.recent, found);
+        return found->second;
+    };
+    {
+        const std::lock_guard<std::mutex> lock(cache.mutex);
+        if (auto plan = look_up()) return plan;
+    }
+    shape.num_compute_units = Driver::get().device(device).num_compute_units;
+    auto made = std::make_shared<DevicePlan>(mask, make_fwd_plan(*mask, shape), device);
+    std::shared_ptr<DevicePlan> dropped; // outside the lock: to free memory waits for the device
+    const std::lock_guard<std::mutex> lock(cache.mutex);
+    if (auto plan = look_up()) return plan; // another thread was faster
+    cache.recent.emplace_front(key, made);
+    if (cache.recent.size() > kMaxPlans) {
+        dropped = std::move(cache.recent.back().second);
+        cache.recent.pop_back();
+    }
+    return made;
+}
+
+} // namespace ck_fmha::hip

@@ -1,0 +1,75 @@
+#pragma once
+
+#include <vector>
+
+#include "fmha/fmha_args.h"
+#include "gpu/runtime/device_plan.hpp"
+
+namespace ck_fmha::hip {
+
+// What the kernels of a group may access, for drivers that check it: the elements of tensors without the gaps between
+// their rows, and every array of the plan by itself.
+class FwdExtents {
+public:
+    FwdExtents(const ck_fmha_problem& p, const DevicePlan& on_device, const gpu::FwdGroup& group, const gpu::FwdArgs& a,
+               bool wanted)
+    {
+        if (!wanted) return;
+        const Extent partial_o =
+            array("partial_o", a.partial_o, 4, on_device.plan().num_partial_rows(group) * p.head_dim_v);
+        const Extent partial_lse = array("partial_lse", a.partial_lse, 4, on_device.plan().num_partial_rows(group));
+        const Extent lse = array("lse", a.lse, 4, p.batch * p.num_heads * p.seqlen_q);
+        const Extent o = tensor("o", a.o, p.batch, p.num_heads, p.seqlen_q, p.head_dim_v);
+
+        fwd_ = {to_read(tensor("q", a.q, p.batch, p.num_heads, p.seqlen_q, p.head_dim)),
+                to_read(tensor("k", a.k, p.batch, p.num_heads_kv, p.seqlen_k, p.head_dim)),
+                to_read(tensor("v", a.v, p.batch, p.num_heads_kv, p.seqlen_k, p.head_dim_v)),
+                to_write(o),
+                to_write(lse),
+                to_read(array("work", a.work, sizeof(gpu::FwdWork), group.work.size()))};
+        for (const DevicePlan::Section& section : on_device.mask_sections())
+            fwd_.push_back(to_read(array("mask", on_device.images() + section.offset, 1, section.size)));
+        combine_ = {to_write(o), to_write(lse),
+                    to_read(array("merges", a.merges, sizeof(gpu::FwdMerge), group.merges.size()))};
+        if (group.num_slots > 0) {
+            fwd_.insert(fwd_.end(), {to_write(partial_o), to_write(partial_lse)});
+            combine_.insert(combine_.end(), {to_read(partial_o), to_read(partial_lse)});
+        }
+    }
+
+    const std::vector<Extent>& of_fwd() const { return fwd_; }
+    const std::vector<Extent>& of_combine() const { return combine_; }
+
+private:
+    static Extent array(const char* name, const void* data, size_t element_size, int64_t count)
+    {
+        Extent e{data, element_size, {count}, {static_cast<int64_t>(element_size)}, 1, 0, name};
+        return e;
+    }
+    static Extent tensor(const char* name, const gpu::Tensor& t, int64_t batch, int64_t heads, int64_t seqlen,
+                         int64_t head_dim)
+    {
+        constexpr int64_t size = 2;
+        return {t.data,
+                size,
+                {batch, heads, seqlen, head_dim},
+                {t.stride_batch * size, t.stride_head * size, t.stride_seq * size, size},
+                4,
+                0,
+                name};
+    }
+    static Extent to_read(Extent e)
+    {
+        e.access = kRead;
+        return e;
+    }
+    static Extent to_write(Extent e)
+    {
+        e.access = kWrite;
+        return e;
+    }
+
+    std::vector<Extent> fwd_, combine_;
+};
+
+} // namespace ck_fmha::hip

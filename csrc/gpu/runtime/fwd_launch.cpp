@@ -1,0 +1,147 @@
+#include "gpu/runtime/fwd_launch.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "fmha/validate.hpp"
+#include "gpu/runtime/fwd_extents.hpp"
+
+namespace ck_fmha::hip {
+namespace {
+
+using gpu::FwdArgs;
+
+constexpr index_t kCombineSize = 256;        // work-items of a work-group that merges
+constexpr index_t kWaveSize = 64;            // of the processors that there are instances for
+constexpr int64_t kMaxStrideBytes = 1 << 25; // between rows: a tile's offsets fit a buffer descriptor
+
+[[noreturn]] void refuse(const std::string& what) { throw std::invalid_argument("ck_fmha: " + what); }
+
+gpu::Tensor to_tensor(const char* name, const ck_fmha_tensor& t, int64_t batch, int64_t heads, int64_t seqlen)
+{
+    // A stride that no element is reached by may be anything.
+    const gpu::Tensor tensor{t.data, batch > 1 ? t.stride_batch : 0, heads > 1 ? t.stride_head : 0,
+                             seqlen > 1 ? t.stride_seq : 0};
+    const auto aligned = [](int64_t stride) { return stride % 8 == 0; };
+    if (reinterpret_cast<uintptr_t>(t.data) % 16 != 0 || !aligned(tensor.stride_batch) ||
+        !aligned(tensor.stride_head) || !aligned(tensor.stride_seq))
+        refuse(std::string(name) + " must have rows aligned to 16 bytes");
+    if (tensor.stride_seq < 0 || tensor.stride_seq * 2 >= kMaxStrideBytes)
+        refuse(std::string(name) + " must have rows less than 2^25 bytes apart, got " +
+               std::to_string(tensor.stride_seq * 2));
+    return tensor;
+}
+
+// How kernels take the scale: a sign and a zero go into Q, so that the largest score is the largest product.
+void set_scale(FwdArgs& a, double softmax_scale)
+{
+    const double log2_e = 1.4426950408889634;
+    const double magnitude = std::min(std::fabs(softmax_scale) * log2_e, double{std::numeric_limits<float>::max()});
+    a.scale_log2 = static_cast<float>(magnitude);
+    a.q_and = ~0u;
+    a.q_xor = softmax_scale < 0 ? 0x80008000u : 0;
+    if (a.scale_log2 < std::numeric_limits<float>::min()) {
+        a.scale_log2 = 1;
+        a.q_and = a.q_xor = 0;
+    }
+}
+
+FwdArgs common_args(const ck_fmha_fwd_args& args, const gpu::FwdPlan& plan)
+{
+    const ck_fmha_problem& p = args.problem;
+    FwdArgs a{};
+    a.q = to_tensor("q", args.q, p.batch, p.num_heads, p.seqlen_q);
+    a.k = to_tensor("k", args.k, p.batch, p.num_heads_kv, p.seqlen_k);
+    a.v = to_tensor("v", args.v, p.batch, p.num_heads_kv, p.seqlen_k);
+    a.o = to_tensor("o", args.o, p.batch, p.num_heads, p.seqlen_q);
+    a.lse = static_cast<float*>(args.lse);
+    a.num_shared = plan.num_shared();
+    a.shared_heads = plan.shared_heads();
+    a.num_heads = static_cast<index_t>(p.num_heads);
+    a.heads_per_kv = static_cast<index_t>(p.num_heads / p.num_heads_kv);
+    a.seqlen_q = static_cast<index_t>(p.seqlen_q);
+    a.seqlen_k = static_cast<index_t>(p.seqlen_k);
+    a.head_dim = static_cast<index_t>(p.head_dim);
+    a.head_dim_v = static_cast<index_t>(p.head_dim_v);
+    set_scale(a, p.softmax_scale);
+    return a;
+}
+
+void check(const ck_fmha_fwd_args& args, const FwdLaunch& launch)
+{
+    validate(args);
+    const ck_fmha_problem& p = args.problem;
+    const gpu::FwdShape& shape = launch.plan->plan().shape;
+    if (p.dtype != CK_FMHA_BFLOAT16 && p.dtype != CK_FMHA_FLOAT16)
+        refuse("dtype must be CK_FMHA_BFLOAT16 or CK_FMHA_FLOAT16 on AMD GPUs, got " + std::to_string(p.dtype));
+    if (p.head_dim % 8 != 0 || p.head_dim_v % 8 != 0)
+        refuse("head_dim and head_dim_v must be multiples of 8 on AMD GPUs, got " + std::to_string(p.head_dim) +
+               " and " + std::to_string(p.head_dim_v));
+    if (p.batch != shape.batch || p.num_heads != shape.num_heads || p.seqlen_q != shape.seqlen_q ||
+        p.seqlen_k != shape.seqlen_k || gpu::instance_head_dim(p.head_dim, p.head_dim_v) != shape.head_dim)
+        refuse("the plan was made for another call");
+    if (launch.modules.size() != launch.plan->plan().groups.size())
+        refuse("a module must be given for each of the plan's " + std::to_string(launch.plan->plan().groups.size()) +
+               " groups, got " + std::to_string(launch.modules.size()));
+    for (const auto& module : launch.modules)
+        if (module->device() != launch.plan->device()) refuse("a module is on another device than the plan");
+    if (launch.plan->plan().workspace_size(p.head_dim_v) > 0 &&
+        (launch.workspace == nullptr || reinterpret_cast<uintptr_t>(launch.workspace) % 16 != 0))
+        refuse("the workspace must be there, aligned to 16 bytes");
+    const ck_fmha_extras& e = p.extras;
+    if (e.bias.tensor.data || e.attended.tensor.data || e.alibi_slopes || e.softcap != 0 || e.dropout_p != 0)
+        refuse("bias, attended, ALiBi, softcap and dropout are not covered on AMD GPUs");
+}
+
+// Keeps what a captured graph refers to.
+void keep_for_good(const FwdLaunch& launch)
+{
+    static std::mutex& mutex = *new std::mutex;
+    static auto& kept = *new std::vector<FwdLaunch>;
+    const std::lock_guard<std::mutex> lock(mutex);
+    const auto same = [&](const FwdLaunch& other) {
+        return other.plan == launch.plan && other.modules == launch.modules;
+    };
+    if (std::none_of(kept.begin(), kept.end(), same)) kept.push_back(launch);
+}
+
+} // namespace
+
+void attention_forward(const ck_fmha_fwd_args& args, const FwdLaunch& launch)
+{
+    check(args, launch);
+    const Driver& driver = Driver::get();
+    const DevicePlan& on_device = *launch.plan;
+    const gpu::FwdPlan& plan = on_device.plan();
+    const OnDevice on(on_device.device());
+    if (driver.is_capturing(launch.stream)) keep_for_good(launch);
+
+    FwdArgs a = common_args(args, plan);
+    a.images = on_device.images();
+    for (size_t g = 0; g < plan.groups.size(); ++g) {
+        const gpu::FwdGroup& group = plan.groups[g];
+        a.work = on_device.work(g);
+        a.merges = on_device.merges(g);
+        a.partial_o = launch.workspace;
+        a.partial_lse = launch.workspace + plan.num_partial_rows(group) * a.head_dim_v;
+        const FwdExtents extents(args.problem, on_device, group, a, driver.wants_extents());
+
+        // In pieces, where all of it is more than the driver takes at once.
+        const auto launch_all = [&](Function function, size_t count, index_t size, auto& items,
+                                    const std::vector<Extent>& allowed) {
+            const size_t most = std::max<size_t>((uint64_t{1} << 32) / size / a.num_shared, 1) - 1;
+            if (most == 0) refuse("batch * num_heads is more than a launch takes: split the call");
+            for (size_t begin = 0; begin < count; begin += most) {
+                const size_t piece = std::min(most, count - begin);
+                driver.launch(function, static_cast<unsigned>(piece * a.num_shared), size, launch.stream, &a, allowed);
+                items += piece;
+            }
+        };
+        launch_all(launch.modules[g]->fwd(), group.work.size(), group.num_waves * kWaveSize, a.work, extents.of_fwd());
+        if (!group.merges.empty())
+            launch_all(launch.modules[g]->combine(), group.merges.size(), kCombineSize, a.merges, extents.of_combine());
+    }
+}
+
+} // namespace ck_fmha::hip
