@@ -110,7 +110,7 @@ private:
         structure_ += name;
         const char* separator = "<";
         const auto write_part = [&](const auto& part) {
-            structure_ += std::exchange(separator, ",");
+            structure_ += std::exchange(separator, ", ");
             write(part);
         };
         (write_part(parts), ...);

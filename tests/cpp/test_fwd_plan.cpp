@@ -170,7 +170,7 @@ TEST(FwdPlan, MasksOfOneStructureShareALaunch)
     ASSERT_EQ(plan.groups.size(), 3u);
     EXPECT_EQ(plan.groups[0].structure, "diagonal");
     EXPECT_EQ(plan.groups[1].structure, "full");
-    EXPECT_EQ(plan.groups[2].structure, "and_<diagonal,full>");
+    EXPECT_EQ(plan.groups[2].structure, "and_<diagonal, full>");
     EXPECT_EQ(plan.num_shared(), 3);
     EXPECT_EQ(plan.shared_heads(), 1);
     EXPECT_EQ(plan.group_at(2, 2).structure, "diagonal");

@@ -1,7 +1,6 @@
 #include "gpu/runtime/fwd_launch.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 
 #include "fmha/validate.hpp"
@@ -33,18 +32,11 @@ gpu::Tensor to_tensor(const char* name, const ck_fmha_tensor& t, int64_t batch, 
     return tensor;
 }
 
-// How kernels take the scale: a sign and a zero go into Q, so that the largest score is the largest product.
-void set_scale(FwdArgs& a, double softmax_scale)
+// softmax_scale * log2(e), which may be past the largest float where the scale is not.
+float scale_log2(double softmax_scale)
 {
-    const double log2_e = 1.4426950408889634;
-    const double magnitude = std::min(std::fabs(softmax_scale) * log2_e, double{std::numeric_limits<float>::max()});
-    a.scale_log2 = static_cast<float>(magnitude);
-    a.q_and = ~0u;
-    a.q_xor = softmax_scale < 0 ? 0x80008000u : 0;
-    if (a.scale_log2 < std::numeric_limits<float>::min()) {
-        a.scale_log2 = 1;
-        a.q_and = a.q_xor = 0;
-    }
+    constexpr double log2_e = 1.4426950408889634, most = std::numeric_limits<float>::max();
+    return static_cast<float>(std::min(std::max(softmax_scale * log2_e, -most), most));
 }
 
 FwdArgs common_args(const ck_fmha_fwd_args& args, const gpu::FwdPlan& plan)
@@ -64,7 +56,7 @@ FwdArgs common_args(const ck_fmha_fwd_args& args, const gpu::FwdPlan& plan)
     a.seqlen_k = static_cast<index_t>(p.seqlen_k);
     a.head_dim = static_cast<index_t>(p.head_dim);
     a.head_dim_v = static_cast<index_t>(p.head_dim_v);
-    set_scale(a, p.softmax_scale);
+    a.scale_log2 = scale_log2(p.softmax_scale);
     return a;
 }
 
