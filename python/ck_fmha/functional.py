@@ -10,7 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd.function import once_differentiable
 from torch.utils._python_dispatch import _disable_current_modes
 
-from ck_fmha import _call, _native
+from ck_fmha import _call, _hip, _native
 from ck_fmha import ops as _ops  # noqa: F401  registers the torch operators
 from ck_fmha._arguments import check_bool, check_int
 from ck_fmha._extras import NO_EXTRAS, SEED_MAX, Extras, broadcasts_to, check_bias, check_dropout_p, check_extras
@@ -66,6 +66,11 @@ def _is_plain_eager(*tensors: torch.Tensor) -> bool:
     for t in tensors:  # a loop, for every call waits for it
         if type(t) not in _PLAIN or not t.is_cpu or t.is_nested or t.layout is not torch.strided:
             return False
+    return _nobody_watches()
+
+
+def _nobody_watches() -> bool:
+    """Is nothing active that wants to see the operators?"""
     return (
         not torch.compiler.is_compiling()
         and not torch._C._len_torch_dispatch_stack()
@@ -82,10 +87,13 @@ def _described(mask: Mask, like: torch.Tensor) -> tuple[str, tuple[int, ...], li
 
 
 def _autocast(*tensors: Any) -> tuple[Any, ...]:
-    """Cast as torch's scaled_dot_product_attention does where autocast is active on the CPU."""
-    if not torch.is_autocast_enabled("cpu") or not all(isinstance(t, torch.Tensor) for t in tensors):
+    """Cast as torch's scaled_dot_product_attention does where autocast is active for the device."""
+    if not all(isinstance(t, torch.Tensor) for t in tensors):
         return tensors
-    dtype = torch.get_autocast_dtype("cpu")
+    device = "cuda" if tensors[0].is_cuda else "cpu"
+    if not torch.is_autocast_enabled(device):
+        return tensors
+    dtype = torch.get_autocast_dtype(device)
     return tuple(t.to(dtype) if t.dtype in (torch.float32, torch.float16, torch.bfloat16) else t for t in tensors)
 
 
@@ -191,7 +199,9 @@ def attention(
             from torch's default generator, as torch.manual_seed sets it.
         deterministic: Accepted and already kept: forward and backward are bitwise reproducible, for any number of
             threads.
-        backend: ``"auto"`` or ``"cpu"``.
+        backend: ``"cpu"``, ``"hip"`` (AMD GPUs: forward, float16 and bfloat16, head_dim and head_dim_v multiples of 8;
+            everything else raises, also a call whose gradient would be recorded), or ``"auto"``, the one of the tensors'
+            device.
 
     Returns:
         out (batch, num_heads, seqlen_q, head_dim_v), in the layout and dtype of q; with ``return_lse=True`` the pair
@@ -257,6 +267,11 @@ def _attention(
         dropout_p=dropout_p,
         dropout_seed=dropout_seed,
     )
+    if backend == "hip":
+        _hip.check(q, k, v, sizes, bias, extras)
+        if all(type(t) in _PLAIN for t in (q, k, v)) and not q.is_meta and _nobody_watches():
+            return _hip.forward(q, k, v, mask.native, softmax_scale, layout, sizes)
+        plain = False
     if plain and bias is None and extras is NO_EXTRAS:
         if not (torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)):
             return _call.forward(q, k, v, None, mask.native, softmax_scale, layout, extras, sizes)
@@ -399,8 +414,10 @@ def _align_scores(t: torch.Tensor, scores: tuple[int, ...]) -> torch.Tensor:
 class Explanation:
     """What a call would do.
 
-    `tile` is (rows, columns) of the kernel's tiles. `tiles` counts them over the heads of `num_samples` samples: of all
-    samples if the mask makes them differ, of one that stands for all if not.
+    `isa` is the instruction set of the kernels, for GPUs their architecture. `tile` is (rows, columns) of the kernel's
+    tiles; heads whose masks have another structure may have other tiles on GPUs. `tiles` counts them over the heads of
+    `num_samples` samples: of all samples if the mask makes them differ, of one that stands for all if not. `gpu` says
+    what is launched.
     """
 
     backend: str
@@ -409,6 +426,7 @@ class Explanation:
     num_threads: int
     tiles: TileCounts
     num_samples: int
+    gpu: _hip.HipPlan | None = None
 
 
 def dropout_mask(
@@ -471,7 +489,7 @@ def explain(
     scores = _call.scores_shape(sizes)
     if bias is not None:
         check_bias(bias, q, scores)
-    check_extras(
+    extras = check_extras(
         scores,
         q.device,
         alibi_slopes=alibi_slopes,
@@ -481,18 +499,27 @@ def explain(
     )
     backend = _call.check_backend(backend, q.device)
     mask.native.check_counts(sizes.batch, sizes.num_heads)
+    gpu = None
+    if backend == "hip":
+        _hip.check(q, k, v, sizes, bias, extras)
+        gpu = _hip.explain(q, k, v, mask.native, layout, sizes)
     heads, samples = mask._distinct(sizes.num_heads, sizes.batch)
-    counts = [
-        mask.num_tiles(sizes.seqlen_q, sizes.seqlen_k, _native.TILE, batch=sample, head=head)
+    tiles = {
+        (sample, head): _native.TILE if gpu is None else gpu.native.tile_of(sample, head)
         for sample in range(samples)
         for head in range(heads)
+    }
+    counts = [
+        mask.num_tiles(sizes.seqlen_q, sizes.seqlen_k, tile, batch=sample, head=head)
+        for (sample, head), tile in tiles.items()
     ]
     times = sizes.num_heads // heads if heads else 0
     return Explanation(
         backend=backend,
-        isa=_native.isa_name(),
-        tile=_native.TILE,
+        isa=_native.isa_name() if gpu is None else gpu.arch,
+        tile=next(iter(tiles.values()), _native.TILE),
         num_threads=torch.get_num_threads(),
         tiles=TileCounts(*(times * sum(count) for count in zip(TileCounts(0, 0, 0, 0), *counts, strict=True))),
         num_samples=samples,
+        gpu=gpu,
     )

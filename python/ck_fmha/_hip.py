@@ -1,0 +1,174 @@
+"""The forward on AMD GPUs: which calls it covers, and how they reach the kernels."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+
+from ck_fmha import _native
+from ck_fmha._extras import Extras
+from ck_fmha._hip_driver import device_index, load_driver, stream_of
+from ck_fmha._instances import Instance, modules, where_found
+
+_DTYPES = {torch.float16: ("fp16", _native.FLOAT16), torch.bfloat16: ("bf16", _native.BFLOAT16)}
+_ROW_ALIGNMENT = 16  # bytes
+_MAX_ROW_STRIDE = 2**25  # bytes: offsets inside a tile fit a buffer descriptor
+
+Sizes = tuple[int, int, int, int, int, int, int]
+
+
+def not_supported_reasons(
+    dtype: torch.dtype,
+    head_dims: tuple[int, int],
+    requires_grad: bool,
+    bias: torch.Tensor | None,
+    extras: Extras,
+) -> list[str]:
+    """Return everything that keeps a call from this back end, each with the way out."""
+    reasons = []
+    if dtype not in _DTYPES:
+        reasons.append(f"q, k and v have dtype {dtype}: cast them to torch.float16 or torch.bfloat16")
+    for name, dim in zip(("head_dim", "head_dim_v"), head_dims, strict=True):
+        if dim % 8:
+            padded = f"torch.nn.functional.pad to {-(-dim // 8) * 8} (and pass scale, if it is the head_dim of q and k)"
+            reasons.append(f"{name} is {dim}, no multiple of 8: pad with zeros, e.g. {padded}")
+    if requires_grad:
+        reasons.append("the backward is not covered yet: call it under torch.no_grad(), or detach q, k, v and bias")
+    if bias is not None:
+        reasons.append("bias is not covered yet")
+    if extras.attended is not None:
+        reasons.append("attn_mask as a bool tensor is not covered: make it a mask by masks.BlockList.from_tensor")
+    if extras.alibi_slopes is not None:
+        reasons.append("alibi_slopes are not covered yet")
+    if extras.softcap:
+        reasons.append(f"softcap is not covered yet, got {extras.softcap}")
+    if extras.dropout_p:
+        reasons.append(f"dropout_p is not covered yet, got {extras.dropout_p}")
+    return reasons
+
+
+def check(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, sizes: Sizes, bias: torch.Tensor | None, extras: Extras
+) -> None:
+    """Raise NotImplementedError with every reason that keeps a call from this back end."""
+    requires_grad = torch.is_grad_enabled() and any(
+        t is not None and t.requires_grad for t in (q, k, v, bias)
+    )
+    reasons = not_supported_reasons(q.dtype, sizes[5:], requires_grad, bias, extras)
+    if reasons:
+        raise NotImplementedError(
+            'backend="hip" does not cover this call:\n  ' + "\n  ".join(reasons) + '\nbackend="cpu" covers all of it.'
+        )
+
+
+def _strides(t: torch.Tensor, layout: str) -> tuple[int, int, int]:
+    """Return the strides of batch, heads and positions, 0 for those that no element is reached by."""
+    order = (0, 1, 2) if layout == "bhsd" else (0, 2, 1)
+    batch, head, seq = (t.stride(n) if t.shape[n] > 1 else 0 for n in order)
+    return batch, head, seq
+
+
+def needs_copy(t: torch.Tensor, layout: str) -> str:
+    """Why the kernels cannot read a tensor where it lies, or ""."""
+    size = t.element_size()
+    strides = _strides(t, layout)
+    if t.is_neg():
+        return "it is a negative view"
+    if t.stride(3) != 1:
+        return f"its rows are not dense: stride {t.stride(3)}"
+    if t.data_ptr() % _ROW_ALIGNMENT or any(stride * size % _ROW_ALIGNMENT for stride in strides):
+        return f"its rows are not aligned to {_ROW_ALIGNMENT} bytes"
+    if strides[2] * size >= _MAX_ROW_STRIDE:
+        return f"its rows are {strides[2] * size} bytes apart, {_MAX_ROW_STRIDE} or more"
+    return ""
+
+
+def _readable(t: torch.Tensor, layout: str) -> torch.Tensor:
+    if t.numel() == 0 or not needs_copy(t, layout):
+        return t
+    return t.resolve_neg().clone(memory_format=torch.contiguous_format)
+
+
+def _address(t: torch.Tensor, layout: str) -> tuple[int, int, int, int]:
+    return (t.data_ptr(), *_strides(t, layout))
+
+
+def forward(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    mask: _native.Mask,
+    scale: float,
+    layout: str,
+    sizes: Sizes,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Compute (out, lse) on the device of the tensors; `check` has passed, and the driver is loaded."""
+    batch, num_heads, _, seqlen_q, seqlen_k, _, head_dim_v = sizes
+    mask.check_counts(batch, num_heads)
+    out = torch.empty((*q.shape[:3], head_dim_v), dtype=q.dtype, device=q.device)
+    lse = torch.empty((batch, num_heads, seqlen_q), dtype=torch.float32, device=q.device)
+    if out.numel() == 0 or seqlen_k == 0:
+        return out.zero_(), lse.fill_(-math.inf)
+    q, k, v = (_readable(t, layout) for t in (q, k, v))
+    device = device_index(q)
+    dtype_name, dtype = _DTYPES[q.dtype]
+    plan = _native.HipFwdPlan.find(mask, sizes, device)
+    loaded = modules(plan.groups, dtype_name, _native.instance_head_dim(*sizes[5:]), device)
+    workspace = torch.empty(plan.workspace_size(head_dim_v), dtype=torch.float32, device=q.device)
+    _native.hip_forward(
+        plan,
+        loaded,
+        stream_of(q),
+        dtype,
+        sizes,
+        scale,
+        _address(q, layout),
+        _address(k, layout),
+        _address(v, layout),
+        _address(out, layout),
+        lse.data_ptr(),
+        workspace.data_ptr(),
+    )
+    return out, lse
+
+
+class Launch(NamedTuple):
+    """One kernel of a call: its instance, and where its code comes from."""
+
+    instance: str
+    code: str
+
+
+class HipPlan(NamedTuple):
+    """How a call would run on a device."""
+
+    arch: str
+    launches: tuple[Launch, ...]
+    num_work_groups: int
+    num_merges: int
+    workspace_bytes: int
+    copies: tuple[str, ...]
+    native: _native.FwdPlan
+
+
+def explain(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: _native.Mask, layout: str, sizes: Sizes
+) -> HipPlan:
+    """Return what `forward` would launch; nothing is compiled or launched."""
+    load_driver()
+    arch, num_compute_units = _native.hip_device(device_index(q))
+    plan = _native.FwdPlan(mask, sizes, num_compute_units)
+    head_dim = _native.instance_head_dim(*sizes[5:])
+    instances = [Instance(structure, _DTYPES[q.dtype][0], head_dim, waves, arch) for structure, waves in plan.groups]
+    reasons = [(name, needs_copy(t, layout)) for name, t in zip("qkv", (q, k, v), strict=True) if t.numel()]
+    return HipPlan(
+        arch=arch,
+        launches=tuple(Launch(str(instance), where_found(instance)) for instance in instances),
+        num_work_groups=plan.num_work_groups,
+        num_merges=plan.num_merges,
+        workspace_bytes=4 * plan.workspace_size(sizes[6]),
+        copies=tuple(f"{name} is copied: {reason}" for name, reason in reasons if reason),
+        native=plan,
+    )

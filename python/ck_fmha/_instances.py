@@ -1,0 +1,139 @@
+"""Kernels for one structure of mask, dtype, head_dim and architecture: found, compiled and loaded."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ck_fmha import _native
+from ck_fmha._code_cache import CodeCache
+from ck_fmha._compiler import INCLUDE, Compiler, find_compiler, flags
+
+_KEY_VERSION = "1"
+
+
+class Instance(NamedTuple):
+    """What a code object of the forward is compiled for."""
+
+    structure: str  # of the mask, as a C++ type of namespace ck_fmha::gpu::structure
+    dtype: str  # "fp16" or "bf16"
+    head_dim: int  # 32, 64, 128 or 256
+    num_waves: int  # of a work-group
+    arch: str
+
+    @property
+    def source(self) -> str:
+        """The file that is compiled."""
+        dtype = {"fp16": "_Float16", "bf16": "__bf16"}[self.dtype]
+        return (
+            f"#define CK_FMHA_MASK {self.structure}\n"
+            f"#define CK_FMHA_DTYPE {dtype}\n"
+            f"#define CK_FMHA_HEAD_DIM {self.head_dim}\n"
+            f"#define CK_FMHA_WAVES {self.num_waves}\n"
+            '#include "gpu/kernel/fwd_entry.hpp"\n'
+        )
+
+    def __str__(self) -> str:
+        return f"fwd {self.structure} {self.dtype} head_dim {self.head_dim} {self.num_waves} waves {self.arch}"
+
+
+def code_object(instance: Instance) -> bytes:
+    """Return the code of an instance from the user's cache, or compile it now.
+
+    Raises:
+        RuntimeError: No compiler was found, or it failed.
+    """
+    compiler, cache = find_compiler(instance.arch), _user_cache()
+    key = _key(instance, compiler)
+    code = cache.load(key)
+    if code is None:
+        with cache.locked(key):
+            code = cache.load(key)  # another process may have compiled it while this one waited
+            if code is None:
+                with cache.temporary() as scratch:
+                    code = compiler.compile(instance.source, instance.arch, scratch)
+                cache.store(key, {**instance._asdict(), "compiler": compiler.version}, code)
+    return code
+
+
+def where_found(instance: Instance) -> str:
+    """Say where the code of an instance comes from, without compiling it."""
+    if _modules.holds(instance):
+        return "loaded"
+    compiler = find_compiler(instance.arch)
+    if _user_cache().load(_key(instance, compiler)) is not None:
+        return f"in the cache {_user_cache().folder}"
+    return f"to be compiled by {compiler.path}"
+
+
+class _Modules:
+    """The modules used last, loaded on their devices."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._loaded: OrderedDict[tuple[Instance, int], _native.HipFwdModule] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def holds(self, instance: Instance) -> bool:
+        with self._lock:
+            return any(loaded == instance for loaded, _ in self._loaded)
+
+    def find(self, instance: Instance, device: int) -> _native.HipFwdModule:
+        key = (instance, device)
+        with self._lock:
+            if key in self._loaded:
+                self._loaded.move_to_end(key)
+                return self._loaded[key]
+        module = _native.HipFwdModule(device, code_object(instance), str(instance))
+        with self._lock:
+            module = self._loaded.setdefault(key, module)  # another thread may have been faster
+            dropped = [self._loaded.popitem(last=False) for _ in range(len(self._loaded) - self._most)]
+        del dropped  # outside the lock: to unload waits for the device
+        return module
+
+
+_modules = _Modules(most=256)
+
+
+def modules(
+    groups: Sequence[tuple[str, int]], dtype: str, head_dim: int, device: int
+) -> tuple[_native.HipFwdModule, ...]:
+    """Return the loaded modules for the groups (structure, num_waves) of a plan."""
+    arch, _ = _native.hip_device(device)
+    return tuple(
+        [_modules.find(Instance(structure, dtype, head_dim, waves, arch), device) for structure, waves in groups]
+    )
+
+
+def _key(instance: Instance, compiler: Compiler) -> str:
+    parts = (_KEY_VERSION, instance.source, *flags(instance.arch), *compiler, _headers_digest())
+    return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
+
+
+@functools.cache
+def _headers_digest() -> str:
+    """Of all headers that kernels may be made of."""
+    digest = hashlib.blake2b(digest_size=16)
+    files = sorted(INCLUDE.rglob("*.hpp"))
+    if not files:
+        raise RuntimeError(f"ck_fmha: the kernels' headers are missing from {INCLUDE}: install the package again")
+    for file in files:
+        content = file.read_bytes()
+        digest.update(f"{file.relative_to(INCLUDE)} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
+_cache: CodeCache | None = None
+
+
+def _user_cache() -> CodeCache:
+    """The cache of the folder that the environment names now; one object for a folder, so that it warns once."""
+    global _cache
+    found = CodeCache.of_user()
+    if _cache is None or _cache.folder != found.folder:
+        _cache = found
+    return _cache
