@@ -6,7 +6,8 @@ namespace amd_emulator {
 namespace {
 
 /// Undefined bits of the result.
-uint64_t follow_undefined(const Operation& operation, const ScalarArguments& arguments, const uint64_t* undefined)
+uint64_t follow_undefined(const Operation& operation, const ScalarArguments& arguments, const uint64_t* undefined,
+                          bool scc_undefined)
 {
     const uint64_t all = operation.result == ValueType::u64 ? ~uint64_t{0} : 0xffffffffu;
     if (operation.undefined_rule == UndefinedRule::whole) {
@@ -17,8 +18,12 @@ uint64_t follow_undefined(const Operation& operation, const ScalarArguments& arg
         return any == 0 ? all : all & ~uint64_t{0} << __builtin_ctzll(any);
     }
     uint64_t bits = 0;
-    for (int subset = 1; subset < 1 << operation.num_sources; ++subset) {
+    const bool any_scc = operation.has_scc_in && scc_undefined;
+    for (int subset = 1; subset < 1 << (operation.num_sources + any_scc); ++subset) {
         ScalarArguments other = arguments;
+        if ((subset >> operation.num_sources & 1) != 0) {
+            other.scc = !other.scc;
+        }
         for (int k = 0; k < operation.num_sources; ++k) {
             if ((subset >> k & 1) != 0) {
                 other.source[k] ^= undefined[k];
@@ -47,7 +52,7 @@ void execute_scalar(Wave& wave, const Instruction& instruction)
         any_undefined |= undefined[k] != 0;
     }
     operation.scalar(arguments);
-    const uint64_t undefined_result = any_undefined ? follow_undefined(operation, arguments, undefined) : 0;
+    const uint64_t undefined_result = any_undefined ? follow_undefined(operation, arguments, undefined, wave.scc_undefined) : 0;
     if (!is_compare) {
         const int destination = instruction.operand(0).index;
         if (operation.result == ValueType::u64) {

@@ -135,7 +135,7 @@ void add_logic(InstructionTable& table, const std::string& suffix)
     add_bits("s_lshr_", scalar([](T a, u32 b) { return a >> (b & mask); }));
     table.add("s_mov_" + suffix, bits(scalar([](T a) { return a; })));
     table.add("s_cmov_" + suffix, in_place(scalar([](T old, T a, bool scc) { return scc ? a : old; })));
-    table.add("s_cselect_" + suffix, scalar([](T a, T b, bool scc) { return scc ? a : b; }));
+    table.add("s_cselect_" + suffix, bits(scalar([](T a, T b, bool scc) { return scc ? a : b; })));
     table.add("s_brev_" + suffix, bits(scalar([](T a) { return reverse(a); })));
     table.add("s_bfm_" + suffix, scalar([](u32 a, u32 b) { return ((T{1} << (a & mask)) - 1) << (b & mask); }));
     table.add("s_bitset0_" + suffix, in_place(scalar([](T old, u32 a) { return old & ~(T{1} << (a & mask)); })));

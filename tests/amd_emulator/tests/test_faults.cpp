@@ -100,6 +100,7 @@ TEST_P(Faults, UndefinedAddress)
 TEST_P(Faults, UndefinedBranch)
 {
     expect_failure(run("undefined_branch"), hipErrorLaunchFailure, {"undefined value", "a branch on SCC"});
+    expect_failure(run("undefined_selection"), hipErrorLaunchFailure, {"undefined value", "a branch on SCC"});
 }
 TEST_P(Faults, UndefinedExec)
 {

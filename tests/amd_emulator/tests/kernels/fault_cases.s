@@ -102,6 +102,15 @@ begin_kernel undefined_branch
 .Lnext:
 end_kernel undefined_branch, 0, 16
 
+begin_kernel undefined_selection
+    s_mov_b32 s4, 0
+    s_cmp_eq_u32 s40, 0
+    s_cselect_b32 s4, s4, 1
+    s_cmp_eq_u32 s4, 0
+    s_cbranch_scc1 .Lselected
+.Lselected:
+end_kernel undefined_selection, 0, 16
+
 begin_kernel undefined_exec
     v_cmp_eq_u32 vcc, 0, v8
     s_and_saveexec_b64 s[4:5], vcc
@@ -114,7 +123,7 @@ begin_kernel undefined_store
     global_store_dword v1, v8, s[6:7]
 end_kernel undefined_store, 0, 16
 
-// The undefined half does not matter, neither do undefined upper halves of 64-bit sums.
+// The undefined half does not matter, neither do undefined upper halves of 64-bit sums, nor what is not selected.
 begin_kernel undefined_but_harmless
     s_load_dwordx4 s[4:7], s[0:1], 0x0
     v_lshlrev_b32 v1, 2, v0
@@ -124,7 +133,12 @@ begin_kernel undefined_but_harmless
     v_and_b32 v9, 0xffff, v8
     v_mov_b32 v10, 1
     v_mad_u64_u32 v[10:11], vcc, v9, 1, v[10:11]
+    s_cmp_eq_u32 0, 0
+    s_cselect_b32 s9, 0, s40
+    s_cmp_eq_u32 s9, 0
+    s_cbranch_scc0 .Lharmless
     global_store_dword v1, v10, s[6:7]
+.Lharmless:
 end_kernel undefined_but_harmless, 0, 16
 
 begin_kernel lds_out_of_bounds
