@@ -165,8 +165,11 @@ void add_saving_exec(InstructionTable& table, const std::string& name, F functio
         const uint64_t exec = wave.exec();
         ScalarArguments arguments{{source, exec, 0}, false, 0, false};
         instruction.operation->scalar(arguments);
+        // Lanes that are off stay off, whatever the source's bits for them are.
+        ScalarArguments other{{source ^ undefined, exec, 0}, false, 0, false};
+        instruction.operation->scalar(other);
         wave.set_sgpr64(instruction.operand(0).index, exec);
-        wave.set_sgpr64(kExec, arguments.result, undefined);
+        wave.set_sgpr64(kExec, arguments.result, arguments.result ^ other.result);
         wave.scc = wave.exec() != 0;
         wave.scc_undefined = false;
     };

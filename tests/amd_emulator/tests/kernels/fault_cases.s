@@ -137,6 +137,11 @@ begin_kernel undefined_but_harmless
     s_cselect_b32 s9, 0, s40
     s_cmp_eq_u32 s9, 0
     s_cbranch_scc0 .Lharmless
+    s_mov_b64 s[12:13], exec
+    s_mov_b64 exec, 0xff
+    s_or_b64 s[40:41], s[40:41], exec
+    s_and_saveexec_b64 s[10:11], s[40:41]
+    s_mov_b64 exec, s[12:13]
     global_store_dword v1, v10, s[6:7]
 .Lharmless:
 end_kernel undefined_but_harmless, 0, 16
