@@ -99,15 +99,22 @@ struct Neighborhood : MaskDefABC<Neighborhood> {
     {
         const index_t end = min(j0 + count, num_positions);
         if (i >= num_positions || j0 >= end) return 0;
-        Box row{};
-        next_box(i, i + 1, row);
-        const GridSet keys = attended_by_some<Axis::rows>(row);
+        const index_t width = axes[2].size(), height = axes[1].size();
+        const index_t x = i % width, y = i / width % height, z = i / width / height;
+        const AxisSet keys = axes[2].attended_by_some<Axis::rows>({x, x + 1});
         bits_t bits = 0;
-        for (index_t j = keys.next_member(j0); j < end;) {
-            const index_t run_end = min(keys.next_missing(j), end);
-            bits |= low_bits(run_end - j) << (j - j0);
-            if (run_end == end) break;
-            j = keys.next_member(run_end);
+        // Line by line of the grid: each is attended as a whole, or not at all, as far as the other axes go.
+        for (index_t begin = j0; begin < end;) {
+            const index_t line = begin / width, first = line * width;
+            const index_t line_end = min(sat_add(first, width), end);
+            if (axes[1].attends(y, line % height) && axes[0].attends(z, line / height))
+                for (index_t from = begin; from < line_end;) {
+                    const index_t j = sat_add(first, keys.next_member(from - first));
+                    if (j >= line_end) break;
+                    from = min(first + keys.next_missing(j - first), line_end);
+                    bits |= low_bits(from - j) << (j - j0);
+                }
+            begin = line_end;
         }
         return bits;
     }
