@@ -1,0 +1,264 @@
+"""Instructions that the AMD forward executes, counted in the emulator, beside those of ROCm's own CK Tile.
+
+Nothing here is a time: no AMD GPU is involved. Cycles are modelled from the counts: what the units of a SIMD would be
+busy with if nothing had to wait.
+
+    make amd-counts                                        # sets everything up; or, with the emulator's library:
+    python benchmarks/amd_instructions.py --emulator build/native/tests/amd_emulator/libck_fmha_amd_emulator.so
+    python benchmarks/amd_instructions.py --resources      # registers, spills and memory of the instances
+"""
+
+from __future__ import annotations
+
+import argparse
+import bisect
+import collections
+import ctypes
+import json
+import os
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from ck_fmha import _hip, _instances, _native, attention, masks
+from ck_fmha._call import sizes_of
+
+# What the units of a compute unit are busy for, in cycles of one SIMD per wave instruction. Vector operations take four
+# cycles for 64 lanes, transcendental ones sixteen; a 32x32x8 product of 16-bit elements its 32768 multiply-adds over
+# 1024 (gfx942) or 512 (gfx90a) a cycle and SIMD. Shared memory moves 128 bytes a cycle for four SIMDs: a SIMD's share is
+# 32 bytes, hence 64 lanes x 16 bytes take 32 cycles. The vector memory path takes 64 bytes a cycle for four: 16 each.
+VECTOR, TRANSCENDENTAL = 4, 16
+PRODUCT = {"gfx942": 32, "gfx90a": 64}
+SHARED_BYTES, MEMORY_BYTES = 32, 16
+
+CLASSES = (
+    "mfma", "vector_alu", "transcendental", "accumulator_move", "lds", "vector_memory", "scalar_alu", "scalar_memory",
+    "branch", "wait", "barrier",
+)  # fmt: skip
+
+
+class Reference(NamedTuple):
+    """CK Tile of late 2024, executed the same way on gfx942, seqlen 1024, two heads."""
+
+    total: int
+    mfma: int
+    vector_alu: int
+    transcendental: int
+
+    def cycles(self) -> int:
+        return PRODUCT["gfx942"] * self.mfma + VECTOR * self.vector_alu + TRANSCENDENTAL * self.transcendental
+
+
+class Case(NamedTuple):
+    name: str
+    mask: masks.Mask
+    dtype: torch.dtype
+    head_dim: int
+    seqlen: int
+    num_heads: int
+    reference: Reference | None = None
+
+
+def cases() -> list[Case]:
+    bf16, fp16 = torch.bfloat16, torch.float16
+    full, causal, window = masks.Full(), masks.Causal(), masks.Window(left=127, right=0)
+    longformer, big_bird = masks.Longformer(window=512, global_tokens=64), masks.BigBird(block_size=64)
+    return [
+        Case("full", full, bf16, 128, 1024, 2, Reference(458560, 65536, 208128, 33536)),
+        Case("causal", causal, bf16, 128, 1024, 2, Reference(303040, 36864, 146048, 18976)),
+        Case("window 127", window, bf16, 128, 1024, 2, Reference(189528, 15360, 101584, 8056)),
+        Case("full", full, bf16, 64, 1024, 2, Reference(363648, 32768, 183168, 34048)),
+        Case("full", full, fp16, 128, 1024, 2, Reference(491904, 65536, 211712, 33536)),
+        Case("causal", causal, fp16, 128, 1024, 2, Reference(323168, 36864, 149184, 18976)),
+        Case("BigBird 64", big_bird, bf16, 128, 4096, 1),
+        Case("Longformer 512", longformer, bf16, 128, 4096, 1),
+        Case("BigBird 64", big_bird, bf16, 64, 4096, 1),
+        Case("Longformer 512", longformer, bf16, 64, 4096, 1),
+    ]
+
+
+def bytes_a_lane(mnemonic: str) -> int:
+    """Of a memory instruction."""
+    wide = re.search(r"(?:dwordx|_b)(\d+)$", mnemonic)
+    if wide is None:
+        return 4
+    number = int(wide[1])
+    return 4 * number if "dwordx" in mnemonic else number // 8
+
+
+def cycles(kernel: dict[str, Any], arch: str) -> dict[str, int]:
+    """What each unit is busy for."""
+    counts = collections.Counter(kernel["classes"])
+    busy = {
+        "products": PRODUCT[arch] * counts["mfma"],
+        "vector": VECTOR * (counts["vector_alu"] + counts["accumulator_move"])
+        + TRANSCENDENTAL * counts["transcendental"],
+        "lds": 0,
+        "memory": 0,
+    }
+    for mnemonic, executed in kernel["mnemonics"].items():
+        if mnemonic.startswith("ds_"):
+            busy["lds"] += executed * 64 * bytes_a_lane(mnemonic) // SHARED_BYTES
+        elif mnemonic.startswith(("buffer_", "global_", "flat_")):
+            busy["memory"] += executed * 64 * bytes_a_lane(mnemonic) // MEMORY_BYTES
+    return busy
+
+
+# What an instruction is there for, by the functions it was inlined from, innermost first.
+PURPOSES = (
+    ("finding tiles", r"LiveTileWindow<|IndexIterator<"),
+    ("edge elements", r"row_bits\(|::keep\("),
+    ("rounding", r"::pack\("),
+)
+
+
+def purposes(code: bytes, kernel: dict[str, Any]) -> collections.Counter[str]:
+    """Executed instructions by what they are there for, from the code's line tables."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "kernel.co"
+        path.write_bytes(code)
+
+        def tool(*command: str, text: str = "") -> str:
+            return subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
+
+        symbols = tool("llvm-readelf-19", "--symbols", "--wide", str(path))
+        base = next(int(line.split()[1], 16) for line in symbols.splitlines() if line.endswith(" " + kernel["name"]))
+        listing = tool("llvm-objdump-19", "--disassemble", "--no-show-raw-insn", str(path))
+        addresses = [int(found, 16) for found in re.findall(r"// ([0-9A-F]{12})", listing)]
+        stacks = tool(
+            "llvm-symbolizer-19", f"--obj={path}", "--inlines", "--demangle", text="\n".join(map(hex, addresses))
+        )
+    blocks = sorted((block["offset"], block["executed"], block["instructions"]) for block in kernel["blocks"])
+    starts = [start for start, *_ in blocks]
+    seen: collections.Counter[int] = collections.Counter()
+    executed: collections.Counter[str] = collections.Counter()
+    for address, stack in zip(addresses, stacks.strip().split("\n\n"), strict=True):
+        number = bisect.bisect_right(starts, address - base) - 1
+        if number < 0 or seen[number] == blocks[number][2]:
+            continue  # before the kernel, or after a block's end: code that was not executed
+        seen[number] += 1
+        functions = "\n".join(stack.splitlines()[::2])
+        purpose = next((name for name, pattern in PURPOSES if re.search(pattern, functions)), "the rest")
+        executed[purpose] += blocks[number][1]
+    return executed
+
+
+# One of each, of the names of csrc/gpu/kernel/mask_image.hpp.
+STRUCTURES = (
+    "full", "diagonal", "prefix_lm", "longformer", "longformer_tokens", "big_bird_table", "strided", "fixed", "documents",
+    "lengths", "neighborhood", "block_list", "deepspeed_fixed", "deepspeed_variable", "deepspeed_longformer",
+    "deepspeed_big_bird_table", "and_<longformer, diagonal>", "and_<documents, diagonal>",
+)  # fmt: skip
+
+
+def metadata(code: bytes) -> dict[str, dict[str, int]]:
+    """The numbers that a code object states of each of its kernels."""
+    with tempfile.NamedTemporaryFile(suffix=".co") as file:
+        file.write(code)
+        file.flush()
+        command = ("llvm-readelf-19", "--notes", file.name)
+        notes = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    kernels: dict[str, dict[str, int]] = {}
+    for part in notes.split("- .agpr_count:")[1:]:
+        numbers = {name: int(value) for name, value in re.findall(r"\.(\w+): +(\d+)$", ".agpr_count:" + part, re.MULTILINE)}
+        name = re.search(r"\.name: +(ck_fmha_\w+)", part)
+        assert name is not None
+        kernels[name[1]] = numbers
+    return kernels
+
+
+class Emulator:
+    """The emulator's own entry points, in the library that this process drives."""
+
+    def __init__(self, path: Path) -> None:
+        self._library = ctypes.CDLL(str(path))
+        self._library.ck_fmha_emulator_counters.restype = ctypes.c_char_p
+
+    def reset(self) -> None:
+        self._library.ck_fmha_emulator_reset_counters()
+
+    def kernel(self, name: str) -> dict[str, Any]:
+        counters = json.loads(self._library.ck_fmha_emulator_counters())
+        return next(kernel for kernel in counters["kernels"] if kernel["name"] == name)
+
+
+def instances(case: Case, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> list[_instances.Instance]:
+    """What a call launches."""
+    sizes = sizes_of(q, k, v, "bhsd")
+    plan = _hip.explain(q, k, v, case.mask.native, "bhsd", sizes)
+    dtype, head_dim = ("bf16" if case.dtype == torch.bfloat16 else "fp16"), _native.instance_head_dim(*sizes[5:])
+    return [_instances.Instance(structure, dtype, head_dim, *rest, plan.arch) for structure, *rest in plan.native.groups]
+
+
+def count(case: Case, emulator: Emulator) -> None:
+    """Run a case and print what it executed."""
+    torch.manual_seed(0)
+    shape = (1, case.num_heads, case.seqlen, case.head_dim)
+    q, k, v = (torch.randn(shape).to(case.dtype) for _ in range(3))
+    attention(q, k, v, mask=case.mask, backend="hip")  # finds the live tiles, too, which later calls need not
+    emulator.reset()
+    attention(q, k, v, mask=case.mask, backend="hip")
+    kernel, (instance,) = emulator.kernel("ck_fmha_fwd"), instances(case, q, k, v)
+    counts, total, arch = collections.Counter(kernel["classes"]), kernel["wave_instructions"], instance.arch
+
+    live = sum(case.mask.num_tiles(case.seqlen, case.seqlen, head=head).live for head in range(case.num_heads))
+    products = live * 2 * 2 * 2 * case.head_dim // 8  # of 32x32x8: two blocks each of queries and keys, two products
+    print(
+        f"\n{case.name}, {instance.dtype}, head_dim {case.head_dim}, seqlen {case.seqlen}, {case.num_heads} heads, {arch}"
+    )
+    print(f"  executed {total:,}: " + ", ".join(f"{name} {counts[name]:,}" for name in CLASSES if counts[name]))
+    busy = cycles(kernel, arch)
+    print(
+        f"  per live 64x64 tile ({live:,}): {total / live:.0f} instructions; modelled cycles "
+        + ", ".join(f"{name} {cycles / live:.0f}" for name, cycles in busy.items())
+    )
+    print(f"  products executed: {counts['mfma'] / products:.3f} of those of the live 64x64 tiles")
+    shares = purposes(_instances.code_object(instance), kernel)
+    print("  " + ", ".join(f"{name} {executed / total:.1%}" for name, executed in shares.most_common()))
+    if case.reference is not None and arch == "gfx942":
+        without = (total - shares["rounding"]) / case.reference.total
+        print(
+            f"  of CK Tile's: instructions {total / case.reference.total:.3f} ({without:.3f} without rounding), modelled "
+            f"cycles of products and vector operations {(busy['products'] + busy['vector']) / case.reference.cycles():.3f}"
+        )
+
+
+def resources(arch: str) -> None:
+    """Compile an instance of every definition and print what it needs."""
+    print(f"{'instance':64} VGPRs AGPRs SGPRs spilled scratch  LDS")
+    for structure in STRUCTURES:
+        for dtype in ("fp16", "bf16"):
+            for head_dim in (32, 64, 128, 256):
+                instance = _instances.Instance(structure, dtype, head_dim, 4, False, arch)
+                needs = metadata(_instances.code_object(instance))["ck_fmha_fwd"]
+                spilled = needs["vgpr_spill_count"] + needs["sgpr_spill_count"]
+                print(
+                    f"{instance!s:64} {needs['vgpr_count']:5} {needs['agpr_count']:5} {needs['sgpr_count']:5} {spilled:7} "
+                    f"{needs['private_segment_fixed_size']:7} {needs['group_segment_fixed_size']:4}"
+                )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--emulator", type=Path, required=True, help="libck_fmha_amd_emulator.so of the C++ tests")
+    parser.add_argument("--arch", choices=sorted(PRODUCT), default="gfx942", help="(default: %(default)s)")
+    parser.add_argument("--resources", action="store_true", help="print what the instances need instead")
+    options = parser.parse_args()
+    os.environ["CK_FMHA_HIP_LIBRARY"] = str(options.emulator.resolve())
+    os.environ["CK_FMHA_EMULATOR_ARCHS"] = options.arch
+    os.environ["CK_FMHA_HIP_FLAGS"] = os.environ.get("CK_FMHA_HIP_FLAGS", "") + " -gline-tables-only"
+    if options.resources:
+        resources(options.arch)
+        return
+    print(f"Executed in an emulator, {options.arch}. Cycles are modelled, not measured.")
+    emulator = Emulator(options.emulator)
+    for case in cases():
+        count(case, emulator)
+
+
+if __name__ == "__main__":
+    main()
