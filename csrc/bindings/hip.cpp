@@ -20,12 +20,12 @@ gpu::FwdShape shape_of(const Sizes& s, index_t num_compute_units)
     return {s[0], s[1], s[3], s[4], gpu::instance_head_dim(s[5], s[6]), num_compute_units};
 }
 
-// (structure, num_waves) of each group: with dtype, head_dim and architecture they name an instance.
-std::vector<std::tuple<std::string, index_t>> groups(const FwdPlan& plan)
+// (structure, num_waves, asks) of each group: with dtype, head_dim and architecture they name an instance.
+std::vector<std::tuple<std::string, index_t, bool>> groups(const FwdPlan& plan)
 {
-    std::vector<std::tuple<std::string, index_t>> groups;
+    std::vector<std::tuple<std::string, index_t, bool>> groups;
     for (const FwdGroup& group : plan.groups)
-        groups.emplace_back(group.structure, group.num_waves);
+        groups.emplace_back(group.structure, group.num_waves, group.asks);
     return groups;
 }
 

@@ -161,7 +161,8 @@ def explain(
     arch, num_compute_units = _native.hip_device(device_index(q))
     plan = _native.FwdPlan(mask, sizes, num_compute_units)
     head_dim = _native.instance_head_dim(*sizes[5:])
-    instances = [Instance(structure, _DTYPES[q.dtype][0], head_dim, waves, arch) for structure, waves in plan.groups]
+    dtype = _DTYPES[q.dtype][0]
+    instances = [Instance(structure, dtype, head_dim, *rest, arch) for structure, *rest in plan.groups]
     reasons = [(name, needs_copy(t, layout)) for name, t in zip("qkv", (q, k, v), strict=True) if t.numel()]
     return HipPlan(
         arch=arch,

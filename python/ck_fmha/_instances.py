@@ -23,6 +23,7 @@ class Instance(NamedTuple):
     dtype: str  # "fp16" or "bf16"
     head_dim: int  # 32, 64, 128 or 256
     num_waves: int  # of a work-group
+    asks: bool  # the mask for tiles, in rows that are longer than what is stored of them
     arch: str
 
     @property
@@ -34,11 +35,13 @@ class Instance(NamedTuple):
             f"#define CK_FMHA_DTYPE {dtype}\n"
             f"#define CK_FMHA_HEAD_DIM {self.head_dim}\n"
             f"#define CK_FMHA_WAVES {self.num_waves}\n"
+            f"#define CK_FMHA_ASKS {int(self.asks)}\n"
             '#include "gpu/kernel/fwd_entry.hpp"\n'
         )
 
     def __str__(self) -> str:
-        return f"fwd {self.structure} {self.dtype} head_dim {self.head_dim} {self.num_waves} waves {self.arch}"
+        asks = " asking" if self.asks else ""
+        return f"fwd {self.structure} {self.dtype} head_dim {self.head_dim} {self.num_waves} waves{asks} {self.arch}"
 
 
 def code_object(instance: Instance) -> bytes:
@@ -100,12 +103,12 @@ _modules = _Modules(most=256)
 
 
 def modules(
-    groups: Sequence[tuple[str, int]], dtype: str, head_dim: int, device: int
+    groups: Sequence[tuple[str, int, bool]], dtype: str, head_dim: int, device: int
 ) -> tuple[_native.HipFwdModule, ...]:
-    """Return the loaded modules for the groups (structure, num_waves) of a plan."""
+    """Return the loaded modules for the groups (structure, num_waves, asks) of a plan."""
     arch, _ = _native.hip_device(device)
     return tuple(
-        [_modules.find(Instance(structure, dtype, head_dim, waves, arch), device) for structure, waves in groups]
+        [_modules.find(Instance(structure, dtype, head_dim, *rest, arch), device) for structure, *rest in groups]
     )
 
 

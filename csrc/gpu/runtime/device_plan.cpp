@@ -51,9 +51,11 @@ DevicePlan::DevicePlan(std::shared_ptr<const MaskExpr> mask, gpu::FwdPlan plan, 
         work_.push_back(layout.take(bytes_of(group.work)));
         merges_.push_back(layout.take(bytes_of(group.merges)));
     }
+    std::vector<char> staging(layout.size()); // what the host writes
+    for (const gpu::FwdGroup& group : plan_.groups)
+        windows_.push_back(layout.take(group.work.size() * group.num_windows * sizeof(gpu::LiveWindow)));
     memory_ = std::make_unique<DeviceMemory>(device, layout.size());
 
-    std::vector<char> staging(layout.size());
     std::memcpy(staging.data(), plan_.images.data(), plan_.images.size());
     for (const ImageAddress& address : plan_.addresses) {
         const char* where = address.size > 0 ? memory_->data() + places[address.data] : nullptr;

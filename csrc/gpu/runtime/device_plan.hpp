@@ -24,6 +24,16 @@ public:
     const char* images() const { return memory_->data(); }
     const gpu::FwdWork* work(size_t group) const { return at<gpu::FwdWork>(work_[group]); }
     const gpu::FwdMerge* merges(size_t group) const { return at<gpu::FwdMerge>(merges_[group]); }
+    gpu::LiveWindow* windows(size_t group) const { return at<gpu::LiveWindow>(windows_[group]); }
+
+    // Kernels fill the windows when the plan is first used. fill() launches them on a stream and waits for it, unless
+    // it says that it cannot wait: then the next call fills them again.
+    template <class Fill>
+    void fill_windows_once(const Fill& fill)
+    {
+        const std::lock_guard<std::mutex> lock(filling_);
+        if (!filled_) filled_ = fill();
+    }
 
     // What of the allocation masks read: images and data.
     struct Section {
@@ -33,17 +43,19 @@ public:
 
 private:
     template <class T>
-    const T* at(size_t offset) const
+    T* at(size_t offset) const
     {
-        return reinterpret_cast<const T*>(memory_->data() + offset);
+        return reinterpret_cast<T*>(memory_->data() + offset);
     }
 
     std::shared_ptr<const MaskExpr> mask_; // its address is part of the key of the cache
     gpu::FwdPlan plan_;
     int device_;
-    std::vector<size_t> work_, merges_; // of each group
+    std::vector<size_t> work_, merges_, windows_; // of each group
     std::vector<Section> mask_sections_;
     std::unique_ptr<DeviceMemory> memory_;
+    std::mutex filling_;
+    bool filled_ = false;
 };
 
 } // namespace ck_fmha::hip

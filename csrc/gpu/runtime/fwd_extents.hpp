@@ -18,6 +18,9 @@ public:
         const Extent partial_o =
             array("partial_o", a.partial_o, 4, on_device.plan().num_partial_rows(group) * p.head_dim_v);
         const Extent partial_lse = array("partial_lse", a.partial_lse, 4, on_device.plan().num_partial_rows(group));
+        const Extent windows =
+            array("windows", a.windows, sizeof(gpu::LiveWindow), group.work.size() * group.num_windows);
+        const Extent work = array("work", a.work, sizeof(gpu::FwdWork), group.work.size());
         const Extent lse = array("lse", a.lse, 4, p.batch * p.num_heads * p.seqlen_q);
         const Extent o = tensor("o", a.o, p.batch, p.num_heads, p.seqlen_q, p.head_dim_v);
 
@@ -26,9 +29,14 @@ public:
                 to_read(tensor("v", a.v, p.batch, p.num_heads_kv, p.seqlen_k, p.head_dim_v)),
                 to_write(o),
                 to_write(lse),
-                to_read(array("work", a.work, sizeof(gpu::FwdWork), group.work.size()))};
-        for (const DevicePlan::Section& section : on_device.mask_sections())
-            fwd_.push_back(to_read(array("mask", on_device.images() + section.offset, 1, section.size)));
+                to_read(work),
+                to_read(windows)};
+        plan_ = {to_read(work), to_write(windows)};
+        for (const DevicePlan::Section& section : on_device.mask_sections()) {
+            const Extent mask = to_read(array("mask", on_device.images() + section.offset, 1, section.size));
+            fwd_.push_back(mask);
+            plan_.push_back(mask);
+        }
         combine_ = {to_write(o), to_write(lse),
                     to_read(array("merges", a.merges, sizeof(gpu::FwdMerge), group.merges.size()))};
         if (group.num_slots > 0) {
@@ -37,6 +45,7 @@ public:
         }
     }
 
+    const std::vector<Extent>& of_plan() const { return plan_; }
     const std::vector<Extent>& of_fwd() const { return fwd_; }
     const std::vector<Extent>& of_combine() const { return combine_; }
 
@@ -69,7 +78,7 @@ private:
         return e;
     }
 
-    std::vector<Extent> fwd_, combine_;
+    std::vector<Extent> plan_, fwd_, combine_;
 };
 
 } // namespace ck_fmha::hip

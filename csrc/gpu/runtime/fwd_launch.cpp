@@ -98,42 +98,100 @@ void keep_for_good(const FwdLaunch& launch)
     if (std::none_of(kept.begin(), kept.end(), same)) kept.push_back(launch);
 }
 
+// The arguments of a call as each group of its plan takes them, and the launches of its kernels.
+class Launches {
+public:
+    Launches(const ck_fmha_fwd_args& args, const FwdLaunch& launch)
+        : args_(args),
+          launch_(launch),
+          plan_(launch.plan->plan()),
+          driver_(Driver::get()),
+          common_(common_args(args, plan_))
+    {
+        common_.images = launch.plan->images();
+        common_.partial_o = launch.workspace;
+    }
+
+    void fill_windows() const
+    {
+        for_each_group([&](const gpu::FwdGroup& group, const FwdModule& module, FwdArgs a, const FwdExtents& extents) {
+            if (group.num_windows == 0) return;
+            a.num_shared = 1; // one work-group an item
+            run(module.plan(), a, group.work.size(), group.num_waves * kWaveSize, extents.of_plan(), [&](size_t items) {
+                a.work += items;
+                a.windows += items * a.num_windows;
+            });
+        });
+    }
+
+    void compute() const
+    {
+        for_each_group([&](const gpu::FwdGroup& group, const FwdModule& module, FwdArgs a, const FwdExtents& extents) {
+            run(module.fwd(), a, group.work.size(), group.num_waves * kWaveSize, extents.of_fwd(), [&](size_t items) {
+                a.work += items;
+                a.windows += items * a.num_windows;
+            });
+            if (!group.merges.empty())
+                run(module.combine(), a, group.merges.size(), kCombineSize, extents.of_combine(),
+                    [&](size_t items) { a.merges += items; });
+        });
+    }
+
+private:
+    template <class Use>
+    void for_each_group(const Use& use) const
+    {
+        for (size_t g = 0; g < plan_.groups.size(); ++g) {
+            const gpu::FwdGroup& group = plan_.groups[g];
+            FwdArgs a = common_;
+            a.work = launch_.plan->work(g);
+            a.windows = launch_.plan->windows(g);
+            a.num_windows = group.num_windows;
+            a.merges = launch_.plan->merges(g);
+            a.partial_lse = a.partial_o + plan_.num_partial_rows(group) * a.head_dim_v;
+            use(group, *launch_.modules[g], a,
+                FwdExtents(args_.problem, *launch_.plan, group, a, driver_.wants_extents()));
+        }
+    }
+
+    // `a.num_shared` work-groups for each item, in pieces where all of them are more than the driver takes at once;
+    // advance(n) makes the arguments begin n items later.
+    template <class Advance>
+    void run(Function function, FwdArgs& a, size_t num_items, index_t size, const std::vector<Extent>& extents,
+             const Advance& advance) const
+    {
+        const uint64_t most = (uint64_t{1} << 32) / size / a.num_shared;
+        if (most <= 1) refuse("batch * num_heads is more than a launch takes: split the call");
+        for (size_t begin = 0; begin < num_items; begin += most - 1) {
+            const size_t items = std::min<size_t>(most - 1, num_items - begin);
+            driver_.launch(function, static_cast<unsigned>(items * a.num_shared), size, launch_.stream, &a, extents);
+            advance(items);
+        }
+    }
+
+    const ck_fmha_fwd_args& args_;
+    const FwdLaunch& launch_;
+    const gpu::FwdPlan& plan_;
+    const Driver& driver_;
+    FwdArgs common_;
+};
+
 } // namespace
 
 void attention_forward(const ck_fmha_fwd_args& args, const FwdLaunch& launch)
 {
     check(args, launch);
     const Driver& driver = Driver::get();
-    const DevicePlan& on_device = *launch.plan;
-    const gpu::FwdPlan& plan = on_device.plan();
-    const OnDevice on(on_device.device());
-    if (driver.is_capturing(launch.stream)) keep_for_good(launch);
-
-    FwdArgs a = common_args(args, plan);
-    a.images = on_device.images();
-    for (size_t g = 0; g < plan.groups.size(); ++g) {
-        const gpu::FwdGroup& group = plan.groups[g];
-        a.work = on_device.work(g);
-        a.merges = on_device.merges(g);
-        a.partial_o = launch.workspace;
-        a.partial_lse = launch.workspace + plan.num_partial_rows(group) * a.head_dim_v;
-        const FwdExtents extents(args.problem, on_device, group, a, driver.wants_extents());
-
-        // In pieces, where all of it is more than the driver takes at once.
-        const auto launch_all = [&](Function function, size_t count, index_t size, auto& items,
-                                    const std::vector<Extent>& allowed) {
-            const size_t most = std::max<size_t>((uint64_t{1} << 32) / size / a.num_shared, 1) - 1;
-            if (most == 0) refuse("batch * num_heads is more than a launch takes: split the call");
-            for (size_t begin = 0; begin < count; begin += most) {
-                const size_t piece = std::min(most, count - begin);
-                driver.launch(function, static_cast<unsigned>(piece * a.num_shared), size, launch.stream, &a, allowed);
-                items += piece;
-            }
-        };
-        launch_all(launch.modules[g]->fwd(), group.work.size(), group.num_waves * kWaveSize, a.work, extents.of_fwd());
-        if (!group.merges.empty())
-            launch_all(launch.modules[g]->combine(), group.merges.size(), kCombineSize, a.merges, extents.of_combine());
-    }
+    const OnDevice on(launch.plan->device());
+    const bool capturing = driver.is_capturing(launch.stream);
+    if (capturing) keep_for_good(launch);
+    const Launches launches(args, launch);
+    launch.plan->fill_windows_once([&] {
+        launches.fill_windows();
+        if (!capturing) driver.synchronize(launch.stream); // calls on other streams do not wait for this one
+        return !capturing;
+    });
+    launches.compute();
 }
 
 } // namespace ck_fmha::hip

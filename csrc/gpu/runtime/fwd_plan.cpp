@@ -56,6 +56,7 @@ public:
         for (FwdGroup& group : plan_.groups) {
             std::stable_sort(group.work.begin(), group.work.end(),
                              [](const FwdWork& a, const FwdWork& b) { return a.num_live > b.num_live; });
+            set_windows(group);
             if (plan_.num_partial_rows(group) > ck_tile_masks::kIndexMax)
                 refuse("the partial results of this call have more than 2^31 rows: split it by batch or head");
         }
@@ -138,6 +139,16 @@ private:
                                       d.call.batch, d.call.head, range.num_live});
             });
         d = {}; // a call may have thousands of them
+    }
+
+    // As many as some work item has. A window spans 64 tiles, and one of them is live at least.
+    static void set_windows(FwdGroup& group)
+    {
+        for (const FwdWork& work : group.work)
+            group.num_windows =
+                std::max(group.num_windows, std::min(work.num_live, windows_of_row(work.end - work.begin)));
+        group.asks = group.num_windows > kMostWindows;
+        group.num_windows = std::min(group.num_windows, kMostWindows);
     }
 
     const MaskExpr& mask_;

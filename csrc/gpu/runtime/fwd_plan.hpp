@@ -28,6 +28,8 @@ struct FwdGroup {
     std::vector<FwdWork> work;
     std::vector<FwdMerge> merges;
     index_t num_slots = 0;
+    index_t num_windows = 0; // of every work item: see LiveWindow
+    bool asks = false;       // may a row have more of them?
 };
 
 struct FwdPlan {

@@ -94,6 +94,7 @@ Driver::Driver(void* library, std::string path) : path_(std::move(path))
     require(library, path_, "hipSetDevice", set_device_);
     require(library, path_, "hipGetDevicePropertiesR0600", get_device_properties_);
     require(library, path_, "hipDeviceSynchronize", device_synchronize_);
+    require(library, path_, "hipStreamSynchronize", stream_synchronize_);
     require(library, path_, "hipMalloc", malloc_);
     require(library, path_, "hipFree", free_);
     require(library, path_, "hipMemcpy", memcpy_);
@@ -184,6 +185,8 @@ void Driver::launch(Function function, unsigned num_groups, unsigned group_size,
     check(module_launch_kernel_(function, num_groups, 1, 1, group_size, 1, 1, 0, stream, parameters, nullptr),
           "hipModuleLaunchKernel");
 }
+
+void Driver::synchronize(Stream stream) const { check(stream_synchronize_(stream), "hipStreamSynchronize"); }
 
 bool Driver::is_capturing(Stream stream) const
 {

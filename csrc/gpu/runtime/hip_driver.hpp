@@ -44,6 +44,7 @@ public:
     // The driver's limit is 2^32 work-items. `extents` are told to a driver that wants them.
     void launch(Function function, unsigned num_groups, unsigned group_size, Stream stream, void* args,
                 const std::vector<Extent>& extents) const;
+    void synchronize(Stream stream) const;
     bool is_capturing(Stream stream) const;
 
     // May kernels access memory of the host, so that tensors on the CPU can be passed?
@@ -69,6 +70,7 @@ private:
     Error (*set_device_)(int);
     Error (*get_device_properties_)(DeviceProperties*, int);
     Error (*device_synchronize_)();
+    Error (*stream_synchronize_)(Stream);
     Error (*malloc_)(void**, size_t);
     Error (*free_)(void*);
     Error (*memcpy_)(void*, const void*, size_t, MemcpyKind);

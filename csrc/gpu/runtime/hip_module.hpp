@@ -42,6 +42,7 @@ public:
         const OnDevice on(device);
         try {
             module_ = driver.load_module(image.data());
+            plan_ = driver.function(module_, "ck_fmha_fwd_plan");
             fwd_ = driver.function(module_, "ck_fmha_fwd");
             combine_ = driver.function(module_, "ck_fmha_fwd_combine");
         } catch (const DriverError& error) {
@@ -59,12 +60,14 @@ public:
     FwdModule& operator=(const FwdModule&) = delete;
 
     int device() const { return device_; }
+    Function plan() const { return plan_; }
     Function fwd() const { return fwd_; }
     Function combine() const { return combine_; }
 
 private:
     int device_;
     Module module_ = nullptr;
+    Function plan_ = nullptr;
     Function fwd_ = nullptr;
     Function combine_ = nullptr;
 };

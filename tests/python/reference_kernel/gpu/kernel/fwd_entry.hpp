@@ -88,7 +88,53 @@ DEVICE void write(const FwdArgs& a, const State& state, index_t batch, index_t h
     a.lse[(static_cast<long_index_t>(batch) * a.num_heads + head) * a.seqlen_q + row] = state.lse2() * kLn2;
 }
 
+// The mask of a work item, cut into tiles of a work-group.
+DEVICE Tiled mask_of(const FwdArgs& a, const FwdWork& work)
+{
+    return Tiled(MaskImage(a.images + work.image).read<Mask>(), {0, 0, a.seqlen_q, a.seqlen_k});
+}
+
+// Looks live tiles up in an item's stored windows.
+class Windows {
+public:
+    DEVICE Windows(const FwdArgs& a, index_t item)
+        : next_(a.windows + static_cast<long_index_t>(item) * a.num_windows), end_(next_ + a.num_windows)
+    {
+    }
+    // Is the tile among those stored, or may it not be, because it lies past all of them?
+    DEVICE bool has(index_t tile)
+    {
+        while (next_ != end_ && tile >= ck_tile_masks::sat_add(next_->base, kWindowTiles))
+            ++next_;
+        if (next_ == end_) return CK_FMHA_ASKS;
+        return tile >= next_->base && (next_->live >> (tile - next_->base) & 1) != 0;
+    }
+
+private:
+    const LiveWindow* next_;
+    const LiveWindow* end_;
+};
+
 } // namespace reference
+
+extern "C" KERNEL(64 * CK_FMHA_WAVES) ck_fmha_fwd_plan(const ck_fmha::gpu::FwdArgs a)
+{
+    using namespace reference;
+    if (__builtin_amdgcn_workitem_id_x() != 0) return;
+    const index_t item = __builtin_amdgcn_workgroup_id_x();
+    const FwdWork work = a.work[item];
+    const Tiled tiled = mask_of(a, work);
+    auto j = tiled.GetTileIndexIteratorAlongX(work.row, work.begin, work.end);
+    for (index_t n = 0; n < a.num_windows; ++n) {
+        LiveWindow& window = a.windows[static_cast<long_index_t>(item) * a.num_windows + n];
+        const index_t base = j.at_end() ? ck_tile_masks::kNone : j.current();
+        ck_tile_masks::bits_t live = 0;
+        for (; !j.at_end() && j.current() - base < kWindowTiles; j.advance())
+            live |= ck_tile_masks::bits_t{1} << (j.current() - base);
+        window.base = base;
+        window.live = live;
+    }
+}
 
 extern "C" KERNEL(64 * CK_FMHA_WAVES) ck_fmha_fwd(const ck_fmha::gpu::FwdArgs a)
 {
@@ -97,13 +143,14 @@ extern "C" KERNEL(64 * CK_FMHA_WAVES) ck_fmha_fwd(const ck_fmha::gpu::FwdArgs a)
     const FwdWork work = a.work[who.item];
     const index_t in_tile = __builtin_amdgcn_workitem_id_x(), row = work.row * kRows + in_tile;
     if (in_tile >= kRows || row >= a.seqlen_q) return;
-    const Mask mask = MaskImage(a.images + work.image).read<Mask>();
-    const Tiled tiled(mask, {who.batch, who.head, a.seqlen_q, a.seqlen_k});
+    const Tiled tiled = mask_of(a, work);
+    Windows windows(a, who.item);
     const auto* q = row_of<const CK_FMHA_DTYPE>(a.q, who.batch, who.head, row);
 
     State state;
     index_t num_live = 0;
     for (auto j = tiled.GetTileIndexIteratorAlongX(work.row, work.begin, work.end); !j.at_end(); j.advance()) {
+        if (!windows.has(j.current())) __builtin_trap();
         ++num_live;
         for (index_t col = tiled.cols(j.current()).begin; col < tiled.cols(j.current()).end; ++col) {
             if (!tiled.ElementwiseMask(row, col)) continue;
