@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -141,8 +142,13 @@ class Launch(NamedTuple):
     code: str
 
 
-class HipPlan(NamedTuple):
-    """How a call would run on a device."""
+@dataclass(frozen=True)
+class HipPlan:
+    """How a call would run on a device.
+
+    `launches` has one entry for each structure of mask among the heads and samples; `copies` says which tensors are
+    copied first, and why.
+    """
 
     arch: str
     launches: tuple[Launch, ...]
@@ -150,7 +156,7 @@ class HipPlan(NamedTuple):
     num_merges: int
     workspace_bytes: int
     copies: tuple[str, ...]
-    native: _native.FwdPlan
+    native: _native.FwdPlan = field(repr=False, compare=False)
 
 
 def explain(

@@ -1,0 +1,84 @@
+"""The code objects of kernels on this machine: ``python -m ck_fmha.cache``.
+
+python -m ck_fmha.cache list
+python -m ck_fmha.cache warm "BigBird(block_size=64) & Causal()" --arch gfx942 --head-dim 128 --seqlen 8192
+python -m ck_fmha.cache clear
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from ck_fmha import _native
+from ck_fmha._code_cache import CodeCache
+from ck_fmha._instances import Instance, code_object
+from ck_fmha.masks import parse
+
+_DTYPES = ("fp16", "bf16")
+_COMPUTE_UNITS = 304  # which instances a call needs does not depend on it
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m ck_fmha.cache", description="Look after the compiled kernels.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{list,warm,clear}")
+    commands.add_parser("list", help="list what was compiled, the newest first")
+    commands.add_parser("clear", help="remove everything that was compiled")
+    warm = commands.add_parser("warm", help="compile what calls with a mask need")
+    warm.add_argument("mask", metavar="EXPR", help='an expression, e.g. "BigBird(block_size=64) & Causal()"')
+    warm.add_argument("--arch", required=True, help="the processor, e.g. gfx942")
+    warm.add_argument("--seqlen", type=int, required=True, metavar="N", help="number of query rows")
+    warm.add_argument("--seqlen-k", type=int, metavar="M", help="number of key columns (default: as many)")
+    warm.add_argument("--head-dim", type=int, default=128, metavar="D", help="default: 128")
+    warm.add_argument("--heads", type=int, default=1, metavar="H", help="number of query heads (default: 1)")
+    warm.add_argument("--batch", type=int, default=1, metavar="B", help="number of samples (default: 1)")
+    warm.add_argument("--dtype", choices=_DTYPES, help="default: both")
+    return parser
+
+
+def _list(cache: CodeCache) -> None:
+    entries = cache.entries()
+    print(f"{cache.folder}: {len(entries)} code objects, {sum(entry.size for entry in entries) / 2**20:.1f} MiB")
+    for entry in entries:
+        about = {name: entry.info.get(name) for name in Instance._fields}
+        print(f"{entry.key}  {entry.size / 2**10:7.1f} KiB  {Instance(**about)}")
+
+
+def _warm(arguments: argparse.Namespace) -> None:
+    mask = parse(arguments.mask).native
+    seqlen_k = arguments.seqlen if arguments.seqlen_k is None else arguments.seqlen_k
+    batch, heads, dim = arguments.batch, arguments.heads, arguments.head_dim
+    for name, value in (("--seqlen", arguments.seqlen), ("--heads", heads), ("--batch", batch), ("--head-dim", dim)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+    if dim > 256:
+        raise ValueError(f"--head-dim must be at most 256, got {dim}")
+    mask.check_counts(batch, heads)
+    plan = _native.FwdPlan(mask, (batch, heads, heads, arguments.seqlen, seqlen_k, dim, dim), _COMPUTE_UNITS)
+    head_dim = _native.instance_head_dim(dim, dim)
+    for dtype in _DTYPES if arguments.dtype is None else (arguments.dtype,):
+        for structure, *rest in plan.groups:
+            instance = Instance(structure, dtype, head_dim, *rest, arguments.arch)
+            print(f"{instance}: {len(code_object(instance))} bytes")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; return the exit status."""
+    arguments = _arguments().parse_args(argv)
+    cache = CodeCache.of_user()
+    try:
+        if arguments.command == "list":
+            _list(cache)
+        elif arguments.command == "clear":
+            print(f"{cache.folder}: {cache.clear()} code objects removed")
+        else:
+            _warm(arguments)
+    except (ValueError, TypeError, RuntimeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
