@@ -87,8 +87,8 @@ def find_compiler(arch: str) -> Compiler:
     raise RuntimeError(
         f"ck_fmha: kernels for {arch} have to be compiled, and no compiler for it was found:\n  "
         + "\n  ".join(reasons)
-        + "\nInstall ROCm's compiler (amdclang++), or Debian's clang-19 and lld-19 (apt-get install clang-19 lld-19), or "
-        f"name one by the environment variable {COMPILER_VARIABLE}."
+        + "\nInstall ROCm's compiler (amdclang++), or Debian's clang-19 and lld-19 (apt-get install clang-19 lld-19), "
+        f"or name one by the environment variable {COMPILER_VARIABLE}."
     )
 
 

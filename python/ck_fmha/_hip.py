@@ -54,9 +54,7 @@ def check(
     q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, sizes: Sizes, bias: torch.Tensor | None, extras: Extras
 ) -> None:
     """Raise NotImplementedError with every reason that keeps a call from this back end."""
-    requires_grad = torch.is_grad_enabled() and any(
-        t is not None and t.requires_grad for t in (q, k, v, bias)
-    )
+    requires_grad = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (q, k, v, bias))
     reasons = not_supported_reasons(q.dtype, sizes[5:], requires_grad, bias, extras)
     if reasons:
         raise NotImplementedError(
@@ -164,15 +162,17 @@ def explain(
 ) -> HipPlan:
     """Return what `forward` would launch; nothing is compiled or launched."""
     load_driver()
-    arch, num_compute_units = _native.hip_device(device_index(q))
+    device = device_index(q)
+    arch, num_compute_units = _native.hip_device(device)
     plan = _native.FwdPlan(mask, sizes, num_compute_units)
-    head_dim = _native.instance_head_dim(*sizes[5:])
-    dtype = _DTYPES[q.dtype][0]
-    instances = [Instance(structure, dtype, head_dim, *rest, arch) for structure, *rest in plan.groups]
+    dtype, head_dim = _DTYPES[q.dtype][0], _native.instance_head_dim(*sizes[5:])
+    instances = [
+        Instance(structure, dtype, head_dim, num_waves, asks, arch) for structure, num_waves, asks in plan.groups
+    ]
     reasons = [(name, needs_copy(t, layout)) for name, t in zip("qkv", (q, k, v), strict=True) if t.numel()]
     return HipPlan(
         arch=arch,
-        launches=tuple(Launch(str(instance), where_found(instance)) for instance in instances),
+        launches=tuple(Launch(str(instance), where_found(instance, device)) for instance in instances),
         num_work_groups=plan.num_work_groups,
         num_merges=plan.num_merges,
         workspace_bytes=4 * plan.workspace_size(sizes[6]),

@@ -25,7 +25,7 @@ def load_driver() -> str:
     except RuntimeError as error:
         raise RuntimeError(
             f'{error}\nbackend="hip" needs an AMD GPU with ROCm 6.0 or newer, and PyTorch\'s build for ROCm. A driver '
-            f"library elsewhere can be named by the environment variable {LIBRARY_VARIABLE}. Or use backend=\"cpu\"."
+            f'library elsewhere can be named by the environment variable {LIBRARY_VARIABLE}. Or use backend="cpu".'
         ) from None
 
 

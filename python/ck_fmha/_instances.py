@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from typing import NamedTuple
 
 from ck_fmha import _native
 from ck_fmha._code_cache import CodeCache
-from ck_fmha._compiler import INCLUDE, Compiler, find_compiler, flags
+from ck_fmha._compiler import FLAGS_VARIABLE, INCLUDE, Compiler, find_compiler, flags
 
 _KEY_VERSION = "1"
 
@@ -63,9 +64,9 @@ def code_object(instance: Instance) -> bytes:
     return code
 
 
-def where_found(instance: Instance) -> str:
+def where_found(instance: Instance, device: int) -> str:
     """Say where the code of an instance comes from, without compiling it."""
-    if _modules.holds(instance):
+    if _modules.holds(instance, device):
         return "loaded"
     compiler = find_compiler(instance.arch)
     if _user_cache().load(_key(instance, compiler)) is not None:
@@ -78,15 +79,15 @@ class _Modules:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._loaded: OrderedDict[tuple[Instance, int], _native.HipFwdModule] = OrderedDict()
+        self._loaded: OrderedDict[tuple[Instance, str, int], _native.HipFwdModule] = OrderedDict()
         self._lock = threading.Lock()
 
-    def holds(self, instance: Instance) -> bool:
+    def holds(self, instance: Instance, device: int) -> bool:
         with self._lock:
-            return any(loaded == instance for loaded, _ in self._loaded)
+            return (instance, _user_flags(), device) in self._loaded
 
     def find(self, instance: Instance, device: int) -> _native.HipFwdModule:
-        key = (instance, device)
+        key = (instance, _user_flags(), device)
         with self._lock:
             if key in self._loaded:
                 self._loaded.move_to_end(key)
@@ -102,14 +103,19 @@ class _Modules:
 _modules = _Modules(most=256)
 
 
+def _user_flags() -> str:
+    return os.environ.get(FLAGS_VARIABLE, "")
+
+
 def modules(
     groups: Sequence[tuple[str, int, bool]], dtype: str, head_dim: int, device: int
-) -> tuple[_native.HipFwdModule, ...]:
+) -> list[_native.HipFwdModule]:
     """Return the loaded modules for the groups (structure, num_waves, asks) of a plan."""
     arch, _ = _native.hip_device(device)
-    return tuple(
-        [_modules.find(Instance(structure, dtype, head_dim, *rest, arch), device) for structure, *rest in groups]
-    )
+    return [
+        _modules.find(Instance(structure, dtype, head_dim, num_waves, asks, arch), device)
+        for structure, num_waves, asks in groups
+    ]
 
 
 def _key(instance: Instance, compiler: Compiler) -> str:

@@ -41,8 +41,8 @@ def _list(cache: CodeCache) -> None:
     entries = cache.entries()
     print(f"{cache.folder}: {len(entries)} code objects, {sum(entry.size for entry in entries) / 2**20:.1f} MiB")
     for entry in entries:
-        about = {name: entry.info.get(name) for name in Instance._fields}
-        print(f"{entry.key}  {entry.size / 2**10:7.1f} KiB  {Instance(**about)}")
+        instance = Instance._make(entry.info.get(name) for name in Instance._fields)
+        print(f"{entry.key}  {entry.size / 2**10:7.1f} KiB  {instance}")
 
 
 def _warm(arguments: argparse.Namespace) -> None:
@@ -58,8 +58,8 @@ def _warm(arguments: argparse.Namespace) -> None:
     plan = _native.FwdPlan(mask, (batch, heads, heads, arguments.seqlen, seqlen_k, dim, dim), _COMPUTE_UNITS)
     head_dim = _native.instance_head_dim(dim, dim)
     for dtype in _DTYPES if arguments.dtype is None else (arguments.dtype,):
-        for structure, *rest in plan.groups:
-            instance = Instance(structure, dtype, head_dim, *rest, arguments.arch)
+        for structure, num_waves, asks in plan.groups:
+            instance = Instance(structure, dtype, head_dim, num_waves, asks, arguments.arch)
             print(f"{instance}: {len(code_object(instance))} bytes")
 
 

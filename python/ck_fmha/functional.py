@@ -200,8 +200,8 @@ def attention(
         deterministic: Accepted and already kept: forward and backward are bitwise reproducible, for any number of
             threads.
         backend: ``"cpu"``, ``"hip"`` (AMD GPUs: forward, float16 and bfloat16, head_dim and head_dim_v multiples of 8;
-            everything else raises, also a call whose gradient would be recorded), or ``"auto"``, the one of the tensors'
-            device.
+            everything else raises, also a call whose gradient would be recorded), or ``"auto"``, the one of the
+            tensors' device.
 
     Returns:
         out (batch, num_heads, seqlen_q, head_dim_v), in the layout and dtype of q; with ``return_lse=True`` the pair

@@ -5,6 +5,7 @@ import functools
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -65,8 +66,7 @@ def set_environment(monkeypatch: pytest.MonkeyPatch, *args, **options) -> None:
 def run_python(code: str, env: dict[str, str], **options) -> subprocess.CompletedProcess:
     """A process of its own, for what happens once in a process."""
     return subprocess.run(
-        ["python", "-c", code],
-        executable=__import__("sys").executable,
+        [sys.executable, "-c", code],
         env={**os.environ, "OMP_NUM_THREADS": "1", **env},
         capture_output=True,
         text=True,

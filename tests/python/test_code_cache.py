@@ -41,7 +41,15 @@ def only_file(cache: CodeCache) -> Path:
 
 
 def tampered(content: bytes) -> list[bytes]:
-    return [content[:-1] + b"?", content[:-1], content + b"!", b"", b"{}\n", b"[1]\nx", content.replace(b"diag", b"d1ag")]
+    return [
+        content[:-1] + b"?",
+        content[:-1],
+        content + b"!",
+        b"",
+        b"{}\n",
+        b"[1]\nx",
+        content.replace(b"diag", b"d1ag"),
+    ]
 
 
 @pytest.mark.parametrize("how", range(7))
