@@ -129,7 +129,7 @@ debian() {
     fi
 }
 
-# requirements build|EXTRA...: the requirement strings of pyproject.toml, one a line.
+# requirements build|run|EXTRA...: the requirement strings of pyproject.toml, one a line; those to run without PyTorch's.
 requirements() {
     "$VENV/bin/python" - "$@" <<'PYTHON'
 import sys
@@ -142,7 +142,12 @@ except ImportError:  # Python 3.10
 with open("pyproject.toml", "rb") as file:
     project = tomllib.load(file)
 for name in sys.argv[1:]:
-    wanted = project["build-system"]["requires"] if name == "build" else project["project"]["optional-dependencies"][name]
+    if name == "build":
+        wanted = project["build-system"]["requires"]
+    elif name == "run":
+        wanted = [requirement for requirement in project["project"]["dependencies"] if not requirement.startswith("torch")]
+    else:
+        wanted = project["project"]["optional-dependencies"][name]
     print("\n".join(wanted))
 PYTHON
 }
@@ -168,7 +173,7 @@ venv() {
             pip_install $TORCH_PIP_ARGS "torch==$TORCH_VERSION"
         fi
     fi
-    install_requirements build
+    install_requirements build run
 }
 
 install_requirements() {

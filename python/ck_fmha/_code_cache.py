@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import filelock
-import platformdirs
 
 FOLDER_VARIABLE = "CK_FMHA_CACHE_DIR"
 _SUFFIX = ".code"
@@ -49,7 +48,11 @@ class CodeCache:
     def of_user() -> CodeCache:
         """Return the cache in the folder that the environment names, or in the usual place for a user's caches."""
         asked = os.environ.get(FOLDER_VARIABLE)
-        return CodeCache(Path(asked).absolute() if asked else platformdirs.user_cache_path("ck_fmha") / "code_objects")
+        if asked:
+            return CodeCache(Path(asked).absolute())
+        import platformdirs
+
+        return CodeCache(platformdirs.user_cache_path("ck_fmha") / "code_objects")
 
     def load(self, key: str) -> bytes | None:
         """Return the code of this key, or None. What is not as it was written is as good as not there."""

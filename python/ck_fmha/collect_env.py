@@ -64,6 +64,28 @@ def _available_isas() -> str:
     return " ".join(map(str, available)) if isinstance(available, (list, tuple)) else str(available)
 
 
+def _hip_devices() -> str:
+    from ck_fmha import _hip_driver
+
+    path = _hip_driver.load_driver()
+    native = importlib.import_module("ck_fmha._native")
+    devices = [native.hip_device(n) for n in range(native.hip_num_devices())]
+    return f"{path}: {', '.join(f'{arch} ({units} compute units)' for arch, units in devices) or 'no device'}"
+
+
+def _hip_compiler() -> str:
+    from ck_fmha._compiler import find_compiler
+
+    found = find_compiler("gfx942")
+    return f"{found.path}: {found.version}"
+
+
+def _code_cache() -> str:
+    from ck_fmha._code_cache import CodeCache
+
+    return str(CodeCache.of_user().folder)
+
+
 def _torch(ask: Callable[..., object]) -> object:
     return ask(importlib.import_module("torch"))
 
@@ -72,7 +94,7 @@ def _report(find: Callable[[], object]) -> str:
     try:
         return str(find())
     except Exception as error:  # a report about a broken installation must not break on it
-        return f"not available ({type(error).__name__}: {error})"
+        return f"not available ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})"
 
 
 def collect() -> list[tuple[str, str]]:
@@ -107,6 +129,9 @@ def collect() -> list[tuple[str, str]]:
         ("torch threads", lambda: _torch(lambda torch: torch.get_num_threads())),
         ("torch CPU capability", lambda: _torch(lambda torch: torch.backends.cpu.get_cpu_capability())),
         ("OpenMP runtime", _libgomp),
+        ("HIP driver", _hip_devices),
+        ("HIP compiler", _hip_compiler),
+        ("code objects", _code_cache),
         ("environment", _environment),
     ]
     return rows + [(label, _report(find)) for label, find in questions]

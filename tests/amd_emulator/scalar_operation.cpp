@@ -52,7 +52,8 @@ void execute_scalar(Wave& wave, const Instruction& instruction)
         any_undefined |= undefined[k] != 0;
     }
     operation.scalar(arguments);
-    const uint64_t undefined_result = any_undefined ? follow_undefined(operation, arguments, undefined, wave.scc_undefined) : 0;
+    const uint64_t undefined_result =
+        any_undefined ? follow_undefined(operation, arguments, undefined, wave.scc_undefined) : 0;
     if (!is_compare) {
         const int destination = instruction.operand(0).index;
         if (operation.result == ValueType::u64) {
