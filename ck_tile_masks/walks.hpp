@@ -132,12 +132,17 @@ struct LiftedBlocks : MaskDefABC<LiftedBlocks<Def>> {
             return lift(first_row(band, from, false), def.block_y(), from_i);
     }
 
+    template <class D = Def, class = contract::row_bits_t<D>>
+    CK_TILE_MASKS_HD constexpr bits_t row_bits(index_t i, index_t j0, index_t count) const
+    {
+        return def.row_bits(i, j0, count);
+    }
     // The rows of a block of whole blocks are all alike.
     template <class D = Def, class = meta::enable_if_t<!contract::has_edge_blocks<D>>>
     CK_TILE_MASKS_HD constexpr void tile_bits(index_t i0, index_t i1, index_t j0, index_t count, bits_t* bits) const
     {
         for (index_t i = i0; i < i1;) {
-            const bits_t row = row_bits(*this, i, j0, count);
+            const bits_t row = ck_tile_masks::row_bits(*this, i, j0, count);
             const index_t end = min(sat_mul(i / def.block_y() + 1, def.block_y()), i1);
             for (; i < end; ++i)
                 bits[i - i0] = row;

@@ -90,7 +90,30 @@ struct BoundBigBird : MaskDefABC<BoundBigBird> {
         return count_live_tiles<Axis::cols>(cols, counts);
     }
 
+    // Elements [j0, j0 + count) of row i, block by block: none of them has to be found.
+    CK_TILE_MASKS_HD constexpr bits_t row_bits(index_t i, index_t j0, index_t count) const
+    {
+        const index_t line = i / block_size;
+        if (is_global(line, num_blocks_q)) return low_bits(count);
+        const Interval piece{j0, j0 + count};
+        bits_t bits = bits_of_blocks(0, num_global, piece) |
+                      bits_of_blocks(sat_sub(line, window_reach), sat_add(sat_add(line, window_reach), 1), piece) |
+                      bits_of_blocks(num_blocks_k - num_global, num_blocks_k, piece);
+        for (index_t t = 0; t < random.num_random; ++t) {
+            const index_t block = random.draw<Axis::rows>(line, t);
+            bits |= bits_of_blocks(block, block + 1, piece);
+        }
+        return bits;
+    }
+
 private:
+    CK_TILE_MASKS_HD constexpr bits_t bits_of_blocks(index_t begin, index_t end, Interval piece) const
+    {
+        const index_t first = max(sat_mul(begin, block_size), piece.begin);
+        const index_t last = min(sat_mul(end, block_size), piece.end);
+        return first < last ? low_bits(last - first) << (first - piece.begin) : 0;
+    }
+
     // A line is a row of blocks (Axis::rows) or a column of them; positions run along it.
     template <Axis kAxis>
     CK_TILE_MASKS_HD constexpr index_t lines() const
