@@ -108,11 +108,11 @@ def cycles(kernel: dict[str, Any], arch: str) -> dict[str, int]:
     return busy
 
 
-# What an instruction is there for, by the functions it was inlined from, innermost first.
+# What an instruction is there for, by the functions that it was inlined from, each as "name file".
 PURPOSES = (
-    ("finding tiles", r"LiveTileWindow<|IndexIterator<"),
-    ("edge elements", r"row_bits\(|::keep\("),
-    ("rounding", r"::pack\("),
+    ("edge elements", r"^(row_bits|keep) "),
+    ("finding tiles", r"^\w+ (live_tile_window|index_iterator)\.hpp"),
+    ("rounding", r"^pack "),
 )
 
 
@@ -141,8 +141,11 @@ def purposes(code: bytes, kernel: dict[str, Any]) -> collections.Counter[str]:
         if number < 0 or seen[number] == blocks[number][2]:
             continue  # before the kernel, or after a block's end: code that was not executed
         seen[number] += 1
-        functions = "\n".join(stack.splitlines()[::2])
-        purpose = next((name for name, pattern in PURPOSES if re.search(pattern, functions)), "the rest")
+        lines = stack.splitlines()
+        frames = "\n".join(
+            f"{function} {Path(place).name}" for function, place in zip(lines[::2], lines[1::2], strict=True)
+        )
+        purpose = next((name for name, pattern in PURPOSES if re.search(pattern, frames, re.MULTILINE)), "the rest")
         executed[purpose] += blocks[number][1]
     return executed
 
@@ -250,6 +253,7 @@ def main() -> None:
     options = parser.parse_args()
     os.environ["CK_FMHA_HIP_LIBRARY"] = str(options.emulator.resolve())
     os.environ["CK_FMHA_EMULATOR_ARCHS"] = options.arch
+    os.environ["CK_FMHA_EMULATOR_COMPUTE_UNITS"] = "1"  # no row is cut, as none of CK Tile's is
     os.environ["CK_FMHA_HIP_FLAGS"] = os.environ.get("CK_FMHA_HIP_FLAGS", "") + " -gline-tables-only"
     if options.resources:
         resources(options.arch)

@@ -76,6 +76,9 @@ Machine::Machine()
     for (std::string name; std::getline(names, name, ',');) {
         architectures_.push_back(name);
     }
+    if (const int units = std::atoi(environment("CK_FMHA_EMULATOR_COMPUTE_UNITS", "0").c_str()); units > 0) {
+        compute_units_ = units;
+    }
     const std::string problem = parse_run_options(environment("CK_FMHA_EMULATOR_OPTIONS", ""), options_);
     if (!problem.empty()) {
         std::fprintf(stderr, "CK_FMHA_EMULATOR_OPTIONS: %s\n", problem.c_str());

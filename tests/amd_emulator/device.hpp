@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,8 @@ public:
 
     std::mutex mutex; ///< one call at a time
     const std::vector<std::string>& architectures() const { return architectures_; }
+    /// That every device says it has, if it is not to be the processor's own number.
+    std::optional<int> compute_units() const { return compute_units_; }
 
     void* allocate(size_t size);
     bool release(void* pointer);
@@ -65,6 +68,7 @@ private:
     Machine();
     RunOptions options_, initial_options_;
     std::vector<std::string> architectures_;
+    std::optional<int> compute_units_;
     struct Allocation {
         std::unique_ptr<uint8_t[]> storage;
         size_t size;

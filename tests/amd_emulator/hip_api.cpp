@@ -75,7 +75,7 @@ int attribute(const Machine& machine, hipDeviceAttribute_t name, int device)
     case hipDeviceAttributeMaxThreadsPerMultiProcessor:
         return 2048;
     case hipDeviceAttributeMultiprocessorCount:
-        return is_gfx90a ? 104 : 304;
+        return machine.compute_units().value_or(is_gfx90a ? 104 : 304);
     case hipDeviceAttributeMaxRegistersPerBlock:
     case hipDeviceAttributeMaxSharedMemoryPerBlock:
     case hipDeviceAttributeMaxSharedMemoryPerMultiprocessor:

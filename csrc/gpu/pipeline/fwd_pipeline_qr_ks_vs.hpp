@@ -48,7 +48,7 @@ public:
         key_copy.load(tiles.current());
         value_copy.load(tiles.current());
 
-        for (bool more = true; more;) {
+        do {
             const index_t tile = tiles.current();
             const BandWork work = window.work();
             barrier(); // the tile before is no longer read
@@ -56,8 +56,7 @@ public:
             value_copy.store(values);
             barrier();
             tiles.advance();
-            more = !tiles.at_end();
-            if (more) {
+            if (!tiles.at_end()) {
                 key_copy.load(tiles.current());
                 value_copy.load(tiles.current());
             }
@@ -69,12 +68,13 @@ public:
                     Wave::keep(scores, mask.row_bits(mask.band() * Wave::kRows + Wave::query_of_lane(), tile));
             });
             Wave::add_products(result.o, Wave::to_operand(s), values);
-        }
+        } while (!tiles.at_end());
         return result;
     }
 
 private:
     struct Next {
+        static constexpr bool kKnowsItsEnd = true;
         Window* window;
         CK_FMHA_DEVICE index_t operator()(index_t from, index_t end) const { return window->next(from, end); }
     };

@@ -73,7 +73,7 @@ private:
 // What a wave has to do in a tile.
 class BandWork {
 public:
-    static constexpr index_t kLive = 1, kEdge = 2;
+    static constexpr index_t kLive = 1, kEdge = 2, kBits = 2;
     CK_FMHA_DEVICE explicit BandWork(index_t flags) : flags_(flags) {}
     CK_FMHA_DEVICE bool live() const { return (flags_ & kLive) != 0; } // some element is attended ...
     CK_FMHA_DEVICE bool edge() const { return (flags_ & kEdge) != 0; } // ... and some is not, or out of bounds
@@ -97,42 +97,45 @@ public:
     CK_FMHA_DEVICE index_t next(index_t from, index_t end)
     {
         if (__builtin_expect(left_ == 0, 0)) move(from, end); // a window has at least one
-        const index_t n = __builtin_ctzll(left_);
+        const index_t code = value_of_lane(codes_, __builtin_ctzll(left_));
         left_ &= left_ - 1;
-        work_ = static_cast<index_t>((band_.live >> n & 1) | (band_.edge >> n & 1) << 1);
-        return base_ + n;
+        work_ = BandWork(code);
+        return code >> BandWork::kBits;
     }
 
     // What this wave's band has in the tile that `next` gave last.
-    CK_FMHA_DEVICE BandWork work() const { return BandWork(work_); }
+    CK_FMHA_DEVICE BandWork work() const { return work_; }
 
 private:
     CK_FMHA_DEVICE void move(index_t from, index_t end)
     {
+        BandBits band = {0, 0};
         if (stored_ != stored_end_) {
             const LiveWindow* const window = stored_++;
             base_ = load_uniform<index_t>(&window->base);
             left_ = load_uniform<bits_t>(&window->live);
-            band_ = load_uniform<BandBits>(&window->band[wave_index()]);
-            return;
-        }
-        if constexpr (kAsks) {
+            band = load_uniform<BandBits>(&window->band[wave_index()]);
+        } else if constexpr (kAsks) {
             base_ = mask_.next(ck_tile_masks::max(from, ck_tile_masks::sat_add(base_, kWindowTiles)), end);
             left_ = mask_.live(base_, end) | 1; // past the row's end: `end` itself
-            band_ = mask_.band_bits(base_);
+            band = mask_.band_bits(base_);
         } else {
             base_ = ck_tile_masks::kNone;
             left_ = 1;
         }
+        const index_t tile = ck_tile_masks::min(base_, kBeyond) + lane_index();
+        const bits_t live = band.live >> lane_index() & 1, edge = band.edge >> lane_index() & 1;
+        codes_ = tile << BandWork::kBits | static_cast<index_t>(live * BandWork::kLive | edge * BandWork::kEdge);
     }
 
+    static constexpr index_t kBeyond = 1 << 28; // more than there are tiles
     const BandedMask& mask_;
     const LiveWindow* stored_;
     const LiveWindow* stored_end_;
     index_t base_ = -kWindowTiles; // the window's first tile: bit 0
     bits_t left_ = 0;              // not yet visited
-    BandBits band_ = {0, 0};
-    index_t work_ = 0;
+    index_t codes_ = 0;       // of tile base + l in lane l: its number, and what is to be done in it
+    BandWork work_{0};
 };
 
 } // namespace ck_fmha::gpu

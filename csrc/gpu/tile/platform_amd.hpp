@@ -19,6 +19,8 @@ CK_FMHA_DEVICE index_t lane_index() { return thread_index() % kWaveSize; }
 
 // A value that is the same for all lanes, moved to where the compiler knows that it is.
 CK_FMHA_DEVICE index_t uniform(index_t value) { return __builtin_amdgcn_readfirstlane(value); }
+// The value of one lane, the same one for all.
+CK_FMHA_DEVICE index_t value_of_lane(index_t value, index_t lane) { return __builtin_amdgcn_readlane(value, lane); }
 CK_FMHA_DEVICE index_t wave_index() { return uniform(thread_index() / kWaveSize); }
 
 // The same address, but what is read from it is read here: not earlier, to be kept in registers ever after.
