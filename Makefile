@@ -109,6 +109,23 @@ costs: $(STAMPS)/package ## count the instructions of a step of every mask's wal
 	$(CMAKE) --build $(BUILD) --parallel $(JOBS) --target mask_costs
 	$(BUILD)/benchmarks/mask_costs
 
+EMULATOR := $(BUILD)/tests/amd_emulator/libck_fmha_amd_emulator.so
+$(EMULATOR): FORCE $(STAMPS)/debian-test $(STAMPS)/package
+	$(CONFIGURE) -B $(BUILD) -DCK_FMHA_BUILD_TESTS=ON -DCK_FMHA_AMD_EMULATOR=ON
+	$(CMAKE) --build $(BUILD) --parallel $(JOBS) --target ck_fmha_amd_emulator
+
+.PHONY: amd-counts
+amd-counts: $(EMULATOR) ## count in the emulator what the AMD forward executes, beside CK Tile (no times: no GPU)
+	$(BIN)/python benchmarks/amd_instructions.py --emulator $(EMULATOR) $(COUNT_ARGS)
+
+.PHONY: amd-resources
+amd-resources: $(EMULATOR) ## compile an instance of every mask and print its registers, spills and shared memory
+	$(BIN)/python benchmarks/amd_instructions.py --emulator $(EMULATOR) --resources $(COUNT_ARGS)
+
+.PHONY: amd-hardware
+amd-hardware: $(STAMPS)/package ## correctness, then speed, on a real AMD GPU (needs ROCm's PyTorch in the environment)
+	$(BIN)/python benchmarks/amd_hardware.py
+
 .PHONY: pictures
 pictures: $(STAMPS)/package $(STAMPS)/demo ## draw the pictures of the documents again
 	$(BIN)/python docs/pictures.py

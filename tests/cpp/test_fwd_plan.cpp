@@ -149,19 +149,6 @@ TEST(FwdPlan, FinerWhereThereAreMoreComputeUnits)
     EXPECT_EQ(few.groups[0].num_slots, 0);
 }
 
-TEST(FwdPlan, TwoWavesWhereFourWouldLoadManyMoreTiles)
-{
-    const auto num_waves = [](const std::string& structure, const std::vector<int64_t>& params) {
-        return plan_of(structure, params, shape(1, 1, 4096, 4096)).groups.at(0).num_waves;
-    };
-    EXPECT_EQ(num_waves("full", {}), 4);
-    EXPECT_EQ(num_waves("diagonal", {-1, 0, 0, 0}), 4);
-    EXPECT_EQ(num_waves("longformer", {512, 64, 1}), 4);
-    EXPECT_EQ(num_waves("big_bird", {64, 3, 1, 3, 0}), 2);
-    EXPECT_EQ(num_waves("diagonal", {127, 0, 0, 0}), 2);
-    EXPECT_EQ(plan_of("full", {}, shape(1, 1, 64, 4096)).groups.at(0).num_waves, 2); // no rows for four
-}
-
 TEST(FwdPlan, MasksOfOneStructureShareALaunch)
 {
     const auto mask =
