@@ -8,7 +8,7 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,14 +30,15 @@ class Compiler(NamedTuple):
     path: str
     version: str
 
-    def compile(self, source: str, arch: str, folder: Path) -> bytes:
-        """Return the code object of `source` for `arch`; `folder` is there for temporary files.
+    def compile(self, source: str, arch: str, folder: Path, further: Sequence[str] = ()) -> bytes:
+        """Return the code object of `source` for `arch`; `folder` is there for temporary files,
+        `further` are flags of this source.
 
         Raises:
             RuntimeError: The compiler failed; the message has its words and the command.
         """
         (folder / "kernel.hip").write_text(source)
-        command = [self.path, *flags(arch), "kernel.hip", "-o", "kernel.co"]
+        command = [self.path, *flags(arch), *further, "kernel.hip", "-o", "kernel.co"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", check=False)
         code = folder / "kernel.co"
         if done.returncode or not code.is_file():

@@ -38,6 +38,14 @@ CK_FMHA_DEVICE Args kernel_arguments()
     return load_uniform<Args>(read_anew(static_cast<const char*>(segment)));
 }
 
+// Moves a result of products back to accumulation registers here. The compiler would do so where control flow joins, all
+// blocks at once, and would need as many vector registers until then.
+template <class Acc>
+CK_FMHA_DEVICE void to_accumulators(Acc& acc)
+{
+    asm volatile("" : "+a"(acc));
+}
+
 // Instructions stay on their side of this: else the compiler moves up loads until registers run out.
 CK_FMHA_DEVICE void no_load_crosses() { __builtin_amdgcn_sched_barrier(0); }
 

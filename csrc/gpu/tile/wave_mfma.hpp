@@ -71,7 +71,7 @@ struct MfmaWave {
     CK_FMHA_DEVICE static void add_products(Output& o, const Probabilities& p, const Values& values)
     {
         unroll<kKeyChunks>([&](auto c) {
-            if constexpr (kDimBlocks > 4 && c > 0) no_load_crosses();
+            if constexpr (kDimBlocks > kMostInVectorRegisters && c > 0) no_load_crosses();
             unroll<kDimBlocks>([&](auto b) {
                 const Dword4 v = values.template operand<b, c>();
                 o.block[b] = Element::multiply(v.xy, p.chunk[c].xy, o.block[b]);
@@ -150,6 +150,7 @@ struct MfmaWave {
     CK_FMHA_DEVICE static void for_each_quad(const Output& o, index_t head_dim, const Store& store)
     {
         unroll<kDimBlocks>([&](auto b) {
+            if constexpr (kDimBlocks > kMostInVectorRegisters) no_load_crosses();
             unroll<4>([&](auto j) {
                 constexpr index_t kEight = b * Atom::kBlockDims + 8 * j; // both halves of the wave write one eight
                 if (kEight >= head_dim) return;
@@ -162,18 +163,21 @@ struct MfmaWave {
     CK_FMHA_DEVICE static bool first_of_query() { return Atom::half() == 0; }
 
 private:
+    static constexpr index_t kMostInVectorRegisters = 4; // blocks of an output
     static constexpr unsigned kMinusInfinity = 0xff800000u;
     // Two elements at a time, for the packed instructions.
     template <index_t kBlocks, class Map>
     CK_FMHA_DEVICE static void for_each_pair(Acc (&blocks)[kBlocks], const Map& map)
     {
         unroll<kBlocks>([&](auto b) {
+            if constexpr (kBlocks > kMostInVectorRegisters) no_load_crosses(); // accumulators are moved to be multiplied, a block at a time
             unroll<8>([&](auto e) {
                 Acc& acc = blocks[b];
                 const Float2 y = map(Float2{acc[2 * e], acc[2 * e + 1]});
                 acc[2 * e] = y.x;
                 acc[2 * e + 1] = y.y;
             });
+            if constexpr (kBlocks > kMostInVectorRegisters) to_accumulators(blocks[b]);
         });
     }
 };
