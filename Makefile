@@ -49,7 +49,7 @@ $(STAMPS)/venv: $(SETUP) pyproject.toml | $(STAMPS)/debian-build
 	$(SETUP) venv
 	@mkdir -p $(@D) && touch $@
 
-$(STAMPS)/demo $(STAMPS)/test $(STAMPS)/lint: $(STAMPS)/%: $(SETUP) pyproject.toml | $(STAMPS)/venv
+$(STAMPS)/bench $(STAMPS)/demo $(STAMPS)/test $(STAMPS)/lint: $(STAMPS)/%: $(SETUP) pyproject.toml | $(STAMPS)/venv
 	$(SETUP) extras $*
 	@touch $@
 
@@ -100,8 +100,9 @@ sweep: $(STAMPS)/package $(STAMPS)/test ## run the long random sweeps, and the k
 	done
 
 .PHONY: bench
-bench: $(STAMPS)/package ## time the CPU back end against torch's matmul and SDPA (BENCH_ARGS='--head-dim 128')
-	$(BIN)/python benchmarks/cpu_rates.py --sdpa $(BENCH_ARGS)
+bench: $(STAMPS)/package $(STAMPS)/bench ## time attention against torch's matmul, SDPA and FlexAttention (BENCH_ARGS='--quick')
+	@mkdir -p build
+	$(BIN)/python -m ck_fmha.bench --json build/bench.json --plot build/bench.png $(BENCH_ARGS)
 
 .PHONY: costs
 costs: $(STAMPS)/package ## count the instructions of a step of every mask's walk, and time its schedule
