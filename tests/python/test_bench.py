@@ -342,12 +342,12 @@ def test_a_tiny_run_prints_writes_and_draws(tmp_path):
     pytest.importorskip("matplotlib", reason="matplotlib is not installed: nothing to draw with")
     results, chart = tmp_path / "bench.json", tmp_path / "bench.png"
     sections = [name for name in SECTIONS if name != "memory"]  # it starts processes: see the test of its probe
-    done = run_python(
-        "-m", "ck_fmha.bench", "--quick", "--sections", *sections, "--masks", "window", "causal", "--seqlens", "128",
-        "--dtypes", "float32", "bfloat16", "--peers", "sdpa", "sdpa_bool", "sdpa_causal",
-        "--tile-seqlens", "128", "256", "--section-seqlen", "128", "--heads", "2", "--threads", "2", "--seconds", "0.01", "--max-rounds", "1",
-        "--json", str(results), "--plot", str(chart), timeout=300,
-    )  # fmt: skip
+    options = (
+        f"--quick --sections {' '.join(sections)} --masks window causal --seqlens 128 --dtypes float32 bfloat16 "
+        "--peers sdpa sdpa_bool sdpa_causal --tile-seqlens 128 256 --section-seqlen 128 --heads 2 --threads 2 "
+        "--seconds 0.01 --max-rounds 1"
+    ).split()
+    done = run_python("-m", "ck_fmha.bench", *options, "--json", str(results), "--plot", str(chart), timeout=300)
     assert done.returncode == 0, done.stderr
     assert chart.read_bytes().startswith(b"\x89PNG") and chart.stat().st_size > 20_000
     found = json.loads(results.read_text(encoding="utf-8"))
