@@ -12,9 +12,8 @@ import torch
 import ck_fmha
 from ck_fmha import masks
 from ck_fmha.bench import Group, Settings, aims, preset
+from ck_fmha.bench import __main__ as command
 from ck_fmha.bench import peers as bench_peers
-from ck_fmha.bench.__main__ import _arguments as command_line
-from ck_fmha.bench.__main__ import main, settings_of
 from ck_fmha.bench.cases import MASKS, flops, live_tiles
 from ck_fmha.bench.flex_masks import block_mask, mask_mod
 from ck_fmha.bench.measuring import Timed, Times, measure
@@ -303,8 +302,9 @@ def test_table_says_what_is_missed_and_what_is_left_out():
 )
 def test_arguments_that_are_refused(options, words, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(command, "run", lambda settings: pytest.fail("it began to measure"))
     with pytest.raises(SystemExit) as caught:
-        main(options)
+        command.main(options)
     output, errors = capsys.readouterr()
     assert caught.value.code == 2 and output == ""
     assert errors.count("\n") == 1, errors
@@ -317,9 +317,10 @@ def test_cuda_is_not_there_yet(raises):
 
 
 def test_without_matplotlib_the_chart_names_the_extra(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(command, "run", lambda settings: pytest.fail("it began to measure"))
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(SystemExit):
-        main(["--plot", str(tmp_path / "chart.png")])
+        command.main(["--plot", str(tmp_path / "chart.png")])
     assert "ck_fmha[bench]" in capsys.readouterr().err
 
 
@@ -329,7 +330,7 @@ def test_presets_and_what_is_given_in_place_of_them():
     sizes = {(group.seqlen, group.head_dim) for group in full.groups}
     assert sizes == {(n, d) for n in (256, 2048, 4096, 16384, 32768) for d in (64, 128)}
     options = ["--seqlens", "512", "1024", "--masks", "full", "--peers", "--heads", "7", "--peer-memory", "0.5"]
-    given = settings_of(command_line().parse_args(options))
+    given = command.settings_of(command._arguments().parse_args(options))
     assert [(group.seqlen, group.masks, group.peers) for group in given.groups] == [
         (512, ("full",), ()),
         (1024, ("full",), ()),
