@@ -129,8 +129,9 @@ sanitize: $(STAMPS)/debian-test $(STAMPS)/venv ## run the C++ tests under the ad
 sanitize-threads: $(STAMPS)/debian-test $(STAMPS)/venv ## run the C++ tests of the CPU back end under the thread sanitizer
 	$(CONFIGURE) -B $(SANITIZE_THREADS) -DCK_FMHA_SANITIZE_THREADS=ON -DCK_FMHA_BUILD_TESTS=ON -DCK_FMHA_AMD_EMULATOR=OFF \
 		-DCK_FMHA_WERROR=$(if $(CI),ON,OFF)
-	$(CMAKE) --build $(SANITIZE_THREADS) --parallel $(JOBS) --target test_cpu_attention
+	$(CMAKE) --build $(SANITIZE_THREADS) --parallel $(JOBS) --target test_cpu_attention test_plans
 	$(SANITIZE_THREADS)/tests/cpp/test_cpu_attention
+	$(SANITIZE_THREADS)/tests/cpp/test_plans
 
 .PHONY: fuzz
 fuzz: $(STAMPS)/debian-test $(STAMPS)/venv ## let a fuzzer search the masks for faults (FUZZ_SECONDS=600; needs clang with libFuzzer)

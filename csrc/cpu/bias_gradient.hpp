@@ -40,13 +40,12 @@ public:
         const Sum over_q(out_.tensor.stride_seq, masks_.distinct(0).num_tiles_y());
         const Sum over_k(out_.stride_k, masks_.distinct(0).num_tiles_x());
         const int64_t num_tasks = over_batch.results * over_head.results * over_q.results * over_k.results;
-        const int num_threads = std::min<int64_t>(p_.num_threads, num_tasks);
-        std::vector<Scratch> scratch(num_threads);
+        std::vector<Scratch> scratch(num_workers(p_.num_threads, num_tasks));
         const Workspace memory([&](Arena& arena) {
             for (Scratch& s : scratch)
                 s.lay_out(arena, padded_head_dim(q_.columns), padded_head_dim(v_.columns));
         });
-        parallel_for(num_threads, num_tasks, [&](size_t n, int thread) {
+        parallel_for(p_.num_threads, num_tasks, [&](size_t n, int thread) {
             Scratch& s = scratch[thread];
             auto task = static_cast<int64_t>(n);
             const auto take = [&](const Sum& sum) {
