@@ -5,6 +5,7 @@
 
 #include "cpu/attention.hpp"
 #include "cpu/bias_gradient.hpp"
+#include "cpu/bias_sums.hpp"
 #include "cpu/column_plan.hpp"
 #include "cpu/converted.hpp"
 #include "cpu/parallel.hpp"
@@ -27,9 +28,9 @@ namespace {
 
 template <class Real>
 struct Scratch {
-    Real *k, *v, *k_t, *v_t, *q, *d_o, *p, *ds, *dq, *dk, *dv, *bias, *bias_scratch;
+    Real *k, *v, *k_t, *v_t, *q, *d_o, *p, *ds, *dq, *dk, *dv, *bias, *bias_scratch, *dbias, *dbias_line;
 
-    void lay_out(Arena& arena, int head_dim, int head_dim_v, bool has_bias)
+    void lay_out(Arena& arena, int head_dim, int head_dim_v, bool has_bias, bool has_dbias)
     {
         const size_t d = padded_head_dim(head_dim), dv_ld = padded_head_dim(head_dim_v);
         for (Real** rows : {&k, &k_t, &q, &dq, &dk})
@@ -40,6 +41,8 @@ struct Scratch {
             *tile = arena.take<Real>(kTileQ * kTileK);
         for (Real** tile : {&bias, &bias_scratch})
             *tile = has_bias ? arena.take<Real>(kTileQ * kTileK) : nullptr;
+        dbias = has_dbias ? arena.take<Real>(kTileQ * kTileK) : nullptr;
+        dbias_line = has_dbias ? arena.take<Real>(64) : nullptr;
     }
 };
 
@@ -58,6 +61,7 @@ public:
           extras_(p_),
           plan_(plan_of<ColumnPlan>(mask, p_)),
           masks_(plan_->masks()),
+          bias_sums_(args, *plan_),
           num_row_tiles_(masks_.distinct(0).num_tiles_y()),
           k_{args.k, p_.dtype, head_dim_},
           v_{args.v, p_.dtype, head_dim_v_},
@@ -69,7 +73,8 @@ public:
     void run()
     {
         const int64_t num_row_tiles = p_.batch * p_.num_heads * num_row_tiles_;
-        const int64_t num_tasks = args_.dq.data || args_.dk.data || args_.dv.data ? plan_->num_tasks() : 0;
+        const bool any = args_.dq.data || args_.dk.data || args_.dv.data || bias_sums_.gathered();
+        const int64_t num_tasks = any ? plan_->num_tasks() : 0;
         const int workers = num_workers(p_.num_threads, std::max(num_row_tiles, num_tasks));
         const int64_t rows = p_.batch * p_.num_heads * p_.seqlen_q;
         const bool own_dq = args_.dq.data && p_.dtype != kOwnDtype<Real>;
@@ -78,11 +83,12 @@ public:
         std::vector<Scratch<Real>> scratch(workers);
         const Workspace memory([&](Arena& arena) {
             for (Scratch<Real>& s : scratch)
-                s.lay_out(arena, head_dim_, head_dim_v_, extras_.has_bias());
+                s.lay_out(arena, head_dim_, head_dim_v_, extras_.has_bias(), bias_sums_.gathered());
             lse_ = arena.take<Real>(rows);
             delta_ = arena.take<Real>(rows);
             dq_ = own_dq ? arena.take<Real>(rows * head_dim_) : nullptr;
             partial_ = arena.take<Real>(static_cast<size_t>(plan_->end().slot) * kTileK * (ld_ + ld_v_));
+            bias_sums_.lay_out(arena);
             q_.lay_out(arena);
             d_o_.lay_out(arena);
         });
@@ -94,7 +100,10 @@ public:
             if (queue.take(at[thread])) run_task(at[thread].pair, at[thread].task, scratch[thread]);
         };
         parallel_phases(p_.num_threads, workers, Phase(num_row_tiles, prepare), Phase(num_tasks, compute));
-        if (args_.dbias.tensor.data) bias_gradient<Real>(args_, masks_, extras_, lse_, delta_);
+        if (bias_sums_.gathered())
+            bias_sums_.finish();
+        else if (bias_sums_.wanted())
+            bias_gradient<Real>(args_, masks_, extras_, lse_, delta_);
     }
 
 private:
@@ -125,12 +134,15 @@ private:
         constexpr Real infinity = std::numeric_limits<Real>::infinity();
         for (int64_t n = first; n < first + rows.size(); ++n)
             lse_[n] = lse[n] == -infinity ? infinity : lse[n]; // makes P = exp(S - lse) of an empty row zero
+        if (!has_row_sums()) return;
+        const index_t first_col = mask.NextLiveTileAlongX(i, 0, mask.num_tiles_x());
+        turn_[row_tile].store(first_col, std::memory_order_relaxed);
+        bias_sums_.begin_rows(b, h, rows);
         if (!args_.dq.data) return;
         const DqRows dq = dq_rows(b, h, rows.begin);
         for (index_t r = 0; r < rows.size(); ++r)
             std::fill_n(dq.data + r * dq.ld, head_dim_, Real(0));
-        turn_[row_tile].store(mask.NextLiveTileAlongX(i, 0, mask.num_tiles_x()), std::memory_order_relaxed);
-        if (turn_[row_tile] == mask.num_tiles_x()) finish_dq(b, h, rows, dq);
+        if (first_col == mask.num_tiles_x()) finish_dq(b, h, rows, dq);
     }
 
     void run_task(int64_t pair, int64_t number, Scratch<Real>& s)
@@ -171,6 +183,7 @@ private:
         tile.v_t = s.v_t;
         tile.p = s.p;
         tile.ds = s.ds;
+        tile.dbias = s.dbias;
         tile.dq = args_.dq.data ? s.dq : nullptr;
         tile.dk = args_.dk.data ? dk : nullptr;
         tile.dv = args_.dv.data ? dv : nullptr;
@@ -187,6 +200,8 @@ private:
         for (int32_t n = 0; n < task.num_segments; ++n) {
             const Segment& segment = plan_->list(pair).segments[task.first_segment + n];
             const int64_t h = head_kv * group_ + segment.head_in_group, bh = b * p_.num_heads + h;
+            const int64_t segment_of_call = plan_->first(pair).segment + task.first_segment + n;
+            bias_sums_.begin_segment(segment_of_call);
             const TiledMask& mask = masks_.at(b, h);
             for (auto i = mask.GetTileIndexIteratorAlongY(j, segment.begin, segment.end); !i.at_end(); i.advance()) {
                 const auto rows = mask.rows(i.current());
@@ -204,23 +219,34 @@ private:
                 tile.query_bits = query_bits(mask, i.current(), j, bits);
                 tile.keep_bits = extras_.keep_query_bits(b, h, rows, cols, keep_bits);
                 kernels_.bwd_tile(tile);
-                if (tile.dq) add_dq(b, h, i.current(), j, s.dq);
+                if (bias_sums_.of_tiles()) bias_sums_.write_tile(b, h, rows, cols, s.dbias);
+                if (bias_sums_.of_queries())
+                    bias_sums_.add_to_segment(segment_of_call, tile.num_q, tile.num_k, s.dbias, s.dbias_line);
+                if (bias_sums_.of_keys())
+                    bias_sums_.sum_over_keys(tile.num_q, tile.num_k, s.dbias, s.bias_scratch, s.dbias_line);
+                if (has_row_sums()) add_to_row(b, h, i.current(), j, s);
             }
         }
     }
 
-    // Adds a tile's dQ to its row when it is this column's turn.
-    void add_dq(int64_t b, int64_t h, index_t i, index_t j, const Real* tile_dq)
+    // What is summed over the columns of a row, in their order: dQ, and the gradient of a bias without keys.
+    bool has_row_sums() const { return args_.dq.data || bias_sums_.of_keys(); }
+
+    // Adds a tile's part to its row when it is this column's turn.
+    void add_to_row(int64_t b, int64_t h, index_t i, index_t j, const Scratch<Real>& s)
     {
         const TiledMask& mask = masks_.at(b, h);
         const auto rows = mask.rows(i);
         std::atomic<index_t>& turn = turn_[(b * p_.num_heads + h) * num_row_tiles_ + i];
+        const index_t next = mask.NextLiveTileAlongX(i, j + 1, mask.num_tiles_x());
         for (int spins = 0; turn.load(std::memory_order_acquire) != j; ++spins)
             if (spins > 256) std::this_thread::yield();
-        const DqRows dq = dq_rows(b, h, rows.begin);
-        kernels_.add_rows(tile_dq, ld_, rows.size(), head_dim_, dq.data, dq.ld);
-        const index_t next = mask.NextLiveTileAlongX(i, j + 1, mask.num_tiles_x());
-        if (next == mask.num_tiles_x()) finish_dq(b, h, rows, dq);
+        if (bias_sums_.of_keys()) bias_sums_.add_to_rows(b, h, rows, s.dbias_line);
+        if (args_.dq.data) {
+            const DqRows dq = dq_rows(b, h, rows.begin);
+            kernels_.add_rows(s.dq, ld_, rows.size(), head_dim_, dq.data, dq.ld);
+            if (next == mask.num_tiles_x()) finish_dq(b, h, rows, dq);
+        }
         turn.store(next, std::memory_order_release);
     }
 
@@ -265,6 +291,7 @@ private:
     const ScoreExtras<Real> extras_;
     const std::shared_ptr<const ColumnPlan> plan_;
     const MaskedHeads& masks_;
+    BiasSums<Real> bias_sums_;
     const int64_t num_row_tiles_;
     const Source k_, v_;
     Converted<Real> q_, d_o_;

@@ -318,7 +318,7 @@ def backward(
     dq, dk, dv = (
         torch.empty(*t.shape, dtype=t.dtype) if need else None for t, need in zip((q, k, v), needs[:3], strict=True)
     )
-    # Zeros: where there are no scores nothing is written.
+    # Zeros: where nothing is attended nothing is written.
     dbias = torch.zeros(bias.shape, dtype=bias.dtype) if needs[3] and bias is not None else None
     _native.attention_backward(
         mask,
