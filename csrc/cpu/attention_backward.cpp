@@ -1,7 +1,7 @@
 #include <atomic>
 #include <limits>
 #include <memory>
-#include <thread>
+#include <vector>
 
 #include "cpu/attention.hpp"
 #include "cpu/bias_gradient.hpp"
@@ -10,6 +10,7 @@
 #include "cpu/converted.hpp"
 #include "cpu/parallel.hpp"
 #include "cpu/plans.hpp"
+#include "cpu/row_sums.hpp"
 #include "cpu/score_extras.hpp"
 #include "cpu/task_queue.hpp"
 #include "cpu/tensor_rows.hpp"
@@ -18,22 +19,22 @@
 #include "fmha/validate.hpp"
 
 // Backward: each task walks the live tiles of one column of tiles (or of a part of a long one), recomputes P from Q, K
-// and the LSE, keeps dK and dV of its column, and adds each tile's dQ to its row. Columns add to a row in ascending
-// order: a row carries the number of the column whose turn it is. So every sum has one order, whatever the threads do,
-// and no partial dQ is stored. Tasks of a (batch, head_kv) are handed out in ascending order of columns, hence the
-// column that a task waits for has been handed out before and waits for smaller ones only: no deadlock.
+// and the LSE, keeps dK and dV of its column, and adds each tile's dQ to its row, where the columns take turns
+// (row_sums.hpp). Tasks of a (batch, head_kv) are handed out in ascending order of columns, hence the column that a
+// task waits for has been handed out before and waits for smaller ones only: no deadlock.
 
 namespace ck_fmha::cpu {
 namespace {
 
 template <class Real>
 struct Scratch {
-    Real *k, *v, *k_t, *v_t, *q, *d_o, *p, *ds, *dq, *dk, *dv, *bias, *bias_scratch, *dbias, *dbias_line;
+    Real *k, *v, *k_t, *v_t, *q, *d_o, *p, *ds, *dk, *dv, *bias, *bias_scratch, *dbias, *dbias_line;
+    typename RowSums<Real>::Tiles row_tiles;
 
     void lay_out(Arena& arena, int head_dim, int head_dim_v, bool has_bias, bool has_dbias)
     {
         const size_t d = padded_head_dim(head_dim), dv_ld = padded_head_dim(head_dim_v);
-        for (Real** rows : {&k, &k_t, &q, &dq, &dk})
+        for (Real** rows : {&k, &k_t, &q, &dk})
             *rows = arena.take<Real>(64 * d);
         for (Real** rows : {&v, &v_t, &d_o, &dv})
             *rows = arena.take<Real>(64 * dv_ld);
@@ -62,6 +63,7 @@ public:
           plan_(plan_of<ColumnPlan>(mask, p_)),
           masks_(plan_->masks()),
           bias_sums_(args, *plan_),
+          row_sums_(args, masks_, bias_sums_),
           num_row_tiles_(masks_.distinct(0).num_tiles_y()),
           k_{args.k, p_.dtype, head_dim_},
           v_{args.v, p_.dtype, head_dim_v_},
@@ -77,16 +79,16 @@ public:
         const int64_t num_tasks = any ? plan_->num_tasks() : 0;
         const int workers = num_workers(p_.num_threads, std::max(num_row_tiles, num_tasks));
         const int64_t rows = p_.batch * p_.num_heads * p_.seqlen_q;
-        const bool own_dq = args_.dq.data && p_.dtype != kOwnDtype<Real>;
-        turn_ = std::make_unique<std::atomic<index_t>[]>(num_row_tiles);
         finished_parts_ = std::make_unique<std::atomic<int32_t>[]>(plan_->end().column);
         std::vector<Scratch<Real>> scratch(workers);
         const Workspace memory([&](Arena& arena) {
-            for (Scratch<Real>& s : scratch)
+            for (Scratch<Real>& s : scratch) {
                 s.lay_out(arena, head_dim_, head_dim_v_, extras_.has_bias(), bias_sums_.gathered());
+                row_sums_.lay_out(arena, s.row_tiles);
+            }
             lse_ = arena.take<Real>(rows);
             delta_ = arena.take<Real>(rows);
-            dq_ = own_dq ? arena.take<Real>(rows * head_dim_) : nullptr;
+            row_sums_.lay_out(arena);
             partial_ = arena.take<Real>(static_cast<size_t>(plan_->end().slot) * kTileK * (ld_ + ld_v_));
             bias_sums_.lay_out(arena);
             q_.lay_out(arena);
@@ -113,7 +115,7 @@ private:
     using Task = ColumnPlan::Task;
     using Segment = ColumnPlan::Segment;
 
-    // Q and dO as they are read, delta, the LSE, dQ = 0 and the first column's turn, for one row of tiles
+    // Q and dO as they are read, delta, the LSE and the beginning of sums, for one row of tiles
     void prepare_row(int64_t row_tile, Scratch<Real>& s)
     {
         const int64_t bh = row_tile / num_row_tiles_, b = bh / p_.num_heads, h = bh % p_.num_heads;
@@ -134,15 +136,7 @@ private:
         constexpr Real infinity = std::numeric_limits<Real>::infinity();
         for (int64_t n = first; n < first + rows.size(); ++n)
             lse_[n] = lse[n] == -infinity ? infinity : lse[n]; // makes P = exp(S - lse) of an empty row zero
-        if (!has_row_sums()) return;
-        const index_t first_col = mask.NextLiveTileAlongX(i, 0, mask.num_tiles_x());
-        turn_[row_tile].store(first_col, std::memory_order_relaxed);
-        bias_sums_.begin_rows(b, h, rows);
-        if (!args_.dq.data) return;
-        const DqRows dq = dq_rows(b, h, rows.begin);
-        for (index_t r = 0; r < rows.size(); ++r)
-            std::fill_n(dq.data + r * dq.ld, head_dim_, Real(0));
-        if (first_col == mask.num_tiles_x()) finish_dq(b, h, rows, dq);
+        row_sums_.begin(b, h, i);
     }
 
     void run_task(int64_t pair, int64_t number, Scratch<Real>& s)
@@ -184,7 +178,6 @@ private:
         tile.p = s.p;
         tile.ds = s.ds;
         tile.dbias = s.dbias;
-        tile.dq = args_.dq.data ? s.dq : nullptr;
         tile.dk = args_.dk.data ? dk : nullptr;
         tile.dv = args_.dv.data ? dv : nullptr;
         std::fill_n(dk, kTileK * ld_, Real(0));
@@ -209,6 +202,7 @@ private:
                 const auto d_o =
                     rows_of(d_o_.source(), b, h).from(rows.begin).stage_padded(kernels_, rows.size(), s.d_o);
                 tile.num_q = rows.size();
+                tile.dq = row_sums_.of_dq() ? s.row_tiles.current().dq : nullptr;
                 tile.q = q.data;
                 tile.ld_q = q.ld;
                 tile.d_o = d_o.data;
@@ -223,49 +217,12 @@ private:
                 if (bias_sums_.of_queries())
                     bias_sums_.add_to_segment(segment_of_call, tile.num_q, tile.num_k, s.dbias, s.dbias_line);
                 if (bias_sums_.of_keys())
-                    bias_sums_.sum_over_keys(tile.num_q, tile.num_k, s.dbias, s.bias_scratch, s.dbias_line);
-                if (has_row_sums()) add_to_row(b, h, i.current(), j, s);
+                    bias_sums_.sum_over_keys(tile.num_q, tile.num_k, s.dbias, s.bias_scratch,
+                                             s.row_tiles.current().bias);
+                if (row_sums_.wanted()) row_sums_.add(s.row_tiles, b, h, i.current(), j);
             }
         }
-    }
-
-    // What is summed over the columns of a row, in their order: dQ, and the gradient of a bias without keys.
-    bool has_row_sums() const { return args_.dq.data || bias_sums_.of_keys(); }
-
-    // Adds a tile's part to its row when it is this column's turn.
-    void add_to_row(int64_t b, int64_t h, index_t i, index_t j, const Scratch<Real>& s)
-    {
-        const TiledMask& mask = masks_.at(b, h);
-        const auto rows = mask.rows(i);
-        std::atomic<index_t>& turn = turn_[(b * p_.num_heads + h) * num_row_tiles_ + i];
-        const index_t next = mask.NextLiveTileAlongX(i, j + 1, mask.num_tiles_x());
-        for (int spins = 0; turn.load(std::memory_order_acquire) != j; ++spins)
-            if (spins > 256) std::this_thread::yield();
-        if (bias_sums_.of_keys()) bias_sums_.add_to_rows(b, h, rows, s.dbias_line);
-        if (args_.dq.data) {
-            const DqRows dq = dq_rows(b, h, rows.begin);
-            kernels_.add_rows(s.dq, ld_, rows.size(), head_dim_, dq.data, dq.ld);
-            if (next == mask.num_tiles_x()) finish_dq(b, h, rows, dq);
-        }
-        turn.store(next, std::memory_order_release);
-    }
-
-    // dQ accumulates in `Real`: in the output itself, or beside it when that is narrower.
-    struct DqRows {
-        Real* data;
-        ptrdiff_t ld;
-    };
-    DqRows dq_rows(int64_t b, int64_t h, index_t row) const
-    {
-        if (dq_) return {dq_ + ((b * p_.num_heads + h) * p_.seqlen_q + row) * head_dim_, head_dim_};
-        const auto out = rows_of({args_.dq, p_.dtype, head_dim_}, b, h).from(row);
-        return {out.own(), out.stride()};
-    }
-    void finish_dq(int64_t b, int64_t h, ck_tile_masks::Interval rows, const DqRows& dq) const
-    {
-        if (!dq_) return;
-        const Source out{args_.dq, p_.dtype, head_dim_};
-        rows_of(out, b, h).from(rows.begin).write(kernels_, dq.data, head_dim_, rows.size());
+        row_sums_.add_rest(s.row_tiles);
     }
 
     void write(int64_t pair, const Task& task, const Real* dk, const Real* dv) const
@@ -292,13 +249,13 @@ private:
     const std::shared_ptr<const ColumnPlan> plan_;
     const MaskedHeads& masks_;
     BiasSums<Real> bias_sums_;
+    RowSums<Real> row_sums_;
     const int64_t num_row_tiles_;
     const Source k_, v_;
     Converted<Real> q_, d_o_;
 
-    std::unique_ptr<std::atomic<index_t>[]> turn_;           // per row of tiles: the column whose dQ is added next
     std::unique_ptr<std::atomic<int32_t>[]> finished_parts_; // per cut column
-    Real *lse_ = nullptr, *delta_ = nullptr, *dq_ = nullptr, *partial_ = nullptr;
+    Real *lse_ = nullptr, *delta_ = nullptr, *partial_ = nullptr;
 };
 
 } // namespace
