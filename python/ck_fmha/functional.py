@@ -181,7 +181,8 @@ def attention(
         return_lse: Also return the logarithm of the softmax's denominator.
         layout: ``"bhsd"`` as above, or ``"bshd"``: (batch, seqlen, num_heads, head_dim) for q, k, v and the output.
         bias: Added to the scores; broadcasts to (batch, num_heads, seqlen_q, seqlen_k) in every layout; of q's dtype or
-            float32, any strides, -inf allowed. Its gradient recomputes two of the backward's five products a tile.
+            float32, any strides, -inf allowed. If heads or samples share a bias with queries and keys, its gradient
+            recomputes two of the backward's five products a tile; other gradients of biases cost no product.
         alibi_slopes: float32 (num_heads,) or (batch, num_heads), without a gradient (Press et al., "Train short, test
             long", 2022; distances aligned bottom-right as in FlashAttention).
         softcap: Bound of the scores before bias and mask, >= 0; 0.0 = none (Gemma 2).
