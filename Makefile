@@ -49,7 +49,7 @@ $(STAMPS)/venv: $(SETUP) pyproject.toml | $(STAMPS)/debian-build
 	$(SETUP) venv
 	@mkdir -p $(@D) && touch $@
 
-$(STAMPS)/demo $(STAMPS)/test $(STAMPS)/lint: $(STAMPS)/%: $(SETUP) pyproject.toml | $(STAMPS)/venv
+$(STAMPS)/bench $(STAMPS)/demo $(STAMPS)/test $(STAMPS)/lint: $(STAMPS)/%: $(SETUP) pyproject.toml | $(STAMPS)/venv
 	$(SETUP) extras $*
 	@touch $@
 
@@ -100,8 +100,9 @@ sweep: $(STAMPS)/package $(STAMPS)/test ## run the long random sweeps, and the k
 	done
 
 .PHONY: bench
-bench: $(STAMPS)/package ## time the CPU back end against torch's matmul and SDPA (BENCH_ARGS='--head-dim 128')
-	$(BIN)/python benchmarks/cpu_rates.py --sdpa $(BENCH_ARGS)
+bench: $(STAMPS)/package $(STAMPS)/bench ## time attention against torch's matmul, SDPA and FlexAttention (BENCH_ARGS='--quick')
+	@mkdir -p build
+	$(BIN)/python -m ck_fmha.bench --json build/bench.json --plot build/bench.png $(BENCH_ARGS)
 
 .PHONY: costs
 costs: $(STAMPS)/package ## count the instructions of a step of every mask's walk, and time its schedule
@@ -145,8 +146,9 @@ sanitize: $(STAMPS)/debian-test $(STAMPS)/venv ## run the C++ tests under the ad
 sanitize-threads: $(STAMPS)/debian-test $(STAMPS)/venv ## run the C++ tests of the CPU back end under the thread sanitizer
 	$(CONFIGURE) -B $(SANITIZE_THREADS) -DCK_FMHA_SANITIZE_THREADS=ON -DCK_FMHA_BUILD_TESTS=ON -DCK_FMHA_AMD_EMULATOR=OFF \
 		-DCK_FMHA_WERROR=$(if $(CI),ON,OFF)
-	$(CMAKE) --build $(SANITIZE_THREADS) --parallel $(JOBS) --target test_cpu_attention
+	$(CMAKE) --build $(SANITIZE_THREADS) --parallel $(JOBS) --target test_cpu_attention test_plans
 	$(SANITIZE_THREADS)/tests/cpp/test_cpu_attention
+	$(SANITIZE_THREADS)/tests/cpp/test_plans
 
 .PHONY: fuzz
 fuzz: $(STAMPS)/debian-test $(STAMPS)/venv ## let a fuzzer search the masks for faults (FUZZ_SECONDS=600; needs clang with libFuzzer)

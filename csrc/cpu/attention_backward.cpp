@@ -1,60 +1,40 @@
 #include <atomic>
-#include <cmath>
 #include <limits>
 #include <memory>
-#include <thread>
+#include <vector>
 
 #include "cpu/attention.hpp"
 #include "cpu/bias_gradient.hpp"
+#include "cpu/bias_sums.hpp"
+#include "cpu/column_plan.hpp"
 #include "cpu/converted.hpp"
-#include "cpu/masked_heads.hpp"
 #include "cpu/parallel.hpp"
-#include "cpu/ranges.hpp"
+#include "cpu/plans.hpp"
+#include "cpu/row_sums.hpp"
 #include "cpu/score_extras.hpp"
+#include "cpu/task_queue.hpp"
 #include "cpu/tensor_rows.hpp"
 #include "cpu/tile_kernels.hpp"
 #include "cpu/workspace.hpp"
 #include "fmha/validate.hpp"
 
 // Backward: each task walks the live tiles of one column of tiles (or of a part of a long one), recomputes P from Q, K
-// and the LSE, keeps dK and dV of its column, and adds each tile's dQ to its row. Columns add to a row in ascending
-// order: a row carries the number of the column whose turn it is. So every sum has one order, whatever the threads do,
-// and no partial dQ is stored. Tasks are handed out in ascending order of columns, hence the column that a task waits
-// for has been handed out before and waits for smaller ones only: no deadlock.
+// and the LSE, keeps dK and dV of its column, and adds each tile's dQ to its row, where the columns take turns
+// (row_sums.hpp). Tasks of a (batch, head_kv) are handed out in ascending order of columns, hence the column that a
+// task waits for has been handed out before and waits for smaller ones only: no deadlock.
 
 namespace ck_fmha::cpu {
 namespace {
 
-// Rows [begin, end) of tiles, of one query head that shares the key/value head.
-struct Segment {
-    int32_t head_in_group;
-    index_t begin, end;
-};
-
-// A run of segments of one column of tiles.
-struct Task {
-    index_t line;
-    int32_t first_segment, num_segments;
-    int32_t part, num_parts; // of the column
-    int32_t column, slot; // number of the cut column and of this part's partial sums, counted over the (batch, head_kv)
-};
-
-// The tasks of one (batch, head_kv); shared by those with the same mask.
-struct ColumnPlan {
-    std::vector<Segment> segments;
-    std::vector<Task> tasks; // ascending in line
-    int32_t num_columns = 0; // cut columns
-    int32_t num_slots = 0;
-};
-
 template <class Real>
 struct Scratch {
-    Real *k, *v, *k_t, *v_t, *q, *d_o, *p, *ds, *dq, *dk, *dv, *bias, *bias_scratch;
+    Real *k, *v, *k_t, *v_t, *q, *d_o, *p, *ds, *dk, *dv, *bias, *bias_scratch, *dbias, *dbias_line;
+    typename RowSums<Real>::Tiles row_tiles;
 
-    void lay_out(Arena& arena, int head_dim, int head_dim_v, bool has_bias)
+    void lay_out(Arena& arena, int head_dim, int head_dim_v, bool has_bias, bool has_dbias)
     {
         const size_t d = padded_head_dim(head_dim), dv_ld = padded_head_dim(head_dim_v);
-        for (Real** rows : {&k, &k_t, &q, &dq, &dk})
+        for (Real** rows : {&k, &k_t, &q, &dk})
             *rows = arena.take<Real>(64 * d);
         for (Real** rows : {&v, &v_t, &d_o, &dv})
             *rows = arena.take<Real>(64 * dv_ld);
@@ -62,6 +42,8 @@ struct Scratch {
             *tile = arena.take<Real>(kTileQ * kTileK);
         for (Real** tile : {&bias, &bias_scratch})
             *tile = has_bias ? arena.take<Real>(kTileQ * kTileK) : nullptr;
+        dbias = has_dbias ? arena.take<Real>(kTileQ * kTileK) : nullptr;
+        dbias_line = has_dbias ? arena.take<Real>(64) : nullptr;
     }
 };
 
@@ -76,128 +58,64 @@ public:
           ld_(padded_head_dim(head_dim_)),
           ld_v_(padded_head_dim(head_dim_v_)),
           group_(p_.num_heads / p_.num_heads_kv),
-          num_pairs_(p_.batch * p_.num_heads_kv),
           kernels_(tile_kernels<Real>()),
           extras_(p_),
-          masks_(mask, p_),
-          counts_(masks_, p_),
+          plan_(plan_of<ColumnPlan>(mask, p_)),
+          masks_(plan_->masks()),
+          bias_sums_(args, *plan_),
+          row_sums_(args, masks_, bias_sums_),
           num_row_tiles_(masks_.distinct(0).num_tiles_y()),
           k_{args.k, p_.dtype, head_dim_},
           v_{args.v, p_.dtype, head_dim_v_},
           q_({args.q, p_.dtype, head_dim_}, p_.batch, p_.num_heads, p_.seqlen_q, queries_are_reread()),
           d_o_({args.d_o, p_.dtype, head_dim_v_}, p_.batch, p_.num_heads, p_.seqlen_q, queries_are_reread())
     {
-        make_plans();
     }
 
     void run()
     {
         const int64_t num_row_tiles = p_.batch * p_.num_heads * num_row_tiles_;
-        const int64_t num_items = std::max(num_row_tiles, static_cast<int64_t>(order_.size()));
-        const int num_threads = std::min<int64_t>(p_.num_threads, num_items);
+        const bool any = args_.dq.data || args_.dk.data || args_.dv.data || bias_sums_.gathered();
+        const int64_t num_tasks = any ? plan_->num_tasks() : 0;
+        const int workers = num_workers(p_.num_threads, std::max(num_row_tiles, num_tasks));
         const int64_t rows = p_.batch * p_.num_heads * p_.seqlen_q;
-        const bool own_dq = args_.dq.data && p_.dtype != kOwnDtype<Real>;
-        turn_ = std::make_unique<std::atomic<index_t>[]>(num_row_tiles);
-        finished_parts_ = std::make_unique<std::atomic<int32_t>[]>(num_columns_);
-        std::vector<Scratch<Real>> scratch(num_threads);
+        finished_parts_ = std::make_unique<std::atomic<int32_t>[]>(plan_->end().column);
+        std::vector<Scratch<Real>> scratch(workers);
         const Workspace memory([&](Arena& arena) {
-            for (Scratch<Real>& s : scratch)
-                s.lay_out(arena, head_dim_, head_dim_v_, extras_.has_bias());
+            for (Scratch<Real>& s : scratch) {
+                s.lay_out(arena, head_dim_, head_dim_v_, extras_.has_bias(), bias_sums_.gathered());
+                row_sums_.lay_out(arena, s.row_tiles);
+            }
             lse_ = arena.take<Real>(rows);
             delta_ = arena.take<Real>(rows);
-            dq_ = own_dq ? arena.take<Real>(rows * head_dim_) : nullptr;
-            partial_ = arena.take<Real>(static_cast<size_t>(num_slots_) * kTileK * (ld_ + ld_v_));
+            row_sums_.lay_out(arena);
+            partial_ = arena.take<Real>(static_cast<size_t>(plan_->end().slot) * kTileK * (ld_ + ld_v_));
+            bias_sums_.lay_out(arena);
             q_.lay_out(arena);
             d_o_.lay_out(arena);
         });
 
-        q_.run(kernels_, p_.num_threads);
-        d_o_.run(kernels_, p_.num_threads);
-        parallel_for(num_threads, num_row_tiles,
-                     [&](size_t n, int thread) { prepare_row(static_cast<int64_t>(n), scratch[thread]); });
-        if (args_.dq.data || args_.dk.data || args_.dv.data)
-            parallel_for(num_threads, order_.size(),
-                         [&](size_t n, int thread) { run_task(order_[n].pair, order_[n].task, scratch[thread]); });
-        if (args_.dbias.tensor.data) bias_gradient<Real>(args_, masks_, extras_, lse_, delta_);
+        TaskQueue queue(*plan_);
+        std::vector<TaskQueue::Work> at(workers, {-1, 0}); // what each thread did last
+        const auto prepare = [&](size_t n, int thread) { prepare_row(static_cast<int64_t>(n), scratch[thread]); };
+        const auto compute = [&](size_t, int thread) {
+            if (queue.take(at[thread])) run_task(at[thread].pair, at[thread].task, scratch[thread]);
+        };
+        parallel_phases(p_.num_threads, workers, Phase(num_row_tiles, prepare), Phase(num_tasks, compute));
+        if (bias_sums_.gathered())
+            bias_sums_.finish();
+        else if (bias_sums_.wanted())
+            bias_gradient<Real>(args_, masks_, extras_, lse_, delta_);
     }
 
 private:
     // Is a tile of queries visited more than twice on average?
-    bool queries_are_reread() const { return counts_.total() > 2 * p_.batch * p_.num_heads * num_row_tiles_; }
+    bool queries_are_reread() const { return plan_->num_live() > 2 * p_.batch * p_.num_heads * num_row_tiles_; }
 
-    struct Work {
-        int32_t pair;
-        int32_t task;
-    };
+    using Task = ColumnPlan::Task;
+    using Segment = ColumnPlan::Segment;
 
-    void make_plans()
-    {
-        for (int64_t b = 0; b < (masks_.varies_by_batch() ? p_.batch : 1); ++b)
-            for (int64_t head_kv = 0; head_kv < (masks_.varies_by_head() ? p_.num_heads_kv : 1); ++head_kv)
-                plans_.push_back(make_plan(b, head_kv));
-
-        // As many pairs at a time as there are threads, column by column: threads then seldom add to the same row.
-        first_column_.resize(num_pairs_);
-        first_slot_.resize(num_pairs_);
-        for (int64_t pair = 0; pair < num_pairs_; ++pair) {
-            first_column_[pair] = num_columns_;
-            first_slot_[pair] = num_slots_;
-            num_columns_ += plan(pair).num_columns;
-            num_slots_ += plan(pair).num_slots;
-        }
-        for (int64_t first = 0; first < num_pairs_; first += p_.num_threads) {
-            const int64_t last = std::min<int64_t>(first + p_.num_threads, num_pairs_);
-            bool more = true;
-            for (size_t task = 0; more; ++task) {
-                more = false;
-                for (int64_t pair = first; pair < last; ++pair)
-                    if (task < plan(pair).tasks.size()) {
-                        order_.push_back({static_cast<int32_t>(pair), static_cast<int32_t>(task)});
-                        more = true;
-                    }
-            }
-        }
-    }
-
-    ColumnPlan make_plan(int64_t b, int64_t head_kv) const
-    {
-        ColumnPlan plan;
-        for (index_t line = 0; line < masks_.distinct(0).num_tiles_x(); ++line) {
-            const size_t first_task = plan.tasks.size();
-            index_t live = 0;
-            for (int32_t g = 0; g < group_; ++g)
-                counts_.cut(masks_, masks_.index(b, head_kv * group_ + g), line, [&](const TileRange& r) {
-                    const bool fresh = plan.tasks.size() == first_task || live + r.num_live > counts_.limit();
-                    if (fresh) {
-                        const auto part = static_cast<int32_t>(plan.tasks.size() - first_task);
-                        plan.tasks.push_back({line, static_cast<int32_t>(plan.segments.size()), 0, part, 1, 0, 0});
-                        live = 0;
-                    }
-                    plan.segments.push_back({g, r.begin, r.end});
-                    ++plan.tasks.back().num_segments;
-                    live += r.num_live;
-                });
-            const auto parts = static_cast<int32_t>(plan.tasks.size() - first_task);
-            if (parts == 1) continue;
-            for (size_t t = first_task; t < plan.tasks.size(); ++t) {
-                plan.tasks[t].num_parts = parts;
-                plan.tasks[t].column = plan.num_columns;
-                plan.tasks[t].slot = plan.num_slots + plan.tasks[t].part;
-            }
-            ++plan.num_columns;
-            plan.num_slots += parts;
-        }
-        return plan;
-    }
-
-    const ColumnPlan& plan(int64_t pair) const
-    {
-        const int64_t b = masks_.varies_by_batch() ? pair / p_.num_heads_kv : 0;
-        const int64_t head_kv = masks_.varies_by_head() ? pair % p_.num_heads_kv : 0;
-        return plans_[b * (masks_.varies_by_head() ? p_.num_heads_kv : 1) + head_kv];
-    }
-
-    // delta, the LSE, dQ = 0 and the first column's turn, for one row of tiles
+    // Q and dO as they are read, delta, the LSE and the beginning of sums, for one row of tiles
     void prepare_row(int64_t row_tile, Scratch<Real>& s)
     {
         const int64_t bh = row_tile / num_row_tiles_, b = bh / p_.num_heads, h = bh % p_.num_heads;
@@ -206,6 +124,8 @@ private:
         const auto rows = mask.rows(i);
         const int64_t first = bh * p_.seqlen_q + rows.begin;
 
+        q_.convert(kernels_, b, h, rows);
+        d_o_.convert(kernels_, b, h, rows);
         const auto d_o = rows_of(d_o_.source(), b, h).from(rows.begin).stage_padded(kernels_, rows.size(), s.d_o);
         const auto o =
             rows_of({args_.o, p_.dtype, head_dim_v_}, b, h).from(rows.begin).stage_padded(kernels_, rows.size(), s.dv);
@@ -216,25 +136,20 @@ private:
         constexpr Real infinity = std::numeric_limits<Real>::infinity();
         for (int64_t n = first; n < first + rows.size(); ++n)
             lse_[n] = lse[n] == -infinity ? infinity : lse[n]; // makes P = exp(S - lse) of an empty row zero
-        if (!args_.dq.data) return;
-        const DqRows dq = dq_rows(b, h, rows.begin);
-        for (index_t r = 0; r < rows.size(); ++r)
-            std::fill_n(dq.data + r * dq.ld, head_dim_, Real(0));
-        turn_[row_tile].store(mask.NextLiveTileAlongX(i, 0, mask.num_tiles_x()), std::memory_order_relaxed);
-        if (turn_[row_tile] == mask.num_tiles_x()) finish_dq(b, h, rows, dq);
+        row_sums_.begin(b, h, i);
     }
 
-    void run_task(int64_t pair, int32_t number, Scratch<Real>& s)
+    void run_task(int64_t pair, int64_t number, Scratch<Real>& s)
     {
-        const Task& task = plan(pair).tasks[number];
-        const int64_t slot = first_slot_[pair] + task.slot;
+        const Task& task = plan_->list(pair).tasks[number];
+        const int64_t slot = plan_->first(pair).slot + task.slot;
         const bool whole_column = task.num_parts == 1;
         Real* dk = whole_column ? s.dk : partial_ + slot * kTileK * (ld_ + ld_v_);
         Real* dv = whole_column ? s.dv : dk + kTileK * ld_;
         walk(pair, task, s, dk, dv);
         if (whole_column) {
             write(pair, task, dk, dv);
-        } else if (++finished_parts_[first_column_[pair] + task.column] == task.num_parts) {
+        } else if (++finished_parts_[plan_->first(pair).column + task.column] == task.num_parts) {
             // The last part to finish adds up all of them, in their order.
             Real* first = partial_ + (slot - task.part) * kTileK * (ld_ + ld_v_);
             const int size = kTileK * (ld_ + ld_v_);
@@ -262,7 +177,7 @@ private:
         tile.v_t = s.v_t;
         tile.p = s.p;
         tile.ds = s.ds;
-        tile.dq = args_.dq.data ? s.dq : nullptr;
+        tile.dbias = s.dbias;
         tile.dk = args_.dk.data ? dk : nullptr;
         tile.dv = args_.dv.data ? dv : nullptr;
         std::fill_n(dk, kTileK * ld_, Real(0));
@@ -276,8 +191,10 @@ private:
         kernels_.transpose(v.data, v.ld, tile.num_k, head_dim_v_, s.v_t);
 
         for (int32_t n = 0; n < task.num_segments; ++n) {
-            const Segment& segment = plan(pair).segments[task.first_segment + n];
+            const Segment& segment = plan_->list(pair).segments[task.first_segment + n];
             const int64_t h = head_kv * group_ + segment.head_in_group, bh = b * p_.num_heads + h;
+            const int64_t segment_of_call = plan_->first(pair).segment + task.first_segment + n;
+            bias_sums_.begin_segment(segment_of_call);
             const TiledMask& mask = masks_.at(b, h);
             for (auto i = mask.GetTileIndexIteratorAlongY(j, segment.begin, segment.end); !i.at_end(); i.advance()) {
                 const auto rows = mask.rows(i.current());
@@ -285,6 +202,7 @@ private:
                 const auto d_o =
                     rows_of(d_o_.source(), b, h).from(rows.begin).stage_padded(kernels_, rows.size(), s.d_o);
                 tile.num_q = rows.size();
+                tile.dq = row_sums_.of_dq() ? s.row_tiles.current().dq : nullptr;
                 tile.q = q.data;
                 tile.ld_q = q.ld;
                 tile.d_o = d_o.data;
@@ -295,42 +213,16 @@ private:
                 tile.query_bits = query_bits(mask, i.current(), j, bits);
                 tile.keep_bits = extras_.keep_query_bits(b, h, rows, cols, keep_bits);
                 kernels_.bwd_tile(tile);
-                if (tile.dq) add_dq(b, h, i.current(), j, s.dq);
+                if (bias_sums_.of_tiles()) bias_sums_.write_tile(b, h, rows, cols, s.dbias);
+                if (bias_sums_.of_queries())
+                    bias_sums_.add_to_segment(segment_of_call, tile.num_q, tile.num_k, s.dbias, s.dbias_line);
+                if (bias_sums_.of_keys())
+                    bias_sums_.sum_over_keys(tile.num_q, tile.num_k, s.dbias, s.bias_scratch,
+                                             s.row_tiles.current().bias);
+                if (row_sums_.wanted()) row_sums_.add(s.row_tiles, b, h, i.current(), j);
             }
         }
-    }
-
-    // Adds a tile's dQ to its row when it is this column's turn.
-    void add_dq(int64_t b, int64_t h, index_t i, index_t j, const Real* tile_dq)
-    {
-        const TiledMask& mask = masks_.at(b, h);
-        const auto rows = mask.rows(i);
-        std::atomic<index_t>& turn = turn_[(b * p_.num_heads + h) * num_row_tiles_ + i];
-        for (int spins = 0; turn.load(std::memory_order_acquire) != j; ++spins)
-            if (spins > 256) std::this_thread::yield();
-        const DqRows dq = dq_rows(b, h, rows.begin);
-        kernels_.add_rows(tile_dq, ld_, rows.size(), head_dim_, dq.data, dq.ld);
-        const index_t next = mask.NextLiveTileAlongX(i, j + 1, mask.num_tiles_x());
-        if (next == mask.num_tiles_x()) finish_dq(b, h, rows, dq);
-        turn.store(next, std::memory_order_release);
-    }
-
-    // dQ accumulates in `Real`: in the output itself, or beside it when that is narrower.
-    struct DqRows {
-        Real* data;
-        ptrdiff_t ld;
-    };
-    DqRows dq_rows(int64_t b, int64_t h, index_t row) const
-    {
-        if (dq_) return {dq_ + ((b * p_.num_heads + h) * p_.seqlen_q + row) * head_dim_, head_dim_};
-        const auto out = rows_of({args_.dq, p_.dtype, head_dim_}, b, h).from(row);
-        return {out.own(), out.stride()};
-    }
-    void finish_dq(int64_t b, int64_t h, ck_tile_masks::Interval rows, const DqRows& dq) const
-    {
-        if (!dq_) return;
-        const Source out{args_.dq, p_.dtype, head_dim_};
-        rows_of(out, b, h).from(rows.begin).write(kernels_, dq.data, head_dim_, rows.size());
+        row_sums_.add_rest(s.row_tiles);
     }
 
     void write(int64_t pair, const Task& task, const Real* dk, const Real* dv) const
@@ -351,24 +243,19 @@ private:
     const ck_fmha_problem& p_;
     const int head_dim_, head_dim_v_;
     const int ld_, ld_v_;
-    const int64_t group_;     // query heads per key/value head
-    const int64_t num_pairs_; // (batch, head_kv)
+    const int64_t group_; // query heads per key/value head
     const TileKernels<Real>& kernels_;
     const ScoreExtras<Real> extras_;
-    const MaskedHeads masks_;
-    const LineCounts<Axis::cols> counts_;
+    const std::shared_ptr<const ColumnPlan> plan_;
+    const MaskedHeads& masks_;
+    BiasSums<Real> bias_sums_;
+    RowSums<Real> row_sums_;
     const int64_t num_row_tiles_;
     const Source k_, v_;
     Converted<Real> q_, d_o_;
 
-    std::vector<ColumnPlan> plans_;
-    std::vector<int32_t> first_column_, first_slot_; // per pair
-    int32_t num_columns_ = 0, num_slots_ = 0;
-    std::vector<Work> order_;
-
-    std::unique_ptr<std::atomic<index_t>[]> turn_;           // per row of tiles: the column whose dQ is added next
     std::unique_ptr<std::atomic<int32_t>[]> finished_parts_; // per cut column
-    Real *lse_ = nullptr, *delta_ = nullptr, *dq_ = nullptr, *partial_ = nullptr;
+    Real *lse_ = nullptr, *delta_ = nullptr, *partial_ = nullptr;
 };
 
 } // namespace

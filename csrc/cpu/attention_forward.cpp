@@ -1,16 +1,13 @@
-#include <array>
 #include <atomic>
-#include <cmath>
 #include <limits>
 #include <memory>
-#include <numeric>
 #include <vector>
 
 #include "cpu/attention.hpp"
 #include "cpu/converted.hpp"
-#include "cpu/masked_heads.hpp"
 #include "cpu/parallel.hpp"
-#include "cpu/ranges.hpp"
+#include "cpu/plans.hpp"
+#include "cpu/row_plan.hpp"
 #include "cpu/score_extras.hpp"
 #include "cpu/tensor_rows.hpp"
 #include "cpu/tile_kernels.hpp"
@@ -22,14 +19,6 @@
 
 namespace ck_fmha::cpu {
 namespace {
-
-struct Item {
-    int32_t batch;
-    int32_t head;
-    TileRange range;
-    int32_t row;  // number of the cut row, counted over the call
-    int32_t slot; // place of this part's partial result
-};
 
 // What one thread works with.
 template <class Real>
@@ -68,21 +57,24 @@ public:
           head_dim_v_(static_cast<int>(p_.head_dim_v)),
           kernels_(tile_kernels<Real>()),
           extras_(p_),
-          masks_(mask, p_),
-          counts_(masks_, p_),
+          plan_(plan_of<RowPlan>(mask, p_)),
+          masks_(plan_->masks()),
           q_{args.q, p_.dtype, head_dim_},
           o_{args.o, p_.dtype, head_dim_v_},
           k_({args.k, p_.dtype, head_dim_}, p_.batch, p_.num_heads_kv, p_.seqlen_k, keys_are_reread()),
           v_({args.v, p_.dtype, head_dim_v_}, p_.batch, p_.num_heads_kv, p_.seqlen_k, keys_are_reread()),
-          lse_(static_cast<Real*>(args.lse))
+          lse_(static_cast<Real*>(args.lse)),
+          partial_(plan_->num_slots()),
+          finished_parts_(std::make_unique<std::atomic<int32_t>[]>(plan_->num_cut_rows()))
     {
-        make_items();
     }
 
     void run()
     {
-        const int num_threads = std::min<int64_t>(p_.num_threads, static_cast<int64_t>(items_.size()));
-        std::vector<Scratch<Real>> scratch(num_threads);
+        const int64_t num_col_tiles = masks_.distinct(0).num_tiles_x();
+        const int64_t num_conversions = k_.converts() ? p_.batch * p_.num_heads_kv * num_col_tiles : 0;
+        const int workers = num_workers(p_.num_threads, std::max(plan_->num_items(), num_conversions));
+        std::vector<Scratch<Real>> scratch(workers);
         const Workspace memory([&](Arena& arena) {
             for (Scratch<Real>& s : scratch)
                 s.lay_out(arena, head_dim_, head_dim_v_, extras_.has_bias());
@@ -91,68 +83,40 @@ public:
             k_.lay_out(arena);
             v_.lay_out(arena);
         });
-        k_.run(kernels_, p_.num_threads);
-        v_.run(kernels_, p_.num_threads);
-        parallel_for(num_threads, items_.size(), [&](size_t n, int thread) { run_item(items_[n], scratch[thread]); });
+        const auto convert = [&](size_t n, int) {
+            const int64_t bh = static_cast<int64_t>(n) / num_col_tiles;
+            const auto cols = masks_.distinct(0).cols(static_cast<index_t>(static_cast<int64_t>(n) % num_col_tiles));
+            k_.convert(kernels_, bh / p_.num_heads_kv, bh % p_.num_heads_kv, cols);
+            v_.convert(kernels_, bh / p_.num_heads_kv, bh % p_.num_heads_kv, cols);
+        };
+        const auto compute = [&](size_t n, int thread) {
+            run_item(plan_->item(static_cast<int64_t>(n)), scratch[thread]);
+        };
+        parallel_phases(p_.num_threads, workers, Phase(num_conversions, convert), Phase(plan_->num_items(), compute));
     }
 
 private:
+    using Item = RowPlan::Item;
+
     // Is a tile of keys visited more than twice on average?
     bool keys_are_reread() const
     {
         const int64_t tiles = p_.batch * p_.num_heads_kv * masks_.distinct(0).num_tiles_x();
-        return counts_.total() > 2 * tiles;
-    }
-
-    void make_items()
-    {
-        int32_t num_rows = 0, num_slots = 0;
-        items_.reserve(p_.batch * p_.num_heads * masks_.distinct(0).num_tiles_y());
-        for (int32_t b = 0; b < p_.batch; ++b)
-            for (int32_t h = 0; h < p_.num_heads; ++h) {
-                const size_t begin = items_.size();
-                for (index_t line = 0; line < masks_.at(b, h).num_tiles_y(); ++line) {
-                    int32_t num_parts = 1;
-                    counts_.cut(masks_, masks_.index(b, h), line, [&](const TileRange& range) {
-                        items_.push_back({b, h, range, num_rows, num_slots + range.part});
-                        num_parts = range.num_parts;
-                    });
-                    if (num_parts > 1) {
-                        ++num_rows;
-                        num_slots += num_parts;
-                    }
-                }
-                put_longest_first(begin);
-            }
-        partial_.resize(num_slots);
-        finished_parts_ = std::make_unique<std::atomic<int32_t>[]>(num_rows);
-    }
-
-    // Orders the items from `begin` on by falling power of two of their live tiles, so that the last ones to finish are
-    // short. Linear, for there are as many items as rows of tiles.
-    void put_longest_first(size_t begin)
-    {
-        const auto power = [](const Item& item) { return std::ilogb(static_cast<float>(item.range.num_live + 1)); };
-        std::array<size_t, 33> place{}; // of the next item of each power, the highest first
-        for (size_t n = begin; n < items_.size(); ++n)
-            ++place[32 - power(items_[n])];
-        std::exclusive_scan(place.begin(), place.end(), place.begin(), begin);
-        std::vector<Item> unordered(items_.begin() + static_cast<ptrdiff_t>(begin), items_.end());
-        for (const Item& item : unordered)
-            items_[place[32 - power(item)]++] = item;
+        return plan_->num_live() > 2 * tiles;
     }
 
     void run_item(const Item& item, Scratch<Real>& s)
     {
-        const bool whole_row = item.range.num_parts == 1;
+        const TileRange& range = *item.range;
+        const bool whole_row = range.num_parts == 1;
         const FwdState<Real>& state = whole_row ? s.state : partial_[item.slot];
         walk(item, s, state);
         if (whole_row) {
             write(item, s, state);
-        } else if (++finished_parts_[item.row] == item.range.num_parts) {
+        } else if (++finished_parts_[item.row] == range.num_parts) {
             // The last part to finish merges all of them, in their order.
-            const int32_t first = item.slot - item.range.part;
-            for (int32_t part = 1; part < item.range.num_parts; ++part)
+            const int32_t first = item.slot - range.part;
+            for (int32_t part = 1; part < range.num_parts; ++part)
                 kernels_.fwd_merge(partial_[first], partial_[first + part], head_dim_v_);
             write(item, s, partial_[first]);
         }
@@ -162,7 +126,7 @@ private:
     void walk(const Item& item, Scratch<Real>& s, const FwdState<Real>& state)
     {
         const TiledMask& mask = masks_.at(item.batch, item.head);
-        const index_t i = item.range.line;
+        const index_t i = item.range->line;
         const int64_t b = item.batch, h = item.head, head_kv = h / (p_.num_heads / p_.num_heads_kv);
         const auto rows = mask.rows(i);
         const auto q = TensorRows<Real>(q_, b, h).from(rows.begin);
@@ -181,7 +145,8 @@ private:
 
         const auto staged_q = q.stage(kernels_, tile.num_q, s.rows);
         kernels_.transpose(staged_q.data, staged_q.ld, tile.num_q, head_dim_, s.q_t);
-        for (auto j = mask.GetTileIndexIteratorAlongX(i, item.range.begin, item.range.end); !j.at_end(); j.advance()) {
+        for (auto j = mask.GetTileIndexIteratorAlongX(i, item.range->begin, item.range->end); !j.at_end();
+             j.advance()) {
             const auto cols = mask.cols(j.current());
             tile.num_k = cols.size();
             const auto staged_k = k.from(cols.begin).stage(kernels_, tile.num_k, s.k);
@@ -206,7 +171,7 @@ private:
     // O / l and the LSE
     void write(const Item& item, Scratch<Real>& s, const FwdState<Real>& state)
     {
-        const auto rows = masks_.at(item.batch, item.head).rows(item.range.line);
+        const auto rows = masks_.at(item.batch, item.head).rows(item.range->line);
         const auto o = TensorRows<Real>(o_, item.batch, item.head).from(rows.begin);
         Real* lse = lse_ + (item.batch * p_.num_heads + item.head) * p_.seqlen_q + rows.begin;
         Real* direct = o.own();
@@ -219,12 +184,11 @@ private:
     const int head_dim_, head_dim_v_;
     const TileKernels<Real>& kernels_;
     const ScoreExtras<Real> extras_;
-    const MaskedHeads masks_;
-    const LineCounts<Axis::rows> counts_;
+    const std::shared_ptr<const RowPlan> plan_;
+    const MaskedHeads& masks_;
     const Source q_, o_;
     Converted<Real> k_, v_;
     Real* lse_;
-    std::vector<Item> items_;
     std::vector<FwdState<Real>> partial_;
     std::unique_ptr<std::atomic<int32_t>[]> finished_parts_; // per cut row
 };

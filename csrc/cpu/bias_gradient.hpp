@@ -1,8 +1,9 @@
 #pragma once
 
-// The gradient of the bias: dS of the scores that it was added to, summed over what it was broadcast over. A pass of
-// its own that recomputes S and dP (two products of a tile) instead of storing dS: each number of the result is then a
-// sum in one fixed order, whatever the threads do, in memory O(seqlen) besides the result.
+// The gradient of a bias that has queries and keys and that samples or heads share: dS of the scores that it was added
+// to, summed over these. A pass of its own that recomputes S and dP (two products of a tile) instead of storing dS:
+// each number of the result is then a sum in one fixed order, whatever the threads do, in memory O(seqlen) besides the
+// result. All other biases are served by the backward pass itself (bias_sums.hpp).
 
 #include <algorithm>
 #include <vector>
@@ -35,32 +36,29 @@ public:
 
     void run()
     {
-        // A task is one tile of the result, or one line of tiles of which nothing but the sums is wanted.
+        // A task is one tile of the result.
         const Sum over_batch(out_.tensor.stride_batch, p_.batch), over_head(out_.tensor.stride_head, p_.num_heads);
-        const Sum over_q(out_.tensor.stride_seq, masks_.distinct(0).num_tiles_y());
-        const Sum over_k(out_.stride_k, masks_.distinct(0).num_tiles_x());
-        const int64_t num_tasks = over_batch.results * over_head.results * over_q.results * over_k.results;
-        const int num_threads = std::min<int64_t>(p_.num_threads, num_tasks);
-        std::vector<Scratch> scratch(num_threads);
+        const int64_t rows = masks_.distinct(0).num_tiles_y(), cols = masks_.distinct(0).num_tiles_x();
+        const int64_t num_tasks = over_batch.results * over_head.results * rows * cols;
+        std::vector<Scratch> scratch(num_workers(p_.num_threads, num_tasks));
         const Workspace memory([&](Arena& arena) {
             for (Scratch& s : scratch)
                 s.lay_out(arena, padded_head_dim(q_.columns), padded_head_dim(v_.columns));
         });
-        parallel_for(num_threads, num_tasks, [&](size_t n, int thread) {
+        parallel_for(p_.num_threads, num_tasks, [&](size_t n, int thread) {
             Scratch& s = scratch[thread];
-            auto task = static_cast<int64_t>(n);
-            const auto take = [&](const Sum& sum) {
-                const int64_t result = task % sum.results;
-                task /= sum.results;
-                return result;
-            };
-            const int64_t j = take(over_k), i = take(over_q), h = take(over_head), b = take(over_batch);
+            const auto task = static_cast<int64_t>(n);
+            const auto j = static_cast<index_t>(task % cols), i = static_cast<index_t>(task / cols % rows);
+            const int64_t h = task / cols / rows % over_head.results, b = task / cols / rows / over_head.results;
             std::fill_n(s.sum, kTileQ * kTileK, Real(0));
-            for (int64_t bn = 0; bn < over_batch.terms; ++bn)
-                for (int64_t hn = 0; hn < over_head.terms; ++hn)
-                    for (int64_t in = 0; in < over_q.terms; ++in)
-                        add_row(b + bn, h + hn, static_cast<index_t>(i + in), static_cast<index_t>(j), over_k.terms, s);
-            write(b, h, static_cast<index_t>(i), static_cast<index_t>(j), s);
+            bool live = false;
+            for (int64_t bn = b; bn < b + over_batch.terms; ++bn)
+                for (int64_t hn = h; hn < h + over_head.terms; ++hn)
+                    if (masks_.at(bn, hn).TileMask(i, j)) {
+                        add_tile(masks_.at(bn, hn), bn, hn, i, j, s);
+                        live = true;
+                    }
+            if (live) write(b, h, i, j, s);
         });
     }
 
@@ -83,14 +81,6 @@ private:
                 *tile = arena.take<Real>(kTileQ * kTileK);
         }
     };
-
-    // Adds dS of the live tiles among `num` ones from (i, j) on along the row.
-    void add_row(int64_t b, int64_t h, index_t i, index_t j, int64_t num, Scratch& s) const
-    {
-        const TiledMask& mask = masks_.at(b, h);
-        for (auto it = mask.GetTileIndexIteratorAlongX(i, j, static_cast<index_t>(j + num)); !it.at_end(); it.advance())
-            add_tile(mask, b, h, i, it.current(), s);
-    }
 
     void add_tile(const TiledMask& mask, int64_t b, int64_t h, index_t i, index_t j, Scratch& s) const
     {
@@ -129,26 +119,9 @@ private:
         kernels_.add_rows(s.dbias, kTileK, rows.size(), cols.size(), s.sum, kTileK);
     }
 
-    void write(int64_t b, int64_t h, index_t i, index_t j, Scratch& s) const
+    void write(int64_t b, int64_t h, index_t i, index_t j, const Scratch& s) const
     {
-        const bool sum_q = out_.tensor.stride_seq == 0, sum_k = out_.stride_k == 0;
-        index_t num_q = std::min<index_t>(kTileQ, static_cast<index_t>(p_.seqlen_q));
-        index_t num_k = std::min<index_t>(kTileK, static_cast<index_t>(p_.seqlen_k));
-        if (sum_q) {
-            for (index_t r = 1; r < num_q; ++r)
-                kernels_.add_rows(s.sum + r * kTileK, kTileK, 1, kTileK, s.sum, kTileK);
-            num_q = 1;
-        } else {
-            num_q = masks_.distinct(0).rows(i).size();
-        }
-        if (sum_k) {
-            for (index_t r = 0; r < num_q; ++r)
-                for (index_t c = 1; c < num_k; ++c)
-                    s.sum[r * kTileK] += s.sum[r * kTileK + c];
-            num_k = 1;
-        } else {
-            num_k = masks_.distinct(0).cols(j).size();
-        }
+        const index_t num_q = masks_.distinct(0).rows(i).size(), num_k = masks_.distinct(0).cols(j).size();
         const int32_t dtype = p_.extras.bias_dtype;
         const int64_t at = b * out_.tensor.stride_batch + h * out_.tensor.stride_head +
                            i * int64_t{kTileQ} * out_.tensor.stride_seq + j * int64_t{kTileK} * out_.stride_k;

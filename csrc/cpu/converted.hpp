@@ -1,8 +1,6 @@
 #pragma once
 
-#include <algorithm>
-
-#include "cpu/parallel.hpp"
+#include "ck_tile_masks/interval.hpp"
 #include "cpu/tensor_rows.hpp"
 #include "cpu/workspace.hpp"
 
@@ -23,17 +21,14 @@ public:
     {
         if (convert_) data_ = arena.take<Real>(static_cast<size_t>(num_rows_) * ld());
     }
-    void run(const TileKernels<Real>& kernels, int num_threads) const
+    bool converts() const { return convert_; }
+    // Converts some rows of one (batch, head).
+    void convert(const TileKernels<Real>& kernels, int64_t batch, int64_t head, ck_tile_masks::Interval rows) const
     {
         if (!convert_) return;
-        constexpr int64_t kChunk = 64;
-        const int64_t chunks = (seqlen_ + kChunk - 1) / kChunk, num_items = num_rows_ / seqlen_ * chunks;
-        parallel_for(std::min<int64_t>(num_threads, num_items), num_items, [&](size_t n, int) {
-            const auto bh = static_cast<int64_t>(n) / chunks, row = static_cast<int64_t>(n) % chunks * kChunk;
-            TensorRows<Real>(source_, bh / heads_, bh % heads_)
-                .from(row)
-                .stage(kernels, static_cast<int>(std::min(kChunk, seqlen_ - row)), data_ + (bh * seqlen_ + row) * ld());
-        });
+        TensorRows<Real>(source_, batch, head)
+            .from(rows.begin)
+            .stage(kernels, rows.size(), data_ + ((batch * heads_ + head) * seqlen_ + rows.begin) * ld());
     }
 
     Source source() const

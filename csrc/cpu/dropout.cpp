@@ -15,7 +15,7 @@ void dropout_mask(uint8_t* out, const std::array<int64_t, 4>& sizes, double drop
     const int64_t batch = sizes[0], num_heads = sizes[1], seqlen_q = sizes[2], seqlen_k = sizes[3];
     const int64_t row_tiles = (seqlen_q + kTileQ - 1) / kTileQ, num_items = batch * num_heads * row_tiles;
     const uint32_t threshold = dropout_threshold(dropout_p);
-    parallel_for(static_cast<int>(std::min<int64_t>(num_threads, num_items)), num_items, [&](size_t n, int) {
+    parallel_for(num_threads, num_items, [&](size_t n, int) {
         const int64_t bh = static_cast<int64_t>(n) / row_tiles, i0 = static_cast<int64_t>(n) % row_tiles * kTileQ;
         const int64_t num_q = std::min<int64_t>(kTileQ, seqlen_q - i0);
         for (int64_t j0 = 0; j0 < seqlen_k; j0 += kTileK) {

@@ -51,7 +51,12 @@ public:
                                         {tiled.tile_y(), tiled.tile_x()}, begin, end, counts);
     }
 
+    // About what this takes; the data of masks is their own.
+    size_t bytes() const { return tiled_.size() * (sizeof(TiledMask) + kBytesOfBound); }
+
 private:
+    static constexpr size_t kBytesOfBound = 512;
+
     static std::unique_ptr<BoundMask> bind(const MaskExpr& mask, const ck_fmha_scores& attended,
                                            const ck_tile_masks::MaskCall& call)
     {

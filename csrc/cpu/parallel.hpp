@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 
@@ -16,36 +17,83 @@ namespace ck_fmha::cpu {
 // its runtime hangs when asked for them again, so that such a process computes on the calling thread alone.
 bool forked();
 
-// Runs body(item, thread) for every item in [0, num_items), handed out in ascending order to at most num_threads
-// threads; fewer than that still finish. `thread` is in [0, num_threads). `body` must not throw.
+// body(item, thread) for every item in [0, num_items), handed out in ascending order. `body` must not throw.
 template <class Body>
-void parallel_for(int num_threads, size_t num_items, const Body& body)
+class Phase {
+public:
+    Phase(size_t num_items, const Body& body) : num_items_(num_items), body_(body) {}
+    size_t num_items() const { return num_items_; }
+    void work(int thread)
+    {
+        for (size_t item = next_++; item < num_items_; item = next_++)
+            body_(item, thread);
+    }
+
+private:
+    const size_t num_items_;
+    const Body& body_;
+    std::atomic<size_t> next_{0};
+};
+
+// Runs phases one after the other: all items of one are finished when the first of the next begins. `thread` of a body
+// is below num_workers, which is at most num_threads; fewer threads than that still finish.
+//
+// The threads of one parallel region run all phases. The region is as wide as the caller's others, num_threads, even
+// where only num_workers of them work: OpenMP ends the threads that a narrower region does not use, and starting them
+// again takes longer than a short call.
+template <class... Bodies>
+void parallel_phases(int num_threads, int num_workers, Phase<Bodies>&&... phases)
 {
-    std::atomic<size_t> next{0};
-    const auto work = [&](int thread) {
-        for (size_t item = next++; item < num_items; item = next++)
-            body(item, thread);
-    };
 #if defined(CK_FMHA_STD_THREADS)
     // For the thread sanitizer, which does not see what g++'s OpenMP runtime synchronises.
-    std::vector<std::thread> threads;
-    for (int thread = 1; thread < num_threads; ++thread)
-        threads.emplace_back(work, thread);
-    work(0);
-    for (std::thread& thread : threads)
-        thread.join();
+    const auto run = [&](auto& phase) {
+        std::vector<std::thread> threads;
+        for (int thread = 1; thread < num_workers; ++thread)
+            threads.emplace_back([&phase, thread] { phase.work(thread); });
+        phase.work(0);
+        for (std::thread& thread : threads)
+            thread.join();
+    };
+    (void)num_threads;
+    (run(phases), ...);
 #else
 #if defined(_OPENMP)
-    if (num_threads > 1 && !forked()) {
+    if (num_workers > 1 && !forked()) {
 #pragma omp parallel num_threads(num_threads)
-        work(omp_get_thread_num());
+        {
+            const int thread = omp_get_thread_num();
+            bool first = true;
+            const auto run = [&](auto& phase) {
+                if (phase.num_items() == 0) return;
+                if (!first) {
+#pragma omp barrier
+                }
+                first = false;
+                if (thread < num_workers) phase.work(thread);
+            };
+            (run(phases), ...);
+        }
         return;
     }
 #else
     (void)num_threads;
+    (void)num_workers;
 #endif
-    work(0);
+    (phases.work(0), ...);
 #endif
+}
+
+// How many threads have something to do.
+inline int num_workers(int num_threads, size_t num_items)
+{
+    return static_cast<int>(std::min(static_cast<size_t>(num_threads), std::max<size_t>(num_items, 1)));
+}
+
+// One phase.
+template <class Body>
+void parallel_for(int num_threads, size_t num_items, const Body& body)
+{
+    parallel_phases(num_threads, num_workers(num_threads, num_items), Phase<Body>(num_items, body));
 }
 
 } // namespace ck_fmha::cpu

@@ -33,8 +33,7 @@ public:
             for (index_t begin = 0; begin < lines; begin += chunk)
                 chunks.push_back({m, begin, std::min(begin + chunk, lines)});
         }
-        const int num_threads = std::min<int64_t>(p.num_threads, static_cast<int64_t>(chunks.size()));
-        parallel_for(num_threads, chunks.size(), [&](size_t n, int) {
+        parallel_for(p.num_threads, chunks.size(), [&](size_t n, int) {
             const Chunk& c = chunks[n];
             masks.count_lines(c.mask, kAxis, c.begin, c.end, counts_[c.mask].data() + c.begin);
         });
@@ -61,7 +60,7 @@ private:
     // Not a function of the number of threads, so that results are not either: a line is cut where it would hold more
     // than 1/256 of all the work, which also bounds the memory of partial results.
     static constexpr index_t kTargetRanges = 256;
-    static constexpr index_t kMinLive = 64;
+    static constexpr index_t kMinLive = 16;
     static constexpr index_t kMinChunk = 256; // lines that a thread counts at a time
 
     std::vector<std::vector<index_t>> counts_;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <new>
+#include <utility>
 
 namespace ck_fmha::cpu {
 
@@ -34,6 +35,40 @@ private:
     size_t used_ = 0;
 };
 
+// Memory of a call. A thread keeps the block that its last call used for its next one, because fresh memory costs a
+// page fault every 4 KiB; it gives it back when it ends.
+class Block {
+public:
+    // What a thread keeps is at most this large.
+#if defined(__SANITIZE_ADDRESS__)
+    static constexpr size_t kMaxKept = 0; // a block of exactly the size that is used shows what is read past it
+#else
+    static constexpr size_t kMaxKept = size_t{64} << 20;
+#endif
+
+    Block() = default;
+    Block(Block&& other) noexcept : memory_(std::move(other.memory_)), size_(std::exchange(other.size_, 0)) {}
+    Block& operator=(Block&& other) noexcept
+    {
+        memory_ = std::move(other.memory_);
+        size_ = std::exchange(other.size_, 0);
+        return *this;
+    }
+
+    // At least `size` bytes: the kept block or a new one; throws std::bad_alloc.
+    static Block of(size_t size);
+    static void keep(Block block);
+
+    std::byte* data() const { return memory_.get(); }
+
+private:
+    struct Free {
+        void operator()(std::byte* p) const { ::operator delete(p, std::align_val_t{Arena::kAlignment}); }
+    };
+    std::unique_ptr<std::byte, Free> memory_;
+    size_t size_ = 0;
+};
+
 // Memory for `lay_out(arena)`; throws std::bad_alloc.
 class Workspace {
 public:
@@ -43,16 +78,16 @@ public:
         Arena sizes(nullptr);
         lay_out(sizes);
         if (sizes.used() == 0) return;
-        memory_.reset(static_cast<std::byte*>(::operator new(sizes.used(), std::align_val_t{Arena::kAlignment})));
-        Arena parts(memory_.get());
+        block_ = Block::of(sizes.used());
+        Arena parts(block_.data());
         lay_out(parts);
     }
+    ~Workspace() { Block::keep(std::move(block_)); }
+    Workspace(const Workspace&) = delete;
+    Workspace& operator=(const Workspace&) = delete;
 
 private:
-    struct Free {
-        void operator()(std::byte* p) const { ::operator delete(p, std::align_val_t{Arena::kAlignment}); }
-    };
-    std::unique_ptr<std::byte, Free> memory_;
+    Block block_;
 };
 
 } // namespace ck_fmha::cpu

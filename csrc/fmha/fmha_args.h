@@ -71,7 +71,8 @@ typedef struct ck_fmha_bwd_args {
     const void* lse;
     const void* dlse;
     ck_fmha_tensor dq, dk, dv;
-    ck_fmha_scores dbias; /* of dtype bias_dtype; summed over dimensions of stride 0 */
+    /* Of dtype bias_dtype; summed over dimensions of stride 0. Holds zeros: tiles that nobody attends are not written. */
+    ck_fmha_scores dbias;
 } ck_fmha_bwd_args;
 
 #ifdef __cplusplus

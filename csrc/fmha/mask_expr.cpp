@@ -3,6 +3,7 @@
 #include "fmha/mask_arguments.hpp"
 #include "fmha/mask_definitions.hpp"
 #include "fmha/mask_nodes.hpp"
+#include "fmha/plan_cache.hpp"
 
 namespace ck_fmha {
 namespace {
@@ -87,6 +88,8 @@ private:
 };
 
 } // namespace
+
+MaskExpr::~MaskExpr() { PlanCache::global().forget(this); }
 
 std::shared_ptr<const MaskExpr> build_mask(const std::string& structure, const std::vector<int64_t>& params,
                                            const std::vector<IndexArray>& data)

@@ -9,10 +9,14 @@
 
 namespace ck_fmha {
 
-// A mask as the user composed it, before it is bound to a call. Immutable; shared between calls and threads.
+// A mask as the user composed it, before it is bound to a call. Immutable; shared between calls and threads. What it
+// is bound to may outlive it.
 class MaskExpr {
 public:
-    virtual ~MaskExpr() = default;
+    MaskExpr() = default;
+    MaskExpr(const MaskExpr&) = delete;
+    MaskExpr& operator=(const MaskExpr&) = delete;
+    virtual ~MaskExpr(); // its plans go with it (plan_cache.hpp)
 
     // The mask of one (batch, head) of a call. Refuses lengths that do not fit the data of the mask.
     virtual std::unique_ptr<BoundMask> bind(const ck_tile_masks::MaskCall& call) const = 0;

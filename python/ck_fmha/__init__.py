@@ -13,7 +13,8 @@
 import torch  # noqa: F401
 
 from ck_fmha import masks
-from ck_fmha.functional import Explanation, attention, dropout_mask, explain, scaled_dot_product_attention
+from ck_fmha.functional import Explanation, attention, dropout_mask, explain
+from ck_fmha.sdpa import scaled_dot_product_attention
 
 __all__ = ["Explanation", "attention", "dropout_mask", "explain", "masks", "scaled_dot_product_attention"]
 __version__ = "0.1.0"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import torch
 
@@ -31,6 +31,8 @@ _NO_SCORES = (0, 0, 0, 0, 0)
 
 TensorArg = tuple[int, int, int, int]
 ScoresArg = tuple[int, int, int, int, int]
+# dq, dk, dv, dbias
+Gradients: TypeAlias = "tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]"
 
 
 class Sizes(NamedTuple):
@@ -197,21 +199,27 @@ def check_gradients(
             raise ValueError(f"{name} must have shape {shape} and dtype {dtype}, got {tuple(t.shape)} and {t.dtype}")
 
 
-def native_ready(t: torch.Tensor) -> torch.Tensor:
-    """Return `t`, or a copy of it if its numbers do not lie in memory as the native core reads them."""
+def _readable(t: torch.Tensor) -> torch.Tensor:
+    """Return `t`, or a copy of it if the native core could not read its elements where they lie."""
     if t.is_neg():
         t = t.resolve_neg()
-    if t.data_ptr() % t.element_size():
-        return t.clone(memory_format=torch.contiguous_format)
-    return t if t.stride(3) == 1 or t.shape[3] == 1 else t.contiguous()
+    return t.clone(memory_format=torch.contiguous_format) if t.data_ptr() % t.element_size() else t
 
 
-def _address(t: torch.Tensor | None, layout: str) -> TensorArg:
-    if t is None:
-        return _NO_TENSOR
-    heads, seq = _axes(layout)
+def _native_input(t: torch.Tensor, layout: str) -> tuple[torch.Tensor, TensorArg]:
+    """As `_readable`, with rows that are dense; return where they lie beside the tensor, which has to be kept alive."""
+    t = _readable(t)
     strides = t.stride()
-    return (t.data_ptr(), strides[0], strides[heads], strides[seq])
+    if strides[3] != 1 and t.shape[3] != 1:
+        t = t.contiguous()
+        strides = t.stride()
+    if layout == "bhsd":
+        return t, (t.data_ptr(), strides[0], strides[1], strides[2])
+    return t, (t.data_ptr(), strides[0], strides[2], strides[1])
+
+
+def _native_output(t: torch.Tensor | None, layout: str) -> TensorArg:
+    return _NO_TENSOR if t is None else _native_input(t, layout)[1]
 
 
 def _scores(t: torch.Tensor | None, shape: tuple[int, int, int, int]) -> ScoresArg:
@@ -220,15 +228,6 @@ def _scores(t: torch.Tensor | None, shape: tuple[int, int, int, int]) -> ScoresA
         return _NO_SCORES
     wide = t.expand(shape)
     return (t.data_ptr(), *wide.stride())  # type: ignore[return-value]
-
-
-def _readable(t: torch.Tensor | None) -> torch.Tensor | None:
-    """As `native_ready`, for tensors whose last stride may be anything."""
-    if t is None:
-        return None
-    if t.is_neg():
-        t = t.resolve_neg()
-    return t.clone(memory_format=torch.contiguous_format) if t.data_ptr() % t.element_size() else t
 
 
 class _NativeExtras:
@@ -240,7 +239,9 @@ class _NativeExtras:
         self.args: _native.Extras | None = None
         if bias is None and extras is NO_EXTRAS:
             return
-        bias, attended, slopes = _readable(bias), extras.attended, extras.alibi_slopes
+        attended, slopes = extras.attended, extras.alibi_slopes
+        if bias is not None:
+            bias = _readable(bias)
         if slopes is not None:
             slopes = slopes.contiguous()
         self._kept = (bias, attended, slopes)
@@ -269,23 +270,27 @@ def forward(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Compute (out, lse) by the native CPU kernels; the arguments were checked, and `sizes` may be known already."""
     s = sizes_of(q, k, v, layout) if sizes is None else sizes
-    q, k, v = native_ready(q), native_ready(k), native_ready(v)
+    (q, q_arg), (k, k_arg), (v, v_arg) = (
+        _native_input(q, layout),
+        _native_input(k, layout),
+        _native_input(v, layout),
+    )
     native_extras = _NativeExtras(bias, extras, s)
     if s.head_dim_v == s.head_dim and q.is_contiguous():
         out = torch.empty_like(q)
     else:
         out = torch.empty((*q.shape[:3], s.head_dim_v), dtype=q.dtype)
-    lse = torch.empty((s[0], s[1], s[3]), dtype=lse_dtype(q.dtype))
+    lse = torch.empty(s[0], s[1], s[3], dtype=lse_dtype(q.dtype))
     _native.attention_forward(
         mask,
         _DTYPES[q.dtype],
         s,
         scale,
         min(torch.get_num_threads(), _MAX_THREADS),
-        _address(q, layout),
-        _address(k, layout),
-        _address(v, layout),
-        _address(out, layout),
+        q_arg,
+        k_arg,
+        v_arg,
+        _native_output(out, layout),
         lse.data_ptr(),
         native_extras.args,
     )
@@ -306,17 +311,18 @@ def backward(
     scale: float,
     layout: str,
     extras: Extras,
-) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
+) -> Gradients:
     """Compute those of (dq, dk, dv, dbias) that `needs` asks for by the native CPU kernels."""
     s = sizes_of(q, k, v, layout)
-    q, k, v, out, d_out = (native_ready(t) for t in (q, k, v, out, d_out))
+    inputs = [_native_input(t, layout) for t in (q, k, v, out, d_out)]
+    q_arg, k_arg, v_arg, out_arg, d_out_arg = (arg for _, arg in inputs)
     if d_lse is not None:
         d_lse = d_lse.resolve_neg().contiguous()
     native_extras = _NativeExtras(bias, extras, s)
     dq, dk, dv = (
-        torch.empty(t.shape, dtype=t.dtype) if need else None for t, need in zip((q, k, v), needs[:3], strict=True)
+        torch.empty(*t.shape, dtype=t.dtype) if need else None for t, need in zip((q, k, v), needs[:3], strict=True)
     )
-    # Zeros: where there are no scores nothing is written.
+    # Zeros: where nothing is attended nothing is written.
     dbias = torch.zeros(bias.shape, dtype=bias.dtype) if needs[3] and bias is not None else None
     _native.attention_backward(
         mask,
@@ -324,16 +330,16 @@ def backward(
         s,
         scale,
         min(torch.get_num_threads(), _MAX_THREADS),
-        _address(q, layout),
-        _address(k, layout),
-        _address(v, layout),
-        _address(out, layout),
+        q_arg,
+        k_arg,
+        v_arg,
+        out_arg,
         lse.data_ptr(),
-        _address(d_out, layout),
+        d_out_arg,
         0 if d_lse is None else d_lse.data_ptr(),
-        _address(dq, layout),
-        _address(dk, layout),
-        _address(dv, layout),
+        _native_output(dq, layout),
+        _native_output(dk, layout),
+        _native_output(dv, layout),
         _scores(dbias, scores_shape(s)),
         native_extras.args,
     )

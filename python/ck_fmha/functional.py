@@ -1,4 +1,4 @@
-"""The functions users call: `attention`, `scaled_dot_product_attention` and `explain`."""
+"""The functions users call: `attention`, `explain` and `dropout_mask`; see sdpa.py for torch's signature."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from typing import Any, Literal, TypeAlias, overload
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensor
-from torch.autograd.function import once_differentiable
 from torch.utils._python_dispatch import _disable_current_modes
 
 from ck_fmha import _call, _hip, _native
-from ck_fmha import ops as _ops  # noqa: F401  registers the torch operators
 from ck_fmha._arguments import check_bool, check_int
-from ck_fmha._extras import NO_EXTRAS, SEED_MAX, Extras, broadcasts_to, check_bias, check_dropout_p, check_extras
-from ck_fmha.masks import Causal, Mask, TileCounts
+from ck_fmha._extras import NO_EXTRAS, SEED_MAX, Extras, check_bias, check_dropout_p, check_extras
+from ck_fmha.masks import Mask, TileCounts
+from ck_fmha.ops import backward_operator
 
-__all__ = ["Explanation", "attention", "dropout_mask", "explain", "scaled_dot_product_attention"]
+__all__ = ["Explanation", "attention", "dropout_mask", "explain"]
 
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
+
+_Call: TypeAlias = "tuple[Mask, float, str, Extras, _call.Sizes]"  # mask, scale, layout, extras, sizes
+_Options: TypeAlias = "tuple[torch.Tensor | None, float, float, int | None]"  # ALiBi, softcap, dropout_p, dropout_seed
 
 
 class _Attention(torch.autograd.Function):
@@ -31,34 +33,31 @@ class _Attention(torch.autograd.Function):
         k: torch.Tensor,
         v: torch.Tensor,
         bias: torch.Tensor | None,
-        mask: Mask,
-        scale: float,
-        layout: str,
-        extras: Extras,
+        call: _Call,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        out, lse = _call.forward(q, k, v, bias, mask.native, scale, layout, extras)
+        mask, scale, layout, extras, sizes = call
+        out, lse = _call.forward(q, k, v, bias, mask.native, scale, layout, extras, sizes)
         ctx.save_for_backward(q, k, v, bias, out, lse, *extras[:3])
         ctx.set_materialize_grads(False)
-        ctx.call = (mask, scale, layout, *extras[3:])
+        ctx.call = (mask, scale, layout, extras[3:])
         return out, lse
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, d_out: torch.Tensor | None, d_lse: torch.Tensor | None) -> tuple[Any, ...]:
         q, k, v, bias, out, lse, attended, slopes, seed = ctx.saved_tensors
         if d_out is None:
             d_out = torch.zeros_like(out)
         needs = ctx.needs_input_grad[:4]
-        mask, scale, layout, softcap, dropout_p = ctx.call
-        extras = Extras(attended, slopes, seed, softcap, dropout_p)
-        if _is_plain_eager(d_out, *(() if d_lse is None else (d_lse,))):
+        mask, scale, layout, numbers = ctx.call
+        extras = Extras(attended, slopes, seed, *numbers)
+        # With gradients enabled somebody asks for a graph of the backward: the operator's refuses to be differentiated.
+        if not torch.is_grad_enabled() and _is_plain_eager(d_out, *(() if d_lse is None else (d_lse,))):
             native = mask.native
             grads = _call.backward(d_out, d_lse, q, k, v, bias, out, lse, needs, native, scale, layout, extras)
         else:
-            grads = torch.ops.ck_fmha.attention_backward(
-                d_out, d_lse, q, k, v, bias, out, lse, needs, *extras, *_described(mask, d_out), scale, layout, "auto"
-            )
-        return *(g if need else None for g, need in zip(grads, needs, strict=True)), None, None, None, None
+            call = (*extras, *_described(mask, d_out), scale, layout, "auto")
+            grads = backward_operator(d_out, d_lse, q, k, v, bias, out, lse, needs, call)
+        return *grads, None
 
 
 def _is_plain_eager(*tensors: torch.Tensor) -> bool:
@@ -75,6 +74,7 @@ def _nobody_watches() -> bool:
         not torch.compiler.is_compiling()
         and not torch._C._len_torch_dispatch_stack()
         and not torch._C._len_torch_function_stack()
+        and torch._C._functorch.peek_interpreter_stack() is None
     )
 
 
@@ -189,7 +189,8 @@ def attention(
         return_lse: Also return the logarithm of the softmax's denominator.
         layout: ``"bhsd"`` as above, or ``"bshd"``: (batch, seqlen, num_heads, head_dim) for q, k, v and the output.
         bias: Added to the scores; broadcasts to (batch, num_heads, seqlen_q, seqlen_k) in every layout; of q's dtype or
-            float32, any strides, -inf allowed. Its gradient recomputes two of the backward's five products a tile.
+            float32, any strides, -inf allowed. If heads or samples share a bias with queries and keys, its gradient
+            recomputes two of the backward's five products a tile; other gradients of biases cost no product.
         alibi_slopes: float32 (num_heads,) or (batch, num_heads), without a gradient (Press et al., "Train short, test
             long", 2022; distances aligned bottom-right as in FlashAttention).
         softcap: Bound of the scores before bias and mask, >= 0; 0.0 = none (Gemma 2).
@@ -220,16 +221,11 @@ def attention(
     check_bool("return_lse", return_lse)
     check_bool("deterministic", deterministic)
     options = (alibi_slopes, softcap, dropout_p, dropout_seed)
-    out, lse = _attention(
-        ("q", "k", "v", "bias"), q, k, v, mask, scale, enable_gqa, layout, backend, bias, None, options
-    )
+    out, lse = compute(("q", "k", "v", "bias"), q, k, v, mask, scale, enable_gqa, layout, backend, bias, None, options)
     return (out, lse) if return_lse else out
 
 
-_Options: TypeAlias = "tuple[torch.Tensor | None, float, float, int | None]"  # ALiBi, softcap, dropout_p, dropout_seed
-
-
-def _attention(
+def compute(
     names: tuple[str, str, str, str],
     q: torch.Tensor,
     k: torch.Tensor,
@@ -243,9 +239,12 @@ def _attention(
     attended: torch.Tensor | None = None,
     options: _Options = (None, 0.0, 0.0, None),
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    _refuse_functorch()
-    q, k, v = _autocast(q, k, v)
+    """Return (out, lse) of a call whose arguments nobody has checked; `names` is what its user calls the tensors."""
     plain = _is_plain_eager(q, k, v)
+    if not plain or torch.is_autocast_enabled("cpu"):
+        _refuse_functorch()
+        q, k, v = _autocast(q, k, v)
+        plain = _is_plain_eager(q, k, v)
     check = _check_known_shapes if plain else _call.check_tensors
     sizes = check(q, k, v, layout, enable_gqa, names[:3])
     mask = _call.check_mask(mask)
@@ -278,7 +277,7 @@ def _attention(
     elif plain:
         plain = _is_plain_eager(*(t for t in (bias, *extras[:3]) if t is not None))
     if plain:
-        return _Attention.apply(q, k, v, bias, mask, softmax_scale, layout, extras)  # type: ignore[no-any-return,no-untyped-call]
+        return _Attention.apply(q, k, v, bias, (mask, softmax_scale, layout, extras, sizes))  # type: ignore[no-any-return,no-untyped-call]
     return torch.ops.ck_fmha.attention_forward(  # type: ignore[no-any-return]
         q, k, v, bias, *extras, *_described(mask, q), softmax_scale, layout, backend
     )
@@ -301,113 +300,6 @@ def _check_known_shapes(
             _known_shapes.clear()
         _known_shapes[key] = sizes
     return sizes
-
-
-def scaled_dot_product_attention(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attn_mask: Mask | torch.Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    scale: float | None = None,
-    enable_gqa: bool = False,
-) -> torch.Tensor:
-    """Drop-in for `torch.nn.functional.scaled_dot_product_attention` that takes mask objects too.
-
-    Args:
-        query: (..., num_heads, seqlen_q, head_dim) with any number of leading dimensions, also none; float32, bfloat16,
-            float16 or float64.
-        key: (..., num_heads_kv, seqlen_k, head_dim). Leading dimensions and heads broadcast as in a matmul.
-        value: (..., num_heads_kv, seqlen_k, head_dim_v).
-        attn_mask: A mask of `ck_fmha.masks`; or a tensor that broadcasts to (..., num_heads, seqlen_q, seqlen_k): bool,
-            True = attend, of which only live tiles are computed; or of the query's dtype or float32, added to the
-            scores and differentiable; or None.
-        dropout_p: Probability that an element of the softmax is dropped, drawn from torch's default generator (other
-            elements than torch's own kernels drop).
-        is_causal: Causal, aligned top-left as in torch; together with a mask object both hold; refused together with a
-            tensor, as in torch.
-        scale: Factor on the scores; default 1 / sqrt(head_dim).
-        enable_gqa: Allow the number of query heads to be a multiple of that of key and value.
-
-    Returns:
-        (..., num_heads, seqlen_q, head_dim_v). A query that attends no key gives 0.
-
-    Raises:
-        TypeError, ValueError, NotImplementedError: As `attention`.
-    """
-    tensor = attn_mask if isinstance(attn_mask, torch.Tensor) else None
-    mask = None if isinstance(attn_mask, torch.Tensor) else _call.check_mask(attn_mask, "attn_mask")
-    check_dropout_p(dropout_p)
-    check_bool("enable_gqa", enable_gqa)
-    if check_bool("is_causal", is_causal):
-        if tensor is not None:
-            raise ValueError(
-                f"attn_mask as a tensor, got shape {tuple(tensor.shape)}, together with is_causal=True is refused, as "
-                "in torch: put the causal part into the tensor, or pass a mask object"
-            )
-        mask = Causal() if attn_mask is None or mask is None else mask & Causal()
-    q, k, v, lead = _broadcast_heads(query, key, value, enable_gqa)
-    bias = attended = None
-    if tensor is not None:
-        if tensor.dtype not in (torch.bool, torch.float32, q.dtype) and not torch.is_autocast_enabled("cpu"):
-            raise ValueError(
-                f"attn_mask must have dtype torch.bool, torch.float32 or {q.dtype} (that of query), got {tensor.dtype}"
-                ": cast it; True or 1 of a bool mask means attend"
-            )
-        aligned = _align_scores(tensor, (*lead, q.shape[-2], k.shape[-2]))
-        if tensor.dtype == torch.bool:
-            attended = aligned
-        else:
-            bias = aligned
-    names = ("query", "key", "value", "attn_mask")
-    out, _ = _attention(
-        names, q, k, v, mask, scale, enable_gqa, "bhsd", "auto", bias, attended, (None, 0.0, dropout_p, None)
-    )
-    return out.reshape(*lead, *out.shape[-2:])
-
-
-def _broadcast_heads(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, enable_gqa: bool
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, tuple[int, ...]]:
-    """Return query, key and value as (batch, heads, seqlen, head_dim), and what the result has before seqlen_q."""
-    tensors = {"query": query, "key": key, "value": value}
-    for name, t in tensors.items():
-        if not isinstance(t, torch.Tensor):
-            raise TypeError(f"{name} must be a torch.Tensor, got {type(t).__name__}")
-        if t.dim() < 2:
-            raise ValueError(f"{name} must have at least 2 dimensions (..., seqlen, head_dim), got {tuple(t.shape)}")
-    # With grouped heads the dimension of heads does not broadcast.
-    kept = 3 if enable_gqa and all(t.dim() >= 3 for t in tensors.values()) else 2
-    leads = [t.shape[:-kept] for t in tensors.values()]
-    if not leads[0] == leads[1] == leads[2]:
-        try:
-            lead = torch.broadcast_shapes(*leads)
-        except RuntimeError:
-            shapes = ", ".join(f"{name} {tuple(t.shape)}" for name, t in tensors.items())
-            raise ValueError(f"query, key and value must broadcast before (seqlen, head_dim), got {shapes}") from None
-        query, key, value = (t.expand(*lead, *t.shape[-kept:]) for t in tensors.values())
-    result = tuple(query.shape[:-2])
-    return _as_4d(query), _as_4d(key), _as_4d(value), result
-
-
-def _as_4d(t: torch.Tensor) -> torch.Tensor:
-    if t.dim() == 2:
-        return t[None, None]
-    return t[None] if t.dim() == 3 else t.flatten(0, -4)
-
-
-def _align_scores(t: torch.Tensor, scores: tuple[int, ...]) -> torch.Tensor:
-    """Return an attn_mask for scores of any number of dimensions as one for (batch, heads, seqlen_q, seqlen_k)."""
-    if not broadcasts_to(t, scores):
-        raise ValueError(
-            f"attn_mask must broadcast to (..., num_heads, seqlen_q, seqlen_k) = {tuple(scores)}, got shape "
-            f"{tuple(t.shape)}"
-        )
-    if t.dim() < 4 or len(scores) == 4:
-        return t
-    own = (1,) * (len(scores) - t.dim()) + tuple(t.shape)
-    return t.expand(*scores[:-3], *own[-3:]).reshape(-1, *own[-3:])
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ implementations and the first derivative; a second derivative raises.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -164,20 +165,37 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor
     ctx.numbers = (*call[3:7], *call[8:])
 
 
+def backward_operator(
+    d_out: torch.Tensor,
+    d_lse: torch.Tensor | None,
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    bias: torch.Tensor | None,
+    out: torch.Tensor,
+    lse: torch.Tensor,
+    needs: Sequence[bool],
+    call: tuple[Any, ...],
+) -> _call.Gradients:
+    """Return (dq, dk, dv, dbias) by the operator, None where `needs` does not ask; `call` as in `_CALL_ARGS`."""
+    grads = torch.ops.ck_fmha.attention_backward(d_out, d_lse, q, k, v, bias, out, lse, list(needs), *call)
+    dq, dk, dv, dbias = (g if need else None for g, need in zip(grads, needs, strict=True))
+    return dq, dk, dv, dbias
+
+
 def _backward(ctx: Any, d_out: torch.Tensor | None, d_lse: torch.Tensor | None) -> tuple[Any, ...]:
     q, k, v, bias, out, lse, attended, slopes, seed, *mask_data = ctx.saved_tensors
-    needs = list(ctx.needs_input_grad[:4])
     if d_out is None:
         d_out = torch.zeros_like(out)
     args = (attended, slopes, seed, *ctx.numbers[:4], mask_data, *ctx.numbers[4:])
-    grads = torch.ops.ck_fmha.attention_backward(d_out, d_lse, q, k, v, bias, out, lse, needs, *args)
+    grads = backward_operator(d_out, d_lse, q, k, v, bias, out, lse, ctx.needs_input_grad[:4], args)
     # None for every other argument, and a list of them for a list of tensors, as which an empty list counts too: the
     # registration compares the structures.
     rest = [
         [None] * len(arg) if isinstance(arg, (list, tuple)) and all(isinstance(x, torch.Tensor) for x in arg) else None
         for arg in args
     ]
-    return (*(g if need else None for g, need in zip(grads, needs, strict=True)), *rest)
+    return (*grads, *rest)
 
 
 def _no_second_derivative(ctx: Any, *grads: torch.Tensor | None) -> tuple[Any, ...]:

@@ -50,7 +50,8 @@ public:
             return bits & 0x8000 ? -x : x;
         }
     }
-    // 16-bit dtypes: finite numbers of moderate size, and NaN.
+    void set_zero() { std::fill(bytes_.begin(), bytes_.end(), char{0}); }
+    // 16-bit dtypes: finite numbers of moderate size but zero, and NaN.
     void set(size_t n, double x)
     {
         switch (dtype_) {
@@ -173,6 +174,7 @@ struct CpuCall {
         for (TestTensor* t : {&q, &k, &v, &d_o})
             t->fill(rng);
         std::normal_distribution<float> normal;
+        dbias.set_zero(); // as the argument asks
         for (Numbers* numbers : {&dlse, &bias})
             for (size_t n = 0; n < numbers->count(); ++n)
                 numbers->set(n, normal(rng));

@@ -165,14 +165,14 @@ def test_explain_tells_what_is_launched():
     told = ck_fmha.explain(q, k.transpose(2, 3).contiguous().transpose(2, 3), v, mask, backend="hip")
     assert (told.backend, told.isa, told.gpu.arch) == ("hip", "gfx942", "gfx942")
     rows, columns = told.tile
-    assert (rows, columns) == (128, 64) and told.tiles.total == 4 * 8 + 8 * 8
+    assert (rows, columns) == (128, 64) and told.tiles.total == 2 * 4 * 8
     assert [launch.instance for launch in told.gpu.launches] == [
         "fwd diagonal fp16 head_dim 128 4 waves gfx942",
-        "fwd and_<diagonal, diagonal> fp16 head_dim 128 2 waves gfx942",
+        "fwd and_<diagonal, diagonal> fp16 head_dim 128 4 waves gfx942",
     ]
     assert all("to be compiled by" in launch.code for launch in told.gpu.launches)
     assert told.gpu.copies == ("k is copied: its rows are not dense: stride 512",)
-    assert told.gpu.num_work_groups == 2 * (4 + 8) and told.gpu.num_merges == 0 == told.gpu.workspace_bytes
+    assert told.gpu.num_work_groups == 2 * (4 + 4) and told.gpu.num_merges == 0 == told.gpu.workspace_bytes
 
 
 @pytest.mark.parametrize("arch", hip_emulator.ARCHS)
