@@ -120,8 +120,8 @@ amd-counts: $(EMULATOR) ## count in the emulator what the AMD forward executes, 
 	$(BIN)/python benchmarks/amd_instructions.py --emulator $(EMULATOR) $(COUNT_ARGS)
 
 .PHONY: amd-resources
-amd-resources: $(EMULATOR) ## compile an instance of every mask and print its registers, spills and shared memory
-	$(BIN)/python benchmarks/amd_instructions.py --emulator $(EMULATOR) --resources $(COUNT_ARGS)
+amd-resources: $(STAMPS)/debian-test $(STAMPS)/package ## compile instances for AMD and print their registers, spills, shared memory
+	$(BIN)/python benchmarks/amd_resources.py $(COUNT_ARGS)
 
 .PHONY: amd-hardware
 amd-hardware: $(STAMPS)/package ## correctness, then speed, on a real AMD GPU (needs ROCm's PyTorch in the environment)

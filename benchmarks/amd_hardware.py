@@ -69,7 +69,9 @@ def check(device: str) -> bool:
             lse_error = (lse.double().cpu() - expected_lse).nan_to_num(0.0).abs().max().item()
             right = error <= tolerance and lse_error <= 1e-3  # False for NaN
             good = good and right
-            print(f"{'ok  ' if right else 'WRONG'} {mask!s:50} {dtype} {tuple(s)}: out {error:.1e}, lse {lse_error:.1e}")
+            print(
+                f"{'ok  ' if right else 'WRONG'} {mask!s:50} {dtype} {tuple(s)}: out {error:.1e}, lse {lse_error:.1e}"
+            )
     return good
 
 

@@ -5,7 +5,6 @@ busy with if nothing had to wait.
 
     make amd-counts                                        # sets everything up; or, with the emulator's library:
     python benchmarks/amd_instructions.py --emulator build/native/tests/amd_emulator/libck_fmha_amd_emulator.so
-    python benchmarks/amd_instructions.py --resources      # registers, spills and memory of the instances
 """
 
 from __future__ import annotations
@@ -150,30 +149,6 @@ def purposes(code: bytes, kernel: dict[str, Any]) -> collections.Counter[str]:
     return executed
 
 
-# One of each, of the names of csrc/gpu/kernel/mask_image.hpp.
-STRUCTURES = (
-    "full", "diagonal", "prefix_lm", "longformer", "longformer_tokens", "big_bird_table", "strided", "fixed", "documents",
-    "lengths", "neighborhood", "block_list", "deepspeed_fixed", "deepspeed_variable", "deepspeed_longformer",
-    "deepspeed_big_bird_table", "and_<longformer, diagonal>", "and_<documents, diagonal>",
-)  # fmt: skip
-
-
-def metadata(code: bytes) -> dict[str, dict[str, int]]:
-    """The numbers that a code object states of each of its kernels."""
-    with tempfile.NamedTemporaryFile(suffix=".co") as file:
-        file.write(code)
-        file.flush()
-        command = ("llvm-readelf-19", "--notes", file.name)
-        notes = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    kernels: dict[str, dict[str, int]] = {}
-    for part in notes.split("- .agpr_count:")[1:]:
-        numbers = {name: int(value) for name, value in re.findall(r"\.(\w+): +(\d+)$", ".agpr_count:" + part, re.MULTILINE)}
-        name = re.search(r"\.name: +(ck_fmha_\w+)", part)
-        assert name is not None
-        kernels[name[1]] = numbers
-    return kernels
-
-
 class Emulator:
     """The emulator's own entry points, in the library that this process drives."""
 
@@ -194,7 +169,9 @@ def instances(case: Case, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> 
     sizes = sizes_of(q, k, v, "bhsd")
     plan = _hip.explain(q, k, v, case.mask.native, "bhsd", sizes)
     dtype, head_dim = ("bf16" if case.dtype == torch.bfloat16 else "fp16"), _native.instance_head_dim(*sizes[5:])
-    return [_instances.Instance(structure, dtype, head_dim, *rest, plan.arch) for structure, *rest in plan.native.groups]
+    return [
+        _instances.Instance(structure, dtype, head_dim, *rest, plan.arch) for structure, *rest in plan.native.groups
+    ]
 
 
 def count(case: Case, emulator: Emulator) -> None:
@@ -210,9 +187,8 @@ def count(case: Case, emulator: Emulator) -> None:
 
     live = sum(case.mask.num_tiles(case.seqlen, case.seqlen, head=head).live for head in range(case.num_heads))
     products = live * 2 * 2 * 2 * case.head_dim // 8  # of 32x32x8: two blocks each of queries and keys, two products
-    print(
-        f"\n{case.name}, {instance.dtype}, head_dim {case.head_dim}, seqlen {case.seqlen}, {case.num_heads} heads, {arch}"
-    )
+    what = f"{case.name}, {instance.dtype}, head_dim {case.head_dim}, seqlen {case.seqlen}"
+    print(f"\n{what}, {case.num_heads} heads, {arch}")
     print(f"  executed {total:,}: " + ", ".join(f"{name} {counts[name]:,}" for name in CLASSES if counts[name]))
     busy = cycles(kernel, arch)
     print(
@@ -223,41 +199,24 @@ def count(case: Case, emulator: Emulator) -> None:
     shares = purposes(_instances.code_object(instance), kernel)
     print("  " + ", ".join(f"{name} {executed / total:.1%}" for name, executed in shares.most_common()))
     if case.reference is not None and arch == "gfx942":
-        without = (total - shares["rounding"]) / case.reference.total
+        theirs = case.reference
+        without = (total - shares["rounding"]) / theirs.total
+        both = (busy["products"] + busy["vector"]) / theirs.cycles()
         print(
-            f"  of CK Tile's: instructions {total / case.reference.total:.3f} ({without:.3f} without rounding), modelled "
-            f"cycles of products and vector operations {(busy['products'] + busy['vector']) / case.reference.cycles():.3f}"
+            f"  of CK Tile's: instructions {total / theirs.total:.3f} ({without:.3f} without rounding), modelled cycles "
+            f"of products and vector operations {both:.3f}"
         )
-
-
-def resources(arch: str) -> None:
-    """Compile an instance of every definition and print what it needs."""
-    print(f"{'instance':64} VGPRs AGPRs SGPRs spilled scratch  LDS")
-    for structure in STRUCTURES:
-        for dtype in ("fp16", "bf16"):
-            for head_dim in (32, 64, 128, 256):
-                instance = _instances.Instance(structure, dtype, head_dim, 4, False, arch)
-                needs = metadata(_instances.code_object(instance))["ck_fmha_fwd"]
-                spilled = needs["vgpr_spill_count"] + needs["sgpr_spill_count"]
-                print(
-                    f"{instance!s:64} {needs['vgpr_count']:5} {needs['agpr_count']:5} {needs['sgpr_count']:5} {spilled:7} "
-                    f"{needs['private_segment_fixed_size']:7} {needs['group_segment_fixed_size']:4}"
-                )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--emulator", type=Path, required=True, help="libck_fmha_amd_emulator.so of the C++ tests")
     parser.add_argument("--arch", choices=sorted(PRODUCT), default="gfx942", help="(default: %(default)s)")
-    parser.add_argument("--resources", action="store_true", help="print what the instances need instead")
     options = parser.parse_args()
     os.environ["CK_FMHA_HIP_LIBRARY"] = str(options.emulator.resolve())
     os.environ["CK_FMHA_EMULATOR_ARCHS"] = options.arch
     os.environ["CK_FMHA_EMULATOR_COMPUTE_UNITS"] = "1"  # no row is cut, as none of CK Tile's is
     os.environ["CK_FMHA_HIP_FLAGS"] = os.environ.get("CK_FMHA_HIP_FLAGS", "") + " -gline-tables-only"
-    if options.resources:
-        resources(options.arch)
-        return
     print(f"Executed in an emulator, {options.arch}. Cycles are modelled, not measured.")
     emulator = Emulator(options.emulator)
     for case in cases():

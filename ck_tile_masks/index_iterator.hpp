@@ -16,8 +16,8 @@ using knows_its_end_t = decltype(Next::kKnowsItsEnd);
 //         use(i_y_tile, it.current());
 //
 // `Next` maps `from` to the first live tile in [from, end), or `end`. It is never asked about `end` itself.
-// A `Next` with a member kKnowsItsEnd takes any `from` and, past the last live tile, answers anything >= end: then a step
-// is nothing but the question, which matters where it is answered in a handful of instructions.
+// A `Next` with a member kKnowsItsEnd takes any `from` and, past the last live tile, answers anything >= end: then a
+// step is nothing but the question, which matters where it is answered in a handful of instructions.
 // @post current() is ascending, visits each live tile of [start, end) once and never reaches end
 template <class Next>
 class IndexIterator {

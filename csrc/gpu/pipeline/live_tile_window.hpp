@@ -134,7 +134,7 @@ private:
     const LiveWindow* stored_end_;
     index_t base_ = -kWindowTiles; // the window's first tile: bit 0
     bits_t left_ = 0;              // not yet visited
-    index_t codes_ = 0;       // of tile base + l in lane l: its number, and what is to be done in it
+    index_t codes_ = 0;            // of tile base + l in lane l: its number, and what is to be done in it
     BandWork work_{0};
 };
 

@@ -18,9 +18,9 @@ using ck_tile_masks::TileRange;
 constexpr index_t kRangesPerComputeUnit = 4;
 // A piece of a row is worth a partial result, written and read again, from so many columns on.
 constexpr index_t kMinColumnsOfPiece = 512;
-// A tile of K and V in shared memory serves the 128 rows of four waves. Two waves would load fewer tiles where neighbouring
-// bands of rows attend different ones (Big Bird: 1220 against 1896 visits of a wave to a tile at seqlen 4096), but each of
-// them would copy twice as much of a tile, and executes more instructions for it.
+// A tile of K and V in shared memory serves the 128 rows of four waves. Two waves would load fewer tiles where
+// neighbouring bands of rows attend different ones (Big Bird: 1220 against 1896 visits of a wave to a tile at seqlen
+// 4096), but each of them would copy twice as much of a tile, and executes more instructions for it.
 constexpr index_t kWaves = 4;
 
 [[noreturn]] void refuse(const std::string& what) { throw std::invalid_argument("ck_fmha: " + what); }

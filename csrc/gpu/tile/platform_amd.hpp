@@ -38,8 +38,8 @@ CK_FMHA_DEVICE Args kernel_arguments()
     return load_uniform<Args>(read_anew(static_cast<const char*>(segment)));
 }
 
-// Moves a result of products back to accumulation registers here. The compiler would do so where control flow joins, all
-// blocks at once, and would need as many vector registers until then.
+// Moves a result of products back to accumulation registers here. The compiler would do so where control flow joins,
+// all blocks at once, and would need as many vector registers until then.
 template <class Acc>
 CK_FMHA_DEVICE void to_accumulators(Acc& acc)
 {

@@ -170,7 +170,8 @@ private:
     CK_FMHA_DEVICE static void for_each_pair(Acc (&blocks)[kBlocks], const Map& map)
     {
         unroll<kBlocks>([&](auto b) {
-            if constexpr (kBlocks > kMostInVectorRegisters) no_load_crosses(); // accumulators are moved to be multiplied, a block at a time
+            if constexpr (kBlocks > kMostInVectorRegisters)
+                no_load_crosses(); // accumulators are moved to be multiplied, a block at a time
             unroll<8>([&](auto e) {
                 Acc& acc = blocks[b];
                 const Float2 y = map(Float2{acc[2 * e], acc[2 * e + 1]});

@@ -127,7 +127,10 @@ constexpr auto kFloats = Numbers::floats;
 constexpr auto kHalves = Numbers::halves;
 constexpr auto kDoubles = Numbers::doubles;
 
-u32 saturated(i64 sum) { return sum > 0x7fffffff ? 0x7fffffffu : sum < -i64{0x80000000} ? 0x80000000u : static_cast<u32>(sum); }
+u32 saturated(i64 sum)
+{
+    return sum > 0x7fffffff ? 0x7fffffffu : sum < -i64{0x80000000} ? 0x80000000u : static_cast<u32>(sum);
+}
 
 const VectorCase kCases[] = {
     {"v_mov_b32", kInts, Compare::bits32, [](const Lane& l) { return l.a(); }},
