@@ -27,9 +27,9 @@ from ck_fmha import _hip, _instances, _native, attention, masks
 from ck_fmha._call import sizes_of
 
 # What the units of a compute unit are busy for, in cycles of one SIMD per wave instruction. Vector operations take four
-# cycles for 64 lanes, transcendental ones sixteen; a 32x32x8 product of 16-bit elements its 32768 multiply-adds over
-# 1024 (gfx942) or 512 (gfx90a) a cycle and SIMD. Shared memory moves 128 bytes a cycle for four SIMDs: a SIMD's share is
-# 32 bytes, hence 64 lanes x 16 bytes take 32 cycles. The vector memory path takes 64 bytes a cycle for four: 16 each.
+# cycles for 64 lanes, transcendental ones sixteen; a 32x32x8 product its 16,384 operations at 512 (gfx942) or 256
+# (gfx90a) a cycle. Shared memory moves 128 bytes a cycle for four SIMDs: a SIMD's share is 32 bytes, hence 64 lanes of
+# 16 bytes take 32 cycles. The path to vector memory moves 64 bytes a cycle for four: 16 for each.
 VECTOR, TRANSCENDENTAL = 4, 16
 PRODUCT = {"gfx942": 32, "gfx90a": 64}
 SHARED_BYTES, MEMORY_BYTES = 32, 16
@@ -203,8 +203,8 @@ def count(case: Case, emulator: Emulator) -> None:
         without = (total - shares["rounding"]) / theirs.total
         both = (busy["products"] + busy["vector"]) / theirs.cycles()
         print(
-            f"  of CK Tile's: instructions {total / theirs.total:.3f} ({without:.3f} without rounding), modelled cycles "
-            f"of products and vector operations {both:.3f}"
+            f"  of CK Tile's: instructions {total / theirs.total:.3f} ({without:.3f} without rounding), modelled "
+            f"cycles of products and vector operations {both:.3f}"
         )
 
 
