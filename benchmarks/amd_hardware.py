@@ -1,7 +1,7 @@
-"""Correctness, then speed, of the forward on a real AMD GPU (MI200, MI300): `make amd-hardware` where ROCm's PyTorch is.
+"""Correctness, then speed, of the forward on a real AMD GPU: `make amd-hardware` where ROCm's PyTorch is.
 
-No AMD GPU was at hand when this was written: the correctness part was run in the emulator (`--emulator`), the timed part
-on nothing. It compares with float64 first and times only what was right.
+No AMD GPU was at hand when this was written: the correctness part was run in the emulator (`--emulator`), the timed
+part on nothing. It compares with float64 first and times only what was right.
 
     python benchmarks/amd_hardware.py                      # on the GPU: errors, then ratios to SDPA in the same run
     python benchmarks/amd_hardware.py --emulator build/native/tests/amd_emulator/libck_fmha_amd_emulator.so

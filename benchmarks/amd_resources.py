@@ -15,8 +15,9 @@ from ck_fmha import _instances
 # One of each, of the names of csrc/gpu/kernel/mask_image.hpp.
 STRUCTURES = (
     "full", "diagonal", "prefix_lm", "longformer", "longformer_tokens", "big_bird", "big_bird_table", "strided",
-    "fixed", "documents", "lengths", "neighborhood", "block_list", "deepspeed_fixed", "deepspeed_variable", "deepspeed_longformer",
-    "deepspeed_big_bird", "deepspeed_big_bird_table", "and_<longformer, diagonal>", "and_<documents, diagonal>",
+    "fixed", "documents", "lengths", "neighborhood", "block_list", "deepspeed_fixed", "deepspeed_variable",
+    "deepspeed_longformer", "deepspeed_big_bird", "deepspeed_big_bird_table", "and_<longformer, diagonal>",
+    "and_<documents, diagonal>",
 )  # fmt: skip
 
 
