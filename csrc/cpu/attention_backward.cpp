@@ -26,17 +26,22 @@
 namespace ck_fmha::cpu {
 namespace {
 
-template <class Real>
+template <class Operand>
 struct Scratch {
-    Real *k, *v, *k_t, *v_t, *q, *d_o, *p, *ds, *dk, *dv, *bias, *bias_scratch, *dbias, *dbias_line;
+    using Real = RealOf<Operand>;
+    Operand *k, *v, *k_t, *v_t, *q, *d_o, *q_rows, *d_o_rows;
+    Real *p, *ds, *dk, *dv, *o, *bias, *bias_scratch, *dbias, *dbias_line;
     typename RowSums<Real>::Tiles row_tiles;
 
     void lay_out(Arena& arena, int head_dim, int head_dim_v, bool has_bias, bool has_dbias)
     {
         const size_t d = padded_head_dim(head_dim), dv_ld = padded_head_dim(head_dim_v);
-        for (Real** rows : {&k, &k_t, &q, &dk})
-            *rows = arena.take<Real>(64 * d);
-        for (Real** rows : {&v, &v_t, &d_o, &dv})
+        for (Operand** rows : {&k, &k_t, &q, &q_rows})
+            *rows = arena.take<Operand>(64 * d);
+        for (Operand** rows : {&v, &v_t, &d_o, &d_o_rows})
+            *rows = arena.take<Operand>(64 * dv_ld);
+        dk = arena.take<Real>(64 * d);
+        for (Real** rows : {&dv, &o})
             *rows = arena.take<Real>(64 * dv_ld);
         for (Real** tile : {&p, &ds})
             *tile = arena.take<Real>(kTileQ * kTileK);
@@ -47,8 +52,10 @@ struct Scratch {
     }
 };
 
-template <class Real>
+template <class Operand>
 class Backward {
+    using Real = RealOf<Operand>;
+
 public:
     Backward(const ck_fmha_bwd_args& args, const MaskExpr& mask)
         : args_(args),
@@ -58,7 +65,8 @@ public:
           ld_(padded_head_dim(head_dim_)),
           ld_v_(padded_head_dim(head_dim_v_)),
           group_(p_.num_heads / p_.num_heads_kv),
-          kernels_(tile_kernels<Real>()),
+          kernels_(tile_kernels<Operand>()),
+          results_(tile_kernels<Real>()),
           extras_(p_),
           plan_(plan_of<ColumnPlan>(mask, p_)),
           masks_(plan_->masks()),
@@ -67,8 +75,10 @@ public:
           num_row_tiles_(masks_.distinct(0).num_tiles_y()),
           k_{args.k, p_.dtype, head_dim_},
           v_{args.v, p_.dtype, head_dim_v_},
-          q_({args.q, p_.dtype, head_dim_}, p_.batch, p_.num_heads, p_.seqlen_q, queries_are_reread()),
-          d_o_({args.d_o, p_.dtype, head_dim_v_}, p_.batch, p_.num_heads, p_.seqlen_q, queries_are_reread())
+          q_{args.q, p_.dtype, head_dim_},
+          d_o_{args.d_o, p_.dtype, head_dim_v_},
+          q_rows_(q_, p_.batch, p_.num_heads, p_.seqlen_q, queries_are_reread()),
+          d_o_rows_(d_o_, p_.batch, p_.num_heads, p_.seqlen_q, queries_are_reread())
     {
     }
 
@@ -80,9 +90,9 @@ public:
         const int workers = num_workers(p_.num_threads, std::max(num_row_tiles, num_tasks));
         const int64_t rows = p_.batch * p_.num_heads * p_.seqlen_q;
         finished_parts_ = std::make_unique<std::atomic<int32_t>[]>(plan_->end().column);
-        std::vector<Scratch<Real>> scratch(workers);
+        std::vector<Scratch<Operand>> scratch(workers);
         const Workspace memory([&](Arena& arena) {
-            for (Scratch<Real>& s : scratch) {
+            for (Scratch<Operand>& s : scratch) {
                 s.lay_out(arena, head_dim_, head_dim_v_, extras_.has_bias(), bias_sums_.gathered());
                 row_sums_.lay_out(arena, s.row_tiles);
             }
@@ -91,8 +101,8 @@ public:
             row_sums_.lay_out(arena);
             partial_ = arena.take<Real>(static_cast<size_t>(plan_->end().slot) * kTileK * (ld_ + ld_v_));
             bias_sums_.lay_out(arena);
-            q_.lay_out(arena);
-            d_o_.lay_out(arena);
+            q_rows_.lay_out(arena);
+            d_o_rows_.lay_out(arena);
         });
 
         TaskQueue queue(*plan_);
@@ -116,7 +126,7 @@ private:
     using Segment = ColumnPlan::Segment;
 
     // Q and dO as they are read, delta, the LSE and the beginning of sums, for one row of tiles
-    void prepare_row(int64_t row_tile, Scratch<Real>& s)
+    void prepare_row(int64_t row_tile, Scratch<Operand>& s)
     {
         const int64_t bh = row_tile / num_row_tiles_, b = bh / p_.num_heads, h = bh % p_.num_heads;
         const TiledMask& mask = masks_.at(b, h);
@@ -124,13 +134,15 @@ private:
         const auto rows = mask.rows(i);
         const int64_t first = bh * p_.seqlen_q + rows.begin;
 
-        q_.convert(kernels_, b, h, rows);
-        d_o_.convert(kernels_, b, h, rows);
-        const auto d_o = rows_of(d_o_.source(), b, h).from(rows.begin).stage_padded(kernels_, rows.size(), s.d_o);
-        const auto o =
-            rows_of({args_.o, p_.dtype, head_dim_v_}, b, h).from(rows.begin).stage_padded(kernels_, rows.size(), s.dv);
+        q_rows_.convert(kernels_, b, h, rows);
+        d_o_rows_.convert(kernels_, b, h, rows);
+        const Source d_o_numbers = kPack<Operand> == 1 ? d_o_rows_.source() : d_o_;
+        const auto d_o = numbers_of(d_o_numbers, b, h).from(rows.begin).stage_padded(results_, rows.size(), s.dv);
+        const auto o = numbers_of({args_.o, p_.dtype, head_dim_v_}, b, h)
+                           .from(rows.begin)
+                           .stage_padded(results_, rows.size(), s.o);
         const Real* d_lse = static_cast<const Real*>(args_.dlse);
-        kernels_.bwd_delta(d_o.data, d_o.ld, o.data, o.ld, d_lse ? d_lse + first : nullptr, rows.size(), head_dim_v_,
+        results_.bwd_delta(d_o.data, d_o.ld, o.data, o.ld, d_lse ? d_lse + first : nullptr, rows.size(), head_dim_v_,
                            delta_ + first);
         const Real* lse = static_cast<const Real*>(args_.lse);
         constexpr Real infinity = std::numeric_limits<Real>::infinity();
@@ -139,7 +151,7 @@ private:
         row_sums_.begin(b, h, i);
     }
 
-    void run_task(int64_t pair, int64_t number, Scratch<Real>& s)
+    void run_task(int64_t pair, int64_t number, Scratch<Operand>& s)
     {
         const Task& task = plan_->list(pair).tasks[number];
         const int64_t slot = plan_->first(pair).slot + task.slot;
@@ -154,20 +166,20 @@ private:
             Real* first = partial_ + (slot - task.part) * kTileK * (ld_ + ld_v_);
             const int size = kTileK * (ld_ + ld_v_);
             for (int part = 1; part < task.num_parts; ++part)
-                kernels_.add_rows(first + static_cast<ptrdiff_t>(part) * size, size, 1, size, first, size);
+                results_.add_rows(first + static_cast<ptrdiff_t>(part) * size, size, 1, size, first, size);
             write(pair, task, first, first + kTileK * ld_);
         }
     }
 
     // dK, dV and dQ over the live tiles of a task
-    void walk(int64_t pair, const Task& task, Scratch<Real>& s, Real* dk, Real* dv)
+    void walk(int64_t pair, const Task& task, Scratch<Operand>& s, Real* dk, Real* dv)
     {
         const int64_t b = pair / p_.num_heads_kv, head_kv = pair % p_.num_heads_kv;
         const index_t j = task.line;
         const auto cols = masks_.distinct(0).cols(j);
         bits_t bits[kTileQ], keep_bits[kTileQ];
 
-        BwdTile<Real> tile{};
+        BwdTile<Operand> tile{};
         tile.num_k = cols.size();
         tile.head_dim = head_dim_;
         tile.head_dim_v = head_dim_v_;
@@ -183,12 +195,13 @@ private:
         std::fill_n(dk, kTileK * ld_, Real(0));
         std::fill_n(dv, kTileK * ld_v_, Real(0));
 
-        const auto k = rows_of(k_, b, head_kv).from(cols.begin).stage_padded(kernels_, tile.num_k, s.k);
-        const auto v = rows_of(v_, b, head_kv).from(cols.begin).stage(kernels_, tile.num_k, s.v);
-        tile.k = k.data;
-        tile.ld_k = k.ld;
-        kernels_.transpose(k.data, k.ld, tile.num_k, head_dim_, s.k_t);
-        kernels_.transpose(v.data, v.ld, tile.num_k, head_dim_v_, s.v_t);
+        const auto k = rows_of(k_, b, head_kv).from(cols.begin), v = rows_of(v_, b, head_kv).from(cols.begin);
+        const auto staged_k = k.stage(kernels_, tile.num_k, s.k), staged_v = v.stage(kernels_, tile.num_k, s.v);
+        kernels_.transpose(staged_k.data, staged_k.ld, tile.num_k, packed<Operand>(head_dim_), s.k_t);
+        kernels_.transpose(staged_v.data, staged_v.ld, tile.num_k, packed<Operand>(head_dim_v_), s.v_t);
+        const auto k_rows = k.stage_rows(kernels_, tile.num_k, s.k, true);
+        tile.k = k_rows.data;
+        tile.ld_k = k_rows.ld;
 
         for (int32_t n = 0; n < task.num_segments; ++n) {
             const Segment& segment = plan_->list(pair).segments[task.first_segment + n];
@@ -198,15 +211,26 @@ private:
             const TiledMask& mask = masks_.at(b, h);
             for (auto i = mask.GetTileIndexIteratorAlongY(j, segment.begin, segment.end); !i.at_end(); i.advance()) {
                 const auto rows = mask.rows(i.current());
-                const auto q = rows_of(q_.source(), b, h).from(rows.begin).stage_padded(kernels_, rows.size(), s.q);
-                const auto d_o =
-                    rows_of(d_o_.source(), b, h).from(rows.begin).stage_padded(kernels_, rows.size(), s.d_o);
+                const auto q_rows =
+                    rows_of(q_rows_.source(), b, h).from(rows.begin).stage_rows(kernels_, rows.size(), s.q_rows, true);
+                const auto d_o_rows = rows_of(d_o_rows_.source(), b, h)
+                                          .from(rows.begin)
+                                          .stage_rows(kernels_, rows.size(), s.d_o_rows, true);
+                auto q = q_rows, d_o = d_o_rows;
+                if constexpr (kPack<Operand> > 1) {
+                    q = rows_of(q_, b, h).from(rows.begin).stage(kernels_, rows.size(), s.q);
+                    d_o = rows_of(d_o_, b, h).from(rows.begin).stage(kernels_, rows.size(), s.d_o);
+                }
                 tile.num_q = rows.size();
                 tile.dq = row_sums_.of_dq() ? s.row_tiles.current().dq : nullptr;
                 tile.q = q.data;
                 tile.ld_q = q.ld;
                 tile.d_o = d_o.data;
                 tile.ld_do = d_o.ld;
+                tile.q_rows = q_rows.data;
+                tile.ld_q_rows = q_rows.ld;
+                tile.d_o_rows = d_o_rows.data;
+                tile.ld_do_rows = d_o_rows.ld;
                 tile.lse = lse_ + bh * p_.seqlen_q + rows.begin;
                 tile.delta = delta_ + bh * p_.seqlen_q + rows.begin;
                 tile.changes = extras_.changes(ScoreExtras<Real>::Layout::s, b, h, rows, cols, s.bias, s.bias_scratch);
@@ -230,11 +254,15 @@ private:
         const int64_t b = pair / p_.num_heads_kv, head_kv = pair % p_.num_heads_kv;
         const auto cols = masks_.distinct(0).cols(task.line);
         const Source out_k{args_.dk, p_.dtype, head_dim_}, out_v{args_.dv, p_.dtype, head_dim_v_};
-        if (args_.dk.data) rows_of(out_k, b, head_kv).from(cols.begin).write(kernels_, dk, ld_, cols.size());
-        if (args_.dv.data) rows_of(out_v, b, head_kv).from(cols.begin).write(kernels_, dv, ld_v_, cols.size());
+        if (args_.dk.data) numbers_of(out_k, b, head_kv).from(cols.begin).write(results_, dk, ld_, cols.size());
+        if (args_.dv.data) numbers_of(out_v, b, head_kv).from(cols.begin).write(results_, dv, ld_v_, cols.size());
     }
 
-    static TensorRows<Real> rows_of(const Source& source, int64_t batch, int64_t head)
+    static TensorRows<Operand> rows_of(const Source& source, int64_t batch, int64_t head)
+    {
+        return TensorRows<Operand>(source, batch, head);
+    }
+    static TensorRows<Real> numbers_of(const Source& source, int64_t batch, int64_t head)
     {
         return TensorRows<Real>(source, batch, head);
     }
@@ -244,15 +272,16 @@ private:
     const int head_dim_, head_dim_v_;
     const int ld_, ld_v_;
     const int64_t group_; // query heads per key/value head
-    const TileKernels<Real>& kernels_;
+    const TileKernels<Operand>& kernels_;
+    const TileKernels<Real>& results_;
     const ScoreExtras<Real> extras_;
     const std::shared_ptr<const ColumnPlan> plan_;
     const MaskedHeads& masks_;
     BiasSums<Real> bias_sums_;
     RowSums<Real> row_sums_;
     const int64_t num_row_tiles_;
-    const Source k_, v_;
-    Converted<Real> q_, d_o_;
+    const Source k_, v_, q_, d_o_;
+    Converted<Operand> q_rows_, d_o_rows_;
 
     std::unique_ptr<std::atomic<int32_t>[]> finished_parts_; // per cut column
     Real *lse_ = nullptr, *delta_ = nullptr, *partial_ = nullptr;
@@ -267,6 +296,8 @@ void attention_backward(const ck_fmha_bwd_args& args, const MaskExpr& mask)
     if (args.problem.batch == 0 || args.problem.num_heads == 0) return;
     if (args.problem.dtype == CK_FMHA_FLOAT64)
         Backward<double>(args, mask).run();
+    else if (args.problem.dtype == CK_FMHA_BFLOAT16 && has_bf16_products())
+        Backward<Bf16Pair>(args, mask).run();
     else
         Backward<float>(args, mask).run();
 }

@@ -21,19 +21,22 @@ namespace ck_fmha::cpu {
 namespace {
 
 // What one thread works with.
-template <class Real>
+template <class Operand>
 struct Scratch {
-    Real *q_t, *s_t, *k, *v, *rows, *bias, *bias_scratch;
+    using Real = RealOf<Operand>;
+    Operand *q, *q_t, *k, *v;
+    Real *s_t, *o, *bias, *bias_scratch;
     FwdState<Real> state;
 
     void lay_out(Arena& arena, int head_dim, int head_dim_v, bool has_bias)
     {
         const size_t d = padded_head_dim(head_dim), dv = padded_head_dim(head_dim_v);
-        q_t = arena.take<Real>(d * kTileQ);
+        q = arena.take<Operand>(kTileQ * d);
+        q_t = arena.take<Operand>(d * kTileQ);
         s_t = arena.take<Real>(kTileK * kTileQ);
-        k = arena.take<Real>(kTileK * d);
-        v = arena.take<Real>(kTileK * dv);
-        rows = arena.take<Real>(kTileQ * (d > dv ? d : dv));
+        k = arena.take<Operand>(kTileK * d);
+        v = arena.take<Operand>(kTileK * dv);
+        o = arena.take<Real>(kTileQ * dv);
         for (Real** tile : {&bias, &bias_scratch})
             *tile = has_bias ? arena.take<Real>(kTileK * kTileQ) : nullptr;
         state = lay_out_state(arena, head_dim_v);
@@ -48,20 +51,24 @@ struct Scratch {
     }
 };
 
-template <class Real>
+template <class Operand>
 class Forward {
+    using Real = RealOf<Operand>;
+
 public:
     Forward(const ck_fmha_fwd_args& args, const MaskExpr& mask)
         : p_(args.problem),
           head_dim_(static_cast<int>(p_.head_dim)),
           head_dim_v_(static_cast<int>(p_.head_dim_v)),
-          kernels_(tile_kernels<Real>()),
+          kernels_(tile_kernels<Operand>()),
+          results_(tile_kernels<Real>()),
           extras_(p_),
           plan_(plan_of<RowPlan>(mask, p_)),
           masks_(plan_->masks()),
           q_{args.q, p_.dtype, head_dim_},
           o_{args.o, p_.dtype, head_dim_v_},
-          k_({args.k, p_.dtype, head_dim_}, p_.batch, p_.num_heads_kv, p_.seqlen_k, keys_are_reread()),
+          k_({args.k, p_.dtype, head_dim_}, p_.batch, p_.num_heads_kv, p_.seqlen_k,
+             keys_are_reread() && kPack<Operand> == 1), // pairs of columns lie in the tensor
           v_({args.v, p_.dtype, head_dim_v_}, p_.batch, p_.num_heads_kv, p_.seqlen_k, keys_are_reread()),
           lse_(static_cast<Real*>(args.lse)),
           partial_(plan_->num_slots()),
@@ -72,14 +79,14 @@ public:
     void run()
     {
         const int64_t num_col_tiles = masks_.distinct(0).num_tiles_x();
-        const int64_t num_conversions = k_.converts() ? p_.batch * p_.num_heads_kv * num_col_tiles : 0;
+        const int64_t num_conversions = v_.converts() ? p_.batch * p_.num_heads_kv * num_col_tiles : 0;
         const int workers = num_workers(p_.num_threads, std::max(plan_->num_items(), num_conversions));
-        std::vector<Scratch<Real>> scratch(workers);
+        std::vector<Scratch<Operand>> scratch(workers);
         const Workspace memory([&](Arena& arena) {
-            for (Scratch<Real>& s : scratch)
+            for (Scratch<Operand>& s : scratch)
                 s.lay_out(arena, head_dim_, head_dim_v_, extras_.has_bias());
             for (FwdState<Real>& s : partial_)
-                s = Scratch<Real>::lay_out_state(arena, head_dim_v_);
+                s = Scratch<Operand>::lay_out_state(arena, head_dim_v_);
             k_.lay_out(arena);
             v_.lay_out(arena);
         });
@@ -105,7 +112,7 @@ private:
         return plan_->num_live() > 2 * tiles;
     }
 
-    void run_item(const Item& item, Scratch<Real>& s)
+    void run_item(const Item& item, Scratch<Operand>& s)
     {
         const TileRange& range = *item.range;
         const bool whole_row = range.num_parts == 1;
@@ -117,23 +124,23 @@ private:
             // The last part to finish merges all of them, in their order.
             const int32_t first = item.slot - range.part;
             for (int32_t part = 1; part < range.num_parts; ++part)
-                kernels_.fwd_merge(partial_[first], partial_[first + part], head_dim_v_);
+                results_.fwd_merge(partial_[first], partial_[first + part], head_dim_v_);
             write(item, s, partial_[first]);
         }
     }
 
     // m, l, O over the live tiles of the item's range
-    void walk(const Item& item, Scratch<Real>& s, const FwdState<Real>& state)
+    void walk(const Item& item, Scratch<Operand>& s, const FwdState<Real>& state)
     {
         const TiledMask& mask = masks_.at(item.batch, item.head);
         const index_t i = item.range->line;
         const int64_t b = item.batch, h = item.head, head_kv = h / (p_.num_heads / p_.num_heads_kv);
         const auto rows = mask.rows(i);
-        const auto q = TensorRows<Real>(q_, b, h).from(rows.begin);
-        const TensorRows<Real> k(k_.source(), b, head_kv), v(v_.source(), b, head_kv);
+        const auto q = TensorRows<Operand>(q_, b, h).from(rows.begin);
+        const TensorRows<Operand> k(k_.source(), b, head_kv), v(v_.source(), b, head_kv);
         bits_t bits[kTileQ], keep_bits[kTileQ];
 
-        FwdTile<Real> tile{};
+        FwdTile<Operand> tile{};
         tile.num_q = rows.size();
         tile.head_dim = head_dim_;
         tile.head_dim_v = head_dim_v_;
@@ -143,14 +150,14 @@ private:
         tile.s_t = s.s_t;
         tile.state = state;
 
-        const auto staged_q = q.stage(kernels_, tile.num_q, s.rows);
-        kernels_.transpose(staged_q.data, staged_q.ld, tile.num_q, head_dim_, s.q_t);
+        const auto staged_q = q.stage(kernels_, tile.num_q, s.q);
+        kernels_.transpose(staged_q.data, staged_q.ld, tile.num_q, packed<Operand>(head_dim_), s.q_t);
         for (auto j = mask.GetTileIndexIteratorAlongX(i, item.range->begin, item.range->end); !j.at_end();
              j.advance()) {
             const auto cols = mask.cols(j.current());
             tile.num_k = cols.size();
             const auto staged_k = k.from(cols.begin).stage(kernels_, tile.num_k, s.k);
-            const auto staged_v = v.from(cols.begin).stage(kernels_, tile.num_k, s.v);
+            const auto staged_v = v.from(cols.begin).stage_rows(kernels_, tile.num_k, s.v, false);
             tile.k = staged_k.data;
             tile.ld_k = staged_k.ld;
             tile.v = staged_v.data;
@@ -169,25 +176,26 @@ private:
     }
 
     // O / l and the LSE
-    void write(const Item& item, Scratch<Real>& s, const FwdState<Real>& state)
+    void write(const Item& item, Scratch<Operand>& s, const FwdState<Real>& state)
     {
         const auto rows = masks_.at(item.batch, item.head).rows(item.range->line);
         const auto o = TensorRows<Real>(o_, item.batch, item.head).from(rows.begin);
         Real* lse = lse_ + (item.batch * p_.num_heads + item.head) * p_.seqlen_q + rows.begin;
         Real* direct = o.own();
         const ptrdiff_t ld = direct ? o.stride() : head_dim_v_;
-        kernels_.fwd_finish(state, rows.size(), head_dim_v_, extras_.keep_scale(), direct ? direct : s.rows, ld, lse);
-        if (!direct) o.write(kernels_, s.rows, head_dim_v_, rows.size());
+        results_.fwd_finish(state, rows.size(), head_dim_v_, extras_.keep_scale(), direct ? direct : s.o, ld, lse);
+        if (!direct) o.write(results_, s.o, head_dim_v_, rows.size());
     }
 
     const ck_fmha_problem& p_;
     const int head_dim_, head_dim_v_;
-    const TileKernels<Real>& kernels_;
+    const TileKernels<Operand>& kernels_;
+    const TileKernels<Real>& results_;
     const ScoreExtras<Real> extras_;
     const std::shared_ptr<const RowPlan> plan_;
     const MaskedHeads& masks_;
     const Source q_, o_;
-    Converted<Real> k_, v_;
+    Converted<Operand> k_, v_;
     Real* lse_;
     std::vector<FwdState<Real>> partial_;
     std::unique_ptr<std::atomic<int32_t>[]> finished_parts_; // per cut row
@@ -202,6 +210,8 @@ void attention_forward(const ck_fmha_fwd_args& args, const MaskExpr& mask)
     if (args.problem.batch == 0 || args.problem.num_heads == 0 || args.problem.seqlen_q == 0) return;
     if (args.problem.dtype == CK_FMHA_FLOAT64)
         Forward<double>(args, mask).run();
+    else if (args.problem.dtype == CK_FMHA_BFLOAT16 && has_bf16_products())
+        Forward<Bf16Pair>(args, mask).run();
     else
         Forward<float>(args, mask).run();
 }

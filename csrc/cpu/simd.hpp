@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "cpu/tile_kernels.hpp"
+
 #if defined(__AVX512F__)
 #include <immintrin.h>
 #define CK_FMHA_VECTOR_BYTES 64
@@ -40,10 +42,16 @@ struct VectorOf<double> {
     using Four = double __attribute__((vector_size(32)));
     using FourIntegers = int64_t __attribute__((vector_size(32)));
 };
-template <class Real>
-using vec = typename VectorOf<Real>::Vector;
-template <class Real>
-inline constexpr int kLanes = CK_FMHA_VECTOR_BYTES / static_cast<int>(sizeof(Real));
+template <>
+struct VectorOf<Bf16Pair> {
+    using Vector = vuint;
+    using Four = int32_t __attribute__((vector_size(16)));
+    using FourIntegers = Four;
+};
+template <class Operand>
+using vec = typename VectorOf<Operand>::Vector;
+template <class Operand>
+inline constexpr int kLanes = CK_FMHA_VECTOR_BYTES / static_cast<int>(sizeof(Operand));
 
 // x - 0, not 0 + x: only the former is x for every x, -0 included, and becomes a broadcasting load.
 template <class Real>
@@ -52,18 +60,26 @@ static inline vec<Real> splat(Real x)
     return x - vec<Real>{};
 }
 
-template <class Real>
-static inline vec<Real> load(const Real* p)
+template <class Operand>
+static inline vec<Operand> load(const Operand* p)
 {
-    vec<Real> v;
+    vec<Operand> v;
     std::memcpy(&v, p, sizeof v);
     return v;
 }
-template <class Real>
-static inline void store(Real* p, vec<Real> v)
+template <class Operand>
+static inline void store(Operand* p, vec<Operand> v)
 {
     std::memcpy(p, &v, sizeof v);
 }
+
+// sum + a b, in every lane
+static inline vfloat multiply_add(vfloat sum, vfloat a, vfloat b) { return sum + a * b; }
+static inline vdouble multiply_add(vdouble sum, vdouble a, vdouble b) { return sum + a * b; }
+
+// kPack<Operand> vectors of numbers, neighbours along a sum, as one of operands.
+static inline vfloat pack(const vfloat (&x)[1]) { return x[0]; }
+static inline vdouble pack(const vdouble (&x)[1]) { return x[0]; }
 
 // max(a, b), and b where either is NaN.
 static inline vfloat max_or_second(vfloat a, vfloat b)

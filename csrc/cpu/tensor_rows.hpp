@@ -8,8 +8,13 @@
 namespace ck_fmha::cpu {
 
 // The dtype whose numbers need no conversion to be computed with.
-template <class Real>
-inline constexpr int32_t kOwnDtype = sizeof(Real) == sizeof(double) ? CK_FMHA_FLOAT64 : CK_FMHA_FLOAT32;
+template <class Operand>
+inline constexpr int32_t kOwnDtype = kPack<Operand> == 2                 ? CK_FMHA_BFLOAT16
+                                     : sizeof(Operand) == sizeof(double) ? CK_FMHA_FLOAT64
+                                                                         : CK_FMHA_FLOAT32;
+
+// Which neighbours make an operand, where these are pairs: numbers of a row, or those of two rows in one column.
+enum class Pairing { columns, rows };
 
 inline constexpr ptrdiff_t element_size(int32_t dtype)
 {
@@ -21,15 +26,19 @@ struct Source {
     ck_fmha_tensor tensor;
     int32_t dtype;
     int columns; // numbers of a row
+    Pairing pairing = Pairing::columns;
 };
 
-// Rows of one (batch, head) of a tensor in its own dtype, read and written as `Real`.
-template <class Real>
+// Rows of one (batch, head) of a tensor in its own dtype, read as operands; results are written as `Real`.
+template <class Operand>
 class TensorRows {
+    using Real = RealOf<Operand>;
+
 public:
     TensorRows(const Source& source, int64_t batch, int64_t head)
         : dtype_(source.dtype),
           columns_(source.columns),
+          pairing_(source.pairing),
           stride_(source.tensor.stride_seq),
           data_(static_cast<char*>(source.tensor.data) +
                 element_size(dtype_) * (batch * source.tensor.stride_batch + head * source.tensor.stride_head))
@@ -44,22 +53,36 @@ public:
     }
 
     struct Staged {
-        const Real* data;
+        const Operand* data;
         ptrdiff_t ld;
     };
 
-    // The first `rows` rows as `Real`: in place if they are such, else copied to `buffer` (rows, padded_head_dim). Rows
-    // a multiple of 2 KiB apart are copied as well: they would meet in one cache set.
-    Staged stage(const TileKernels<Real>& kernels, int rows, Real* buffer) const
+    // The first `rows` rows as operands: in place if they are such, else copied to `buffer` (rows, padded_head_dim).
+    // Rows a multiple of 2 KiB apart are copied as well: they would meet in one cache set.
+    Staged stage(const TileKernels<Operand>& kernels, int rows, Operand* buffer) const
     {
-        if (dtype_ == kOwnDtype<Real> && stride_ * element_size(dtype_) % 2048 != 0) return {own(), stride_};
+        const bool whole_operands = stride_ % kPack<Operand> == 0 && columns_ % kPack<Operand> == 0;
+        if (dtype_ == kOwnDtype<Operand> && whole_operands && stride_ * element_size(dtype_) % 2048 != 0)
+            return {reinterpret_cast<const Operand*>(data_), stride_ / kPack<Operand>};
         return copy(kernels, rows, buffer);
     }
     // As above, each row filled up with zeros to whole vectors.
-    Staged stage_padded(const TileKernels<Real>& kernels, int rows, Real* buffer) const
+    Staged stage_padded(const TileKernels<Operand>& kernels, int rows, Operand* buffer) const
     {
         if (columns_ == padded_head_dim(columns_)) return stage(kernels, rows, buffer);
         return copy(kernels, rows, buffer);
+    }
+    // The first `rows` rows, from an even one on, in pairs of rows; single numbers as `stage`, or as `stage_padded`.
+    Staged stage_rows(const TileKernels<Operand>& kernels, int rows, Operand* buffer, bool padded) const
+    {
+        if constexpr (kPack<Operand> == 1) {
+            return padded ? stage_padded(kernels, rows, buffer) : stage(kernels, rows, buffer);
+        } else {
+            if (pairing_ == Pairing::rows) return {reinterpret_cast<const Operand*>(data_), stride_};
+            const int ld = padded_head_dim(columns_);
+            kernels.pair_rows(data_, stride_, rows, columns_, buffer, ld);
+            return {buffer, ld};
+        }
     }
 
     // Where results of type `Real` may be written directly, else null.
@@ -72,15 +95,16 @@ public:
     }
 
 private:
-    Staged copy(const TileKernels<Real>& kernels, int rows, Real* buffer) const
+    Staged copy(const TileKernels<Operand>& kernels, int rows, Operand* buffer) const
     {
-        const int ld = padded_head_dim(columns_);
+        const int ld = padded_head_dim(columns_) / kPack<Operand>;
         kernels.load_rows[dtype_](data_, stride_, rows, columns_, buffer, ld);
         return {buffer, ld};
     }
 
     int32_t dtype_;
     int columns_;
+    Pairing pairing_;
     int64_t stride_;
     char* data_;
 };

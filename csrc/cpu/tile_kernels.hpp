@@ -10,12 +10,41 @@
 // set can be shared with the rest of the library by the linker.
 //
 // Letters as in the algorithm: S = scale * Q K^T, P = exp(S - m), l = row sums of P, O = P V / l. A `_t` is a
-// transposed tile. All tiles are of `Real`: double for float64 tensors, float for all others; element (r, c) of a tile
-// with leading dimension ld lies at r * ld + c.
+// transposed tile. Element (r, c) of a tile with leading dimension ld lies at r * ld + c.
+//
+// All sums, statistics and results are of `Real`: double for float64 tensors, float for all others. What products
+// multiply are tiles of `Operand`: the same, or pairs of bfloat16 on processors that multiply and add these in pairs.
 
 namespace ck_fmha::cpu {
 
 using ck_tile_masks::bits_t;
+
+// Two numbers that are neighbours along the dimension that a product sums over.
+struct Bf16Pair {
+    uint16_t first, second;
+};
+
+template <class Operand>
+struct OperandTraits {
+    using Real = Operand;
+    static constexpr int kPack = 1;
+};
+template <>
+struct OperandTraits<Bf16Pair> {
+    using Real = float;
+    static constexpr int kPack = 2;
+};
+template <class Operand>
+using RealOf = typename OperandTraits<Operand>::Real;
+// Numbers in an operand, and operands that hold n of them: n numbers along the dimension of the sum are packed(n) rows
+// or columns of operands, the last one filled up with a zero.
+template <class Operand>
+inline constexpr int kPack = OperandTraits<Operand>::kPack;
+template <class Operand, class Int>
+inline constexpr Int packed(Int n)
+{
+    return (n + kPack<Operand> - 1) / kPack<Operand>;
+}
 
 // Kernel tile: kTileQ query rows by kTileK key columns. Transposed tiles have leading dimension kTileQ or kTileK.
 inline constexpr int kTileQ = 64;
@@ -41,46 +70,54 @@ struct FwdState {
     Real* o_t; // (head_dim_v, kTileQ) running O^T, not yet divided by l
 };
 
-template <class Real>
+template <class Operand>
 struct FwdTile {
+    using Real = RealOf<Operand>;
     int num_q; // rows of this tile that exist, <= kTileQ
     int num_k; // columns that exist, <= kTileK
     int head_dim, head_dim_v;
     Real softmax_scale;
-    bool first;      // is this the first tile of the state?
-    const Real* q_t; // (head_dim, kTileQ), columns past num_q zero
-    const Real* k;   // (num_k, head_dim)
+    bool first;         // is this the first tile of the state?
+    const Operand* q_t; // (packed head_dim, kTileQ), columns past num_q zero
+    const Operand* k;   // (num_k, packed head_dim)
     ptrdiff_t ld_k;
-    const Real* v; // (num_k, head_dim_v)
+    const Operand* v; // (packed num_k, head_dim_v)
     ptrdiff_t ld_v;
     ScoreChanges<Real> changes; // bias (num_k, kTileQ): of S^T
     const bits_t* key_bits;     // per key: bit q set iff query q attends it; null for a full tile
     const bits_t* keep_bits;    // per key: bit q set iff dropout keeps the element; null without dropout
-    Real* s_t;                  // scratch (kTileK, kTileQ)
+    Real* s_t;                  // scratch (kTileK, kTileQ): S^T, then P^T in its place
     FwdState<Real> state;
 };
 
-template <class Real>
+// Q and dO enter two products each, one that sums over head_dim and one over queries. Single numbers may lie alike for
+// both.
+template <class Operand>
 struct BwdTile {
+    using Real = RealOf<Operand>;
     int num_q, num_k;
     int head_dim, head_dim_v;
     Real softmax_scale;
-    const Real* k_t; // (head_dim, kTileK), columns past num_k zero
-    const Real* v_t; // (head_dim_v, kTileK), columns past num_k zero
-    const Real* k;   // (num_k, padded head_dim): rows zero-filled to ld_k
+    const Operand* k_t; // (packed head_dim, kTileK), columns past num_k zero
+    const Operand* v_t; // (packed head_dim_v, kTileK), columns past num_k zero
+    const Operand* k;   // (packed num_k, padded head_dim): rows zero-filled
     ptrdiff_t ld_k;
-    const Real* q; // (num_q, padded head_dim)
+    const Operand* q; // (num_q, packed head_dim)
     ptrdiff_t ld_q;
-    const Real* d_o; // (num_q, padded head_dim_v)
+    const Operand* d_o; // (num_q, packed head_dim_v)
     ptrdiff_t ld_do;
+    const Operand* q_rows; // (packed num_q, padded head_dim): rows zero-filled
+    ptrdiff_t ld_q_rows;
+    const Operand* d_o_rows; // (packed num_q, padded head_dim_v): rows zero-filled
+    ptrdiff_t ld_do_rows;
     const Real* lse;            // per query; +inf for an empty row
     const Real* delta;          // per query: dot(dO, O) - dLSE
     ScoreChanges<Real> changes; // bias (num_q, kTileK): of S
     const bits_t* query_bits;   // per query: bit k set iff it attends key k; null for a full tile
     const bits_t* keep_bits;    // per query: bit k set iff dropout keeps the element; null without dropout
     Real keep_scale;            // factor on what dropout keeps
-    Real* p;                    // scratch (kTileQ, kTileK): P, after dropout
-    Real* ds;                   // scratch (kTileQ, kTileK): dS, of the scores before ScoreChanges
+    Real* p;                    // scratch (kTileQ, kTileK): S, then P after dropout
+    Real* ds;                   // scratch (kTileQ, kTileK): dP, then dS of the scores before ScoreChanges
     Real* dbias;                // (kTileQ, kTileK): dS of the scores after them; null if not wanted
     Real* dq;                   // (kTileQ, padded head_dim): this tile's part of dQ; null if not wanted
     Real* dk;                   // (kTileK, padded head_dim), accumulated; null if not wanted
@@ -118,6 +155,18 @@ struct TileKernels {
     void (*bwd_tile)(const BwdTile<Real>& tile);
 };
 
+// What differs for pairs of bfloat16.
+template <>
+struct TileKernels<Bf16Pair> {
+    // As above, null for every dtype but bfloat16: dst (rows, packed cols), pairs of neighbours in a row.
+    void (*load_rows[kNumDtypes])(const void* src, ptrdiff_t ld_src, int rows, int cols, Bf16Pair* dst, int ld_dst);
+    // dst (packed rows, cols), pairs of neighbours in a column, each row filled up to `ld_dst` with zeros.
+    void (*pair_rows)(const void* src, ptrdiff_t ld_src, int rows, int cols, Bf16Pair* dst, int ld_dst);
+    void (*transpose)(const Bf16Pair* src, ptrdiff_t ld_src, int rows, int cols, Bf16Pair* dst);
+    void (*fwd_tile)(const FwdTile<Bf16Pair>& tile);
+    void (*bwd_tile)(const BwdTile<Bf16Pair>& tile);
+};
+
 // Which elements dropout keeps; see dropout.hpp.
 struct DropoutTile {
     uint64_t seed;
@@ -130,23 +179,27 @@ struct IsaKernels {
     const char* name;
     TileKernels<float> of_float;
     TileKernels<double> of_double;
+    TileKernels<Bf16Pair> of_bf16_pairs; // all null where the processor has no such products
     // Per key of the tile: bit q set iff the element is kept.
     void (*dropout_key_bits)(const DropoutTile& tile, bits_t* bits);
 };
 
-// The best table for this processor, or the one that CK_FMHA_CPU_ISA names ("generic", "avx2", "avx512").
-// Throws std::runtime_error if that one is unknown or the processor lacks it.
+// The best table for this processor, or the one that CK_FMHA_CPU_ISA names ("generic", "avx2", "avx512",
+// "avx512_bf16"). Throws std::runtime_error if that one is unknown or the processor lacks it.
 const IsaKernels& isa_kernels();
 // Names of the tables this processor can run, slowest first.
 const char* const* available_isas(int* count);
 
-template <class Real>
-const TileKernels<Real>& tile_kernels()
+inline const TileKernels<float>& kernels_of(const IsaKernels& isa, float) { return isa.of_float; }
+inline const TileKernels<double>& kernels_of(const IsaKernels& isa, double) { return isa.of_double; }
+inline const TileKernels<Bf16Pair>& kernels_of(const IsaKernels& isa, Bf16Pair) { return isa.of_bf16_pairs; }
+
+template <class Operand>
+const TileKernels<Operand>& tile_kernels()
 {
-    if constexpr (sizeof(Real) == sizeof(double))
-        return isa_kernels().of_double;
-    else
-        return isa_kernels().of_float;
+    return kernels_of(isa_kernels(), Operand{});
 }
+
+inline bool has_bf16_products() { return isa_kernels().of_bf16_pairs.fwd_tile != nullptr; }
 
 } // namespace ck_fmha::cpu

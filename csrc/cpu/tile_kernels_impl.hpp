@@ -3,7 +3,6 @@
 // The tile functions of tile_kernels.hpp for the instruction set CK_FMHA_ISA: the algorithm on one tile. Included by
 // isa/*.cpp only.
 
-#include "cpu/dropout_impl.hpp"
 #include "cpu/elementary.hpp"
 #include "cpu/product.hpp"
 #include "cpu/rows_impl.hpp"
@@ -34,8 +33,8 @@ struct ChangedScores {
 };
 
 // Row maxima of S, one query a lane; softcap, bias and mask applied in place.
-template <class Real>
-static vec<Real> change_and_max(const FwdTile<Real>& t, int lane, vec<Real> m)
+template <class Operand, class Real = RealOf<Operand>>
+static vec<Real> change_and_max(const FwdTile<Operand>& t, int lane, vec<Real> m)
 {
     if (!t.key_bits && !t.changes.any()) {
         for (int k = 0; k < t.num_k; ++k)
@@ -52,32 +51,36 @@ static vec<Real> change_and_max(const FwdTile<Real>& t, int lane, vec<Real> m)
     return m;
 }
 
-// P = exp(S - m) in place of S; returns the sums over keys. What dropout drops counts in the sums only.
-template <class Real>
-static vec<Real> exponentiate(const FwdTile<Real>& t, int lane, vec<Real> m)
+// P = exp(S - m) in place of S, as operands; returns the sums over keys. What dropout drops counts in the sums only.
+template <class Operand, class Real = RealOf<Operand>>
+static vec<Real> exponentiate(const FwdTile<Operand>& t, int lane, vec<Real> m)
 {
     vec<Real> sum{};
-    for (int k = 0; k < t.num_k; ++k) {
+    for (int k = 0; k < t.num_k; k += kPack<Operand>) {
         Real* s_ptr = t.s_t + k * kTileQ + lane;
-        vec<Real> p = exp<Real>(load(s_ptr) - m);
-        sum += p;
-        if (t.keep_bits) p = select_bits(lane_bits(t.keep_bits[k], lane), p, vec<Real>{});
-        store(s_ptr, p);
+        vec<Real> p[kPack<Operand>] = {};
+        for (int n = 0; n < kPack<Operand> && k + n < t.num_k; ++n) {
+            p[n] = exp<Real>(load(s_ptr + n * kTileQ) - m);
+            sum += p[n];
+            if (t.keep_bits) p[n] = select_bits(lane_bits(t.keep_bits[k + n], lane), p[n], vec<Real>{});
+        }
+        store(reinterpret_cast<Operand*>(s_ptr), pack(p));
     }
     return sum;
 }
 
-template <class Real>
-static void fwd_tile(const FwdTile<Real>& t)
+template <class Operand>
+static void fwd_tile(const FwdTile<Operand>& t)
 {
+    using Real = RealOf<Operand>;
     using Vec = vec<Real>;
     const int num_q = round_to_lanes<Real>(t.num_q);
     alignas(64) Real alpha[kTileQ];
     bool rescale = false;
 
     // S^T = scale K Q^T
-    product<Real, ALayout::rows, Init::zero>(t.num_k, num_q,
-                                             {t.k, t.ld_k, t.q_t, kTileQ, t.s_t, kTileQ, t.head_dim, t.softmax_scale});
+    product<Operand, ALayout::rows, Init::zero>(
+        t.num_k, num_q, {t.k, t.ld_k, t.q_t, kTileQ, t.s_t, kTileQ, packed<Operand>(t.head_dim), t.softmax_scale});
     for (int lane = 0; lane < num_q; lane += kLanes<Real>) {
         const Vec m_old = t.first ? splat(-kInfinity<Real>) : load(t.state.m + lane);
         const Vec l_old = t.first ? Vec{} : load(t.state.l + lane);
@@ -91,13 +94,15 @@ static void fwd_tile(const FwdTile<Real>& t)
         rescale = rescale || !all_equal(a, splat(Real(1)));
     }
     // O^T = alpha O^T + V^T P^T
-    const Product<Real> o{t.v, t.ld_v, t.s_t, kTileQ, t.state.o_t, kTileQ, t.num_k, 1, alpha};
+    const auto* p_t = reinterpret_cast<const Operand*>(t.s_t);
+    const Product<Operand> o{t.v, t.ld_v, p_t, kPack<Operand> * kTileQ, t.state.o_t, kTileQ, packed<Operand>(t.num_k),
+                             1,   alpha};
     if (t.first)
-        product<Real, ALayout::cols, Init::zero>(t.head_dim_v, num_q, o);
+        product<Operand, ALayout::cols, Init::zero>(t.head_dim_v, num_q, o);
     else if (rescale)
-        product<Real, ALayout::cols, Init::rescale>(t.head_dim_v, num_q, o);
+        product<Operand, ALayout::cols, Init::rescale>(t.head_dim_v, num_q, o);
     else
-        product<Real, ALayout::cols, Init::add>(t.head_dim_v, num_q, o);
+        product<Operand, ALayout::cols, Init::add>(t.head_dim_v, num_q, o);
 }
 
 template <class Real>
@@ -155,13 +160,17 @@ static void bwd_delta(const Real* d_o, ptrdiff_t ld_do, const Real* o, ptrdiff_t
     }
 }
 
-// P = exp(S - lse), dS = P (dP - delta), for one query from S and dP. kPlain: no mask, dropout, softcap or bias.
-template <class Real, bool kPlain>
-static void differentiate_softmax(const BwdTile<Real>& t, int q, int num_k)
-{
+// P = exp(S - lse), dS = P (dP - delta), for one query and a vector of keys, from S and dP. kPlain: no mask, dropout,
+// softcap or bias.
+template <class Operand, bool kPlain>
+struct SoftmaxGradient {
+    using Real = RealOf<Operand>;
     using Vec = vec<Real>;
-    const Vec lse = splat(t.lse[q]), delta = splat(t.delta[q]);
-    for (int lane = 0; lane < num_k; lane += kLanes<Real>) {
+    Vec p;  // after dropout
+    Vec ds; // of the scores before ScoreChanges, times the scale
+
+    SoftmaxGradient(const BwdTile<Operand>& t, int q, int lane)
+    {
         const int element = q * kTileK + lane;
         Vec s = load(t.p + element), dp = load(t.ds + element), slope = splat(t.softmax_scale);
         if constexpr (!kPlain) {
@@ -169,46 +178,91 @@ static void differentiate_softmax(const BwdTile<Real>& t, int q, int num_k)
             s = changed.s;
             slope *= changed.slope;
         }
-        Vec p = exp<Real>(s - lse);
+        p = exp<Real>(s - splat(t.lse[q]));
         if constexpr (!kPlain)
             if (t.query_bits) p = select_bits(lane_bits(t.query_bits[q], lane), p, Vec{});
-        Vec kept = p;
+        const Vec before_dropout = p;
         if constexpr (!kPlain)
             if (t.keep_bits) {
                 const uint32_t bits = lane_bits(t.keep_bits[q], lane);
-                kept = select_bits(bits, p * t.keep_scale, Vec{});
+                p = select_bits(bits, p * t.keep_scale, Vec{});
                 dp = select_bits(bits, dp * t.keep_scale, Vec{});
             }
-        Vec ds = p * (dp - delta);
+        ds = before_dropout * (dp - splat(t.delta[q]));
         if constexpr (!kPlain) {
             // Of an element that is not attended dP may be anything, NaN as well.
             if (t.query_bits) ds = select_bits(lane_bits(t.query_bits[q], lane), ds, Vec{});
             if (t.dbias) store(t.dbias + element, ds);
         }
-        store(t.p + element, kept);
-        store(t.ds + element, ds * slope);
+        ds *= slope;
     }
+};
+
+// P and dS of a tile as operands. dS enters two products: one sums over queries (ds_rows), one over keys (ds).
+template <class Operand>
+struct BwdOperands {
+    // All of it takes the place of S and dP. Pairs of queries need half of it: those of dS lie in the odd rows of P.
+    explicit BwdOperands(const BwdTile<Operand>& t)
+        : p(reinterpret_cast<Operand*>(t.p)),
+          ds(reinterpret_cast<Operand*>(t.ds)),
+          ds_rows(kPack<Operand> == 1 ? ds : p + kTileK)
+    {
+    }
+    static constexpr int kLdRows = kPack<Operand> * kTileK;
+
+    Operand *p, *ds, *ds_rows; // (packed queries, kTileK) with kLdRows, (queries, packed kTileK) with kTileK, as p
+};
+
+// Nothing reads the columns past num_k.
+template <class Operand, bool kPlain>
+static void differentiate_softmax(const BwdTile<Operand>& t)
+{
+    using Vec = vec<RealOf<Operand>>;
+    const BwdOperands<Operand> out(t);
+    for (int q = 0; q < t.num_q; q += kPack<Operand>)
+        for (int lane = 0; lane < t.num_k; lane += kLanes<Operand>) {
+            Vec p[kPack<Operand>] = {}, ds[kPack<Operand>] = {};
+            for (int n = 0; n < kPack<Operand> && q + n < t.num_q; ++n) {
+                const SoftmaxGradient<Operand, kPlain> gradient(t, q + n, lane);
+                p[n] = gradient.p;
+                ds[n] = gradient.ds;
+            }
+            const int element = q * kTileK + lane;
+            store(out.p + element, pack(p));
+            store(out.ds_rows + element, pack(ds));
+            if constexpr (kPack<Operand> > 1)
+                for (int n = 0; n < kPack<Operand>; ++n)
+                    store_rounded(out.ds + (q + n) * kTileK + lane / kPack<Operand>, ds[n]);
+        }
 }
 
-template <class Real>
-static void bwd_tile(const BwdTile<Real>& t)
+template <class Operand>
+static void bwd_tile(const BwdTile<Operand>& t)
 {
+    using Real = RealOf<Operand>;
     const int num_k = round_to_lanes<Real>(t.num_k);
     // S = scale Q K^T, dP = dO V^T
-    product<Real, ALayout::rows, Init::zero>(t.num_q, num_k,
-                                             {t.q, t.ld_q, t.k_t, kTileK, t.p, kTileK, t.head_dim, t.softmax_scale});
-    product<Real, ALayout::rows, Init::zero>(t.num_q, num_k,
-                                             {t.d_o, t.ld_do, t.v_t, kTileK, t.ds, kTileK, t.head_dim_v});
-    // P and dS; nothing reads the columns past num_k.
+    product<Operand, ALayout::rows, Init::zero>(
+        t.num_q, num_k, {t.q, t.ld_q, t.k_t, kTileK, t.p, kTileK, packed<Operand>(t.head_dim), t.softmax_scale});
+    product<Operand, ALayout::rows, Init::zero>(
+        t.num_q, num_k, {t.d_o, t.ld_do, t.v_t, kTileK, t.ds, kTileK, packed<Operand>(t.head_dim_v)});
+    // P and dS
     const bool plain = !t.query_bits && !t.keep_bits && !t.dbias && !t.changes.any();
-    for (int q = 0; q < t.num_q; ++q)
-        plain ? differentiate_softmax<Real, true>(t, q, num_k) : differentiate_softmax<Real, false>(t, q, num_k);
+    plain ? differentiate_softmax<Operand, true>(t) : differentiate_softmax<Operand, false>(t);
     // dV += P^T dO, dK += dS^T Q, dQ = dS K
+    const BwdOperands<Operand> x(t);
     const int d = round_to_lanes<Real>(t.head_dim), dv = round_to_lanes<Real>(t.head_dim_v);
     const int ld = padded_head_dim(t.head_dim), ld_dv = padded_head_dim(t.head_dim_v);
-    if (t.dv) product<Real, ALayout::cols, Init::add>(t.num_k, dv, {t.p, kTileK, t.d_o, t.ld_do, t.dv, ld_dv, t.num_q});
-    if (t.dk) product<Real, ALayout::cols, Init::add>(t.num_k, d, {t.ds, kTileK, t.q, t.ld_q, t.dk, ld, t.num_q});
-    if (t.dq) product<Real, ALayout::rows, Init::zero>(t.num_q, d, {t.ds, kTileK, t.k, t.ld_k, t.dq, ld, t.num_k});
+    const int num_q = packed<Operand>(t.num_q);
+    if (t.dv)
+        product<Operand, ALayout::cols, Init::add>(t.num_k, dv,
+                                                   {x.p, x.kLdRows, t.d_o_rows, t.ld_do_rows, t.dv, ld_dv, num_q});
+    if (t.dk)
+        product<Operand, ALayout::cols, Init::add>(t.num_k, d,
+                                                   {x.ds_rows, x.kLdRows, t.q_rows, t.ld_q_rows, t.dk, ld, num_q});
+    if (t.dq)
+        product<Operand, ALayout::rows, Init::zero>(t.num_q, d,
+                                                    {x.ds, kTileK, t.k, t.ld_k, t.dq, ld, packed<Operand>(t.num_k)});
 }
 
 template <class Real>
@@ -235,11 +289,6 @@ static constexpr TileKernels<Real> make_tile_kernels()
     t.bwd_delta = bwd_delta<Real>;
     t.bwd_tile = bwd_tile<Real>;
     return t;
-}
-
-static constexpr IsaKernels make_isa_kernels(const char* name)
-{
-    return {name, make_tile_kernels<float>(), make_tile_kernels<double>(), dropout_key_bits};
 }
 
 } // namespace ck_fmha::cpu::CK_FMHA_ISA
