@@ -61,7 +61,8 @@ $(STAMPS)/sources: FORCE
 $(STAMPS)/package: $(SOURCES) $(STAMPS)/sources $(STAMPS)/venv
 	@echo ">> Building ck_fmha and installing it into $(VENV)"
 	@rm -rf build/lib* build/bdist* python/*.egg-info
-	CK_FMHA_BUILD_DIR=$(BUILD) CK_FMHA_CMAKE_ARGS=-DCK_FMHA_WERROR=$(if $(CI),ON,OFF) CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) \
+	CK_FMHA_BUILD_DIR=$(BUILD) CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) \
+		CK_FMHA_CMAKE_ARGS="-DCK_FMHA_WERROR=$(if $(CI),ON,OFF) -DCK_FMHA_EMULATED_ISA=ON" \
 		$(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check \
 		--no-build-isolation --no-deps --force-reinstall .
 	@touch $@
@@ -138,7 +139,8 @@ gallery: $(STAMPS)/package $(STAMPS)/demo ## write the gallery of masks and its 
 .PHONY: sanitize
 sanitize: $(STAMPS)/debian-test $(STAMPS)/venv ## run the C++ tests under the address and undefined-behaviour sanitizers
 	@# Without the emulator, which takes long to build so and is no part of the library; its page says how to do it.
-	$(CONFIGURE) -B $(SANITIZE) -DCK_FMHA_SANITIZE=ON -DCK_FMHA_BUILD_TESTS=ON -DCK_FMHA_AMD_EMULATOR=OFF -DCK_FMHA_WERROR=$(if $(CI),ON,OFF)
+	$(CONFIGURE) -B $(SANITIZE) -DCK_FMHA_SANITIZE=ON -DCK_FMHA_BUILD_TESTS=ON -DCK_FMHA_AMD_EMULATOR=OFF \
+		-DCK_FMHA_EMULATED_ISA=ON -DCK_FMHA_WERROR=$(if $(CI),ON,OFF)
 	$(CMAKE) --build $(SANITIZE) --parallel $(JOBS)
 	$(BIN)/ctest --test-dir $(SANITIZE) --output-on-failure --parallel $(JOBS) --no-tests=error --progress -L unit
 

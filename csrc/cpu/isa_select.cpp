@@ -10,14 +10,26 @@ extern const IsaKernels kIsaKernels_generic;
 #if defined(CK_FMHA_X86)
 extern const IsaKernels kIsaKernels_avx2;
 extern const IsaKernels kIsaKernels_avx512;
+extern const TileKernels<Bf16Pair> kPairKernels_avx512_bf16;
+#endif
+#if defined(CK_FMHA_EMULATED_ISA)
+extern const TileKernels<Bf16Pair> kPairKernels_avx512_bf16_emulated;
 #endif
 
 namespace {
 
-constexpr int kMaxTables = 3;
+constexpr int kMaxTables = 5;
+
+// Products of pairs of bfloat16 on top of AVX-512.
+[[maybe_unused]] IsaKernels with_pairs(const char* name, IsaKernels kernels, const TileKernels<Bf16Pair>& pairs)
+{
+    kernels.name = name;
+    kernels.of_bf16_pairs = pairs;
+    return kernels;
+}
 
 struct Available {
-    const IsaKernels* tables[kMaxTables];
+    IsaKernels tables[kMaxTables];
     const char* names[kMaxTables];
     int count = 0;
 
@@ -27,16 +39,21 @@ struct Available {
 #if defined(CK_FMHA_X86)
         __builtin_cpu_init();
         const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+        const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+#if defined(CK_FMHA_EMULATED_ISA)
+        if (avx512) add(with_pairs("avx512_bf16_emulated", kIsaKernels_avx512, kPairKernels_avx512_bf16_emulated));
+#endif
         if (avx2) add(kIsaKernels_avx2);
-        if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-            add(kIsaKernels_avx512);
+        if (avx512) add(kIsaKernels_avx512);
+        if (avx512 && __builtin_cpu_supports("avx512bf16"))
+            add(with_pairs("avx512_bf16", kIsaKernels_avx512, kPairKernels_avx512_bf16));
 #endif
     }
 
     void add(const IsaKernels& table)
     {
-        tables[count] = &table;
+        tables[count] = table;
         names[count++] = table.name;
     }
 };
@@ -51,10 +68,10 @@ const IsaKernels& select()
 {
     const Available& a = available();
     const char* wanted = std::getenv("CK_FMHA_CPU_ISA");
-    if (!wanted || !*wanted) return *a.tables[a.count - 1];
+    if (!wanted || !*wanted) return a.tables[a.count - 1];
     std::string names;
     for (int n = 0; n < a.count; ++n) {
-        if (a.names[n] == std::string(wanted)) return *a.tables[n];
+        if (a.names[n] == std::string(wanted)) return a.tables[n];
         names += (n ? ", " : "") + std::string(a.names[n]);
     }
     throw std::runtime_error("ck_fmha: CK_FMHA_CPU_ISA is '" + std::string(wanted) + "', but this processor offers " +

@@ -1,0 +1,8 @@
+#define CK_FMHA_ISA isa_avx512_bf16
+#include "cpu/pair_kernels_impl.hpp"
+
+namespace ck_fmha::cpu {
+
+extern const TileKernels<Bf16Pair> kPairKernels_avx512_bf16 = isa_avx512_bf16::make_pair_kernels();
+
+} // namespace ck_fmha::cpu

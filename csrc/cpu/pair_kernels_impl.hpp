@@ -1,0 +1,22 @@
+#pragma once
+
+// The tile functions on pairs of bfloat16. Included by isa/avx512_bf16*.cpp only.
+
+#include "cpu/bf16_pairs.hpp"
+// (after the operations that its templates use)
+#include "cpu/tile_kernels_impl.hpp"
+
+namespace ck_fmha::cpu::CK_FMHA_ISA {
+
+static constexpr TileKernels<Bf16Pair> make_pair_kernels()
+{
+    TileKernels<Bf16Pair> t{};
+    t.load_rows[1] = load_pairs; // the order of enum ck_fmha_dtype
+    t.pair_rows = pair_rows;
+    t.transpose = transpose<Bf16Pair>;
+    t.fwd_tile = fwd_tile<Bf16Pair>;
+    t.bwd_tile = bwd_tile<Bf16Pair>;
+    return t;
+}
+
+} // namespace ck_fmha::cpu::CK_FMHA_ISA
