@@ -12,7 +12,7 @@ template <>
 struct ExpConstants<float> {
     static constexpr float kLog2E = 0x1.715476p+0f;
     static constexpr float kShifter = 12582912.0f; // 1.5 * 2^23: adding it rounds to an integer
-    static constexpr float kSmallest = -127.0f;    // from here on 2^x counts as 0
+    static constexpr float kSmallest = -127.0f;    // the power of two that counts as 0
     // (2^f - 1) / f for |f| <= 1/2, highest power first; minimax, relative error of 2^f below 2^-28
     static constexpr float kPolynomial[] = {0x1.41fbbap-13f, 0x1.5f3e54p-10f, 0x1.3b2d4cp-7f,
                                             0x1.c6aee8p-5f,  0x1.ebfbdcp-3f,  0x1.62e430p-1f};
@@ -30,17 +30,17 @@ struct ExpConstants<double> {
                                              0x1.62e42fefa39efp-1};
 };
 
-// 2^x with x = n + f, n an integer and |f| <= 1/2 (Cody and Waite): `power` = n, `fraction` = 2^f - 1.
+// 2^(unit x) with unit x = n + f, n an integer and |f| <= 1/2 (Cody and Waite): `power` = n, `fraction` = 2^f - 1.
 template <class Real>
 struct PowerOfTwo {
     vec<Real> power;
     vec<Real> fraction;
 
-    explicit PowerOfTwo(vec<Real> x)
+    PowerOfTwo(vec<Real> x, Real unit)
     {
         using C = ExpConstants<Real>;
-        power = (x + C::kShifter) - C::kShifter;
-        const vec<Real> f = x - power;
+        power = (x * unit + C::kShifter) - C::kShifter;
+        const vec<Real> f = x * unit - power;
         vec<Real> p = splat(C::kPolynomial[0]);
 #pragma GCC unroll 16
         for (size_t n = 1; n < sizeof C::kPolynomial / sizeof(Real); ++n)
@@ -49,22 +49,30 @@ struct PowerOfTwo {
     }
 };
 
-// e^x for the differences x = S - m <= 0 of a softmax (up to rounding): relative error below 2^-23 * (1 + |x|), in
-// double 2^-52 * (1 + |x|). 0 below 2^-126 (2^-1022), for subnormal numbers would slow the products down; NaN for
-// NaN.
+// 2^(unit x) for the differences x of a softmax, which are seldom large: relative error below 2^-23, in double 2^-52,
+// besides that of unit x. 0 below 2^-126 (2^-1022), for subnormal numbers would slow the products down; NaN for NaN.
+template <class Real>
+static inline vec<Real> power_of_two(vec<Real> x, Real unit)
+{
+    using C = ExpConstants<Real>;
+#if defined(__AVX512F__)
+    const PowerOfTwo<Real> e(x, unit);
+    return scale_by_power_above(C::kSmallest, e.fraction + Real(1), e.power);
+#else
+    // The order of the operands keeps a NaN; the smallest power is a factor of zero.
+    const PowerOfTwo<Real> e(max_or_second(splat(C::kSmallest / unit), x), unit);
+    return scale_by_power(e.fraction + Real(1), e.power);
+#endif
+}
+template <class Real>
+static inline vec<Real> exp2(vec<Real> x)
+{
+    return power_of_two<Real>(x, 1);
+}
 template <class Real>
 static inline vec<Real> exp(vec<Real> x)
 {
-    using C = ExpConstants<Real>;
-    x *= C::kLog2E;
-#if defined(__AVX512F__)
-    const PowerOfTwo<Real> e(x);
-    return scale_by_power_above(x, C::kSmallest + 1, e.fraction + Real(1), e.power);
-#else
-    // The order of the operands keeps a NaN; the smallest power is a factor of zero.
-    const PowerOfTwo<Real> e(max_or_second(splat(C::kSmallest), x));
-    return scale_by_power(e.fraction + Real(1), e.power);
-#endif
+    return power_of_two<Real>(x, ExpConstants<Real>::kLog2E);
 }
 
 // tanh and its derivative 1 - tanh^2, each with an error of its own size: with u = e^(-2|x|)
@@ -80,7 +88,7 @@ struct Tanh {
     {
         const vec<Real> zero{}, one = splat(Real(1));
         const vec<Real> y = x < zero ? x + x : -(x + x); // -2 |x|, NaN for NaN
-        const PowerOfTwo<Real> e(max_or_second(splat(Real(-100)), y * ExpConstants<Real>::kLog2E));
+        const PowerOfTwo<Real> e(max_or_second(splat(Real(-70)), y), ExpConstants<Real>::kLog2E);
         const vec<Real> u = scale_by_power(e.fraction + one, e.power), sum = one + u;
         const vec<Real> minus_one = scale_by_power(e.fraction, e.power) + (scale_by_power(one, e.power) - one);
         const vec<Real> small = -minus_one / (minus_one + Real(2)), large = one - 2 * u / sum;

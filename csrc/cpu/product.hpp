@@ -14,7 +14,8 @@
 namespace ck_fmha::cpu::CK_FMHA_ISA {
 
 enum class ALayout { rows, cols };
-enum class Init { zero, add, rescale }; // C starts from 0, from itself, or from itself times a factor per column
+// C starts from 0, from itself, from itself times a number per column, or from minus a number per column.
+enum class Init { zero, add, rescale, subtract };
 
 // Without fused multiply-adds every product is rounded as well; shorter pieces make up for it.
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
@@ -36,7 +37,7 @@ struct Product {
     ptrdiff_t ld_c;
     int depth; // of operands
     Real scale = 1;
-    const Real* factor = nullptr; // for Init::rescale: one per column of C
+    const Real* per_column = nullptr; // of Init::rescale and Init::subtract
 };
 
 // kM rows by kN vectors of C, from the rows of A at `a` on. Not inlined: all registers are its own.
@@ -48,6 +49,8 @@ __attribute__((noinline)) static void product_block(const Operand* a, RealOf<Ope
     vec<Real> acc[kM][kN] = {};
     const Operand* b = t.b;
     const ptrdiff_t ld_a = t.ld_a, ld_b = t.ld_b;
+    // Four steps at a time: where two threads share a core, the number of instructions is what bounds the loop.
+#pragma GCC unroll 4
     for (int k = 0, depth = t.depth; k < depth; ++k) {
         vec<Operand> bv[kN];
 #pragma GCC unroll 8
@@ -71,7 +74,8 @@ __attribute__((noinline)) static void product_block(const Operand* a, RealOf<Ope
             Real* c = c_rows + m * t.ld_c + n * kLanes<Real>;
             vec<Real> sum = t.scale * acc[m][n];
             if constexpr (kInit == Init::add) sum += load(c);
-            if constexpr (kInit == Init::rescale) sum += load(t.factor + n * kLanes<Real>) * load(c);
+            if constexpr (kInit == Init::rescale) sum += load(t.per_column + n * kLanes<Real>) * load(c);
+            if constexpr (kInit == Init::subtract) sum -= load(t.per_column + n * kLanes<Real>);
             store(c, sum);
         }
 }
@@ -111,7 +115,7 @@ static void product_panels(int num_m, int vectors, Product<Operand> t)
         product_panel<Operand, kLayout, kInit, kBlockN>(num_m, t);
         t.b += kBlockN * kLanes<Operand>;
         t.c += kBlockN * kLanes<Operand>;
-        if constexpr (kInit == Init::rescale) t.factor += kBlockN * kLanes<Operand>;
+        if constexpr (kInit == Init::rescale || kInit == Init::subtract) t.per_column += kBlockN * kLanes<Operand>;
     }
     if constexpr (kBlockN > 2) {
         if (vectors == 3) return product_panel<Operand, kLayout, kInit, 3>(num_m, t);

@@ -156,14 +156,14 @@ static inline vdouble scale_by_power(vdouble x, vdouble n)
 }
 
 #if defined(__AVX512F__)
-// x 2^n in the lanes where y > bound or NaN, else 0: one instruction and a comparison.
-static inline vfloat scale_by_power_above(vfloat y, float bound, vfloat x, vfloat n)
+// x 2^n in the lanes where n > bound or NaN, else 0: one instruction and a comparison.
+static inline vfloat scale_by_power_above(float bound, vfloat x, vfloat n)
 {
-    return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(y, splat(bound), _CMP_NLE_UQ), x, n);
+    return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(n, splat(bound), _CMP_NLE_UQ), x, n);
 }
-static inline vdouble scale_by_power_above(vdouble y, double bound, vdouble x, vdouble n)
+static inline vdouble scale_by_power_above(double bound, vdouble x, vdouble n)
 {
-    return _mm512_maskz_scalef_pd(_mm512_cmp_pd_mask(y, splat(bound), _CMP_NLE_UQ), x, n);
+    return _mm512_maskz_scalef_pd(_mm512_cmp_pd_mask(n, splat(bound), _CMP_NLE_UQ), x, n);
 }
 #endif
 

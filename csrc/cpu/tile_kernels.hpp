@@ -9,7 +9,7 @@
 // instruction set (isa/*.cpp). Everything here is plain pointers, so that no code compiled for a newer instruction
 // set can be shared with the rest of the library by the linker.
 //
-// Letters as in the algorithm: S = scale * Q K^T, P = exp(S - m), l = row sums of P, O = P V / l. A `_t` is a
+// Letters as in the algorithm: S = scale * Q K^T, P = exp(S) / 2^m, l = row sums of P, O = P V / l. A `_t` is a
 // transposed tile. Element (r, c) of a tile with leading dimension ld lies at r * ld + c.
 //
 // All sums, statistics and results are of `Real`: double for float64 tensors, float for all others. What products
@@ -65,8 +65,8 @@ struct ScoreChanges {
 // Forward state of one row of tiles, one query a column of o_t.
 template <class Real>
 struct FwdState {
-    Real* m;   // kTileQ running row maxima of S
-    Real* l;   // kTileQ running sums of exp(S - m)
+    Real* m;   // kTileQ references near the running row maxima of S log2 e
+    Real* l;   // kTileQ running sums of P = 2^(S log2 e - m)
     Real* o_t; // (head_dim_v, kTileQ) running O^T, not yet divided by l
 };
 

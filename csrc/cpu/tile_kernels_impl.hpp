@@ -32,67 +32,130 @@ struct ChangedScores {
     }
 };
 
-// Row maxima of S, one query a lane; softcap, bias and mask applied in place.
-template <class Operand, class Real = RealOf<Operand>>
-static vec<Real> change_and_max(const FwdTile<Operand>& t, int lane, vec<Real> m)
+// The online softmax works with powers of two: P = 2^Y with Y = S log2 e - m, and m follows the maxima of S log2 e only
+// where these exceed it by more than kLag. So P is at most 2^kLag, which no sum minds, and after the first tiles of a
+// row m hardly ever changes: nothing is subtracted again, nothing is rescaled. The product leaves Y in place of S^T,
+// formed with the m of the tiles before; where softcap or bias change the scores it leaves S, for a Y from which m is
+// subtracted later would have been rounded at the size of the bias.
+template <class Real>
+static constexpr Real kLag = 8;
+
+template <class Real>
+static inline vec<Real> finite_or_zero(vec<Real> m)
 {
-    if (!t.key_bits && !t.changes.any()) {
-        for (int k = 0; k < t.num_k; ++k)
-            m = max_or_second(load(t.s_t + k * kTileQ + lane), m);
-        return m;
-    }
-    for (int k = 0; k < t.num_k; ++k) {
-        Real* s_ptr = t.s_t + k * kTileQ + lane;
-        vec<Real> s = ChangedScores<Real>(t.changes, load(s_ptr), k * kTileQ + lane).s;
-        if (t.key_bits) s = select_bits(lane_bits(t.key_bits[k], lane), s, splat(-kInfinity<Real>));
-        store(s_ptr, s);
-        m = max_or_second(s, m);
-    }
-    return m;
+    return m == splat(-kInfinity<Real>) ? vec<Real>{} : m;
 }
 
-// P = exp(S - m) in place of S, as operands; returns the sums over keys. What dropout drops counts in the sums only.
-template <class Operand, class Real = RealOf<Operand>>
-static vec<Real> exponentiate(const FwdTile<Operand>& t, int lane, vec<Real> m)
+// Row maxima of Y for kN vectors of queries, one query a lane; softcap, bias and mask applied in place. (The maxima of
+// one vector wait for each other: hence several.)
+template <class Operand, int kN, class Real = RealOf<Operand>>
+static void change_and_max(const FwdTile<Operand>& t, int lane, const Real* m, vec<Real> (&largest)[kN])
+{
+    const bool changed = t.changes.any();
+    for (vec<Real>& y : largest)
+        y = splat(-kInfinity<Real>);
+    if (!t.key_bits && !changed) {
+        for (int k = 0; k < t.num_k; ++k)
+#pragma GCC unroll 8
+            for (int n = 0; n < kN; ++n)
+                largest[n] = max_or_second(load(t.s_t + k * kTileQ + lane + n * kLanes<Real>), largest[n]);
+        return;
+    }
+    for (int k = 0; k < t.num_k; ++k)
+#pragma GCC unroll 8
+        for (int n = 0; n < kN; ++n) {
+            const int at = lane + n * kLanes<Real>, element = k * kTileQ + at;
+            vec<Real> s = load(t.s_t + element);
+            if (changed) s = ChangedScores<Real>(t.changes, s, element).s;
+            if (t.key_bits) s = select_bits(lane_bits(t.key_bits[k], at), s, splat(-kInfinity<Real>));
+            store(t.s_t + element, s);
+            largest[n] = max_or_second(s, largest[n]);
+        }
+    for (int n = 0; n < kN && changed; ++n)
+        largest[n] = largest[n] * ExpConstants<Real>::kLog2E - load(m + lane + n * kLanes<Real>);
+}
+
+// P = 2^(unit x - shift), x being Y or S, in place of x, as operands; returns the sums over keys. kPlain: the exponent
+// is x. What dropout drops counts in the sums only.
+template <class Operand, bool kPlain, class Real = RealOf<Operand>>
+static vec<Real> exponentiate(const FwdTile<Operand>& t, int lane, Real unit, vec<Real> shift)
 {
     vec<Real> sum{};
     for (int k = 0; k < t.num_k; k += kPack<Operand>) {
-        Real* s_ptr = t.s_t + k * kTileQ + lane;
+        Real* x = t.s_t + k * kTileQ + lane;
         vec<Real> p[kPack<Operand>] = {};
         for (int n = 0; n < kPack<Operand> && k + n < t.num_k; ++n) {
-            p[n] = exp<Real>(load(s_ptr + n * kTileQ) - m);
+            const vec<Real> y = load(x + n * kTileQ);
+            p[n] = exp2<Real>(kPlain ? y : y * unit - shift);
             sum += p[n];
             if (t.keep_bits) p[n] = select_bits(lane_bits(t.keep_bits[k + n], lane), p[n], vec<Real>{});
         }
-        store(reinterpret_cast<Operand*>(s_ptr), pack(p));
+        store(reinterpret_cast<Operand*>(x), pack(p));
     }
     return sum;
+}
+
+// m, l, and P^T in place of Y^T or S^T, for kN vectors of queries; `m` is what Y was formed with, alpha what was summed
+// so far is to be multiplied with. Is any alpha not 1?
+template <class Operand, int kN>
+static bool softmax(const FwdTile<Operand>& t, int lane, const RealOf<Operand>* m, RealOf<Operand>* alpha)
+{
+    using Real = RealOf<Operand>;
+    using Vec = vec<Real>;
+    Vec largest[kN];
+    change_and_max<Operand, kN>(t, lane, m, largest);
+    bool rescale = false;
+    for (int n = 0; n < kN; ++n, lane += kLanes<Real>) {
+        const Vec m_used = load(m + lane), none = splat(-kInfinity<Real>);
+        const Vec m_old = t.first ? none : load(t.state.m + lane);
+        // A row without any attended key so far has m = -inf, and 0 stands in for it: 2^Y is then 0, not NaN.
+        const Vec m_raised = m_old == none || largest[n] > splat(kLag<Real>) ? m_used + largest[n] : m_old;
+        const Vec m_now = finite_or_zero<Real>(m_raised), growth = m_now - m_used;
+        const Vec a = m_old == none ? Vec{} : exp2<Real>(-growth);
+        const Vec l_old = t.first ? Vec{} : load(t.state.l + lane);
+        const Vec sum = t.changes.any() ? exponentiate<Operand, false>(t, lane, ExpConstants<Real>::kLog2E, m_now)
+                        : all_equal(growth, Vec{}) ? exponentiate<Operand, true>(t, lane, Real(1), growth)
+                                                   : exponentiate<Operand, false>(t, lane, Real(1), growth);
+        store(t.state.m + lane, m_raised);
+        store(t.state.l + lane, a * l_old + sum);
+        store(alpha + lane, a);
+        rescale = rescale || !all_equal(a, splat(Real(1)));
+    }
+    return rescale;
 }
 
 template <class Operand>
 static void fwd_tile(const FwdTile<Operand>& t)
 {
     using Real = RealOf<Operand>;
-    using Vec = vec<Real>;
     const int num_q = round_to_lanes<Real>(t.num_q);
-    alignas(64) Real alpha[kTileQ];
-    bool rescale = false;
+    alignas(64) Real m[kTileQ] = {}, alpha[kTileQ];
+    for (int lane = 0; lane < num_q && !t.first; lane += kLanes<Real>)
+        store(m + lane, finite_or_zero<Real>(load(t.state.m + lane)));
 
-    // S^T = scale K Q^T
-    product<Operand, ALayout::rows, Init::zero>(
-        t.num_k, num_q, {t.k, t.ld_k, t.q_t, kTileQ, t.s_t, kTileQ, packed<Operand>(t.head_dim), t.softmax_scale});
-    for (int lane = 0; lane < num_q; lane += kLanes<Real>) {
-        const Vec m_old = t.first ? splat(-kInfinity<Real>) : load(t.state.m + lane);
-        const Vec l_old = t.first ? Vec{} : load(t.state.l + lane);
-        const Vec m = change_and_max(t, lane, m_old);
-        // A row without any attended key so far keeps m = -inf; 0 stands in for it, so that exp gives 0, not NaN.
-        const Vec m_finite = m == splat(-kInfinity<Real>) ? Vec{} : m;
-        const Vec a = exp<Real>(m_old - m_finite);
-        store(t.state.m + lane, m);
-        store(t.state.l + lane, a * l_old + exponentiate(t, lane, m_finite));
-        store(alpha + lane, a);
-        rescale = rescale || !all_equal(a, splat(Real(1)));
+    // Y^T = scale log2 e K Q^T - m, or S^T = scale K Q^T where something changes the scores
+    Product<Operand> s{t.k,
+                       t.ld_k,
+                       t.q_t,
+                       kTileQ,
+                       t.s_t,
+                       kTileQ,
+                       packed<Operand>(t.head_dim),
+                       t.softmax_scale * ExpConstants<Real>::kLog2E,
+                       m};
+    if (t.changes.any()) {
+        s.scale = t.softmax_scale;
+        product<Operand, ALayout::rows, Init::zero>(t.num_k, num_q, s);
+    } else {
+        product<Operand, ALayout::rows, Init::subtract>(t.num_k, num_q, s);
     }
+    // m, l, P^T
+    bool rescale = false;
+    int lane = 0;
+    for (; lane + kBlockN * kLanes<Real> <= num_q; lane += kBlockN * kLanes<Real>)
+        rescale |= softmax<Operand, kBlockN>(t, lane, m, alpha);
+    for (; lane < num_q; lane += kLanes<Real>)
+        rescale |= softmax<Operand, 1>(t, lane, m, alpha);
     // O^T = alpha O^T + V^T P^T
     const auto* p_t = reinterpret_cast<const Operand*>(t.s_t);
     const Product<Operand> o{t.v, t.ld_v, p_t, kPack<Operand> * kTileQ, t.state.o_t, kTileQ, packed<Operand>(t.num_k),
@@ -112,8 +175,8 @@ static void fwd_merge(const FwdState<Real>& into, const FwdState<Real>& from, in
     for (int lane = 0; lane < kTileQ; lane += kLanes<Real>) {
         const Vec m_a = load(into.m + lane), m_b = load(from.m + lane);
         const Vec m = max_or_second(m_a, m_b);
-        const Vec m_finite = m == splat(-kInfinity<Real>) ? Vec{} : m;
-        const Vec a = exp<Real>(m_a - m_finite), b = exp<Real>(m_b - m_finite);
+        const Vec m_finite = finite_or_zero<Real>(m);
+        const Vec a = exp2<Real>(m_a - m_finite), b = exp2<Real>(m_b - m_finite);
         store(into.m + lane, m);
         store(into.l + lane, a * load(into.l + lane) + b * load(from.l + lane));
         for (int d = 0; d < head_dim_v; ++d) {
@@ -138,11 +201,14 @@ static void fwd_finish(const FwdState<Real>& s, int num_q, int head_dim_v, Real 
         }
     }
     transpose_tile(s.o_t, kTileQ, head_dim_v, num_q, o, ld_o);
-    for (int q = 0; q < num_q; ++q)
+    constexpr double kLn2 = 0x1.62e42fefa39efp-1;
+    for (int q = 0; q < num_q; ++q) {
+        const double m = s.m[q] * kLn2;
         if constexpr (sizeof(Real) == sizeof(float))
-            lse[q] = s.l[q] == 0 ? -kInfinity<Real> : s.m[q] + __builtin_logf(s.l[q]);
+            lse[q] = s.l[q] == 0 ? -kInfinity<Real> : static_cast<float>(m + __builtin_logf(s.l[q]));
         else
-            lse[q] = s.l[q] == 0 ? -kInfinity<Real> : s.m[q] + __builtin_log(s.l[q]);
+            lse[q] = s.l[q] == 0 ? -kInfinity<Real> : m + __builtin_log(s.l[q]);
+    }
 }
 
 template <class Real>
@@ -167,16 +233,16 @@ struct SoftmaxGradient {
     using Real = RealOf<Operand>;
     using Vec = vec<Real>;
     Vec p;  // after dropout
-    Vec ds; // of the scores before ScoreChanges, times the scale
+    Vec ds; // of the scores before ScoreChanges
 
     SoftmaxGradient(const BwdTile<Operand>& t, int q, int lane)
     {
         const int element = q * kTileK + lane;
-        Vec s = load(t.p + element), dp = load(t.ds + element), slope = splat(t.softmax_scale);
+        Vec s = load(t.p + element), dp = load(t.ds + element), slope{};
         if constexpr (!kPlain) {
             const ChangedScores<Real> changed(t.changes, s, element);
             s = changed.s;
-            slope *= changed.slope;
+            slope = changed.slope;
         }
         p = exp<Real>(s - splat(t.lse[q]));
         if constexpr (!kPlain)
@@ -193,8 +259,8 @@ struct SoftmaxGradient {
             // Of an element that is not attended dP may be anything, NaN as well.
             if (t.query_bits) ds = select_bits(lane_bits(t.query_bits[q], lane), ds, Vec{});
             if (t.dbias) store(t.dbias + element, ds);
+            ds *= slope;
         }
-        ds *= slope;
     }
 };
 
@@ -249,7 +315,7 @@ static void bwd_tile(const BwdTile<Operand>& t)
     // P and dS
     const bool plain = !t.query_bits && !t.keep_bits && !t.dbias && !t.changes.any();
     plain ? differentiate_softmax<Operand, true>(t) : differentiate_softmax<Operand, false>(t);
-    // dV += P^T dO, dK += dS^T Q, dQ = dS K
+    // dV += P^T dO, dK += scale dS^T Q, dQ = scale dS K
     const BwdOperands<Operand> x(t);
     const int d = round_to_lanes<Real>(t.head_dim), dv = round_to_lanes<Real>(t.head_dim_v);
     const int ld = padded_head_dim(t.head_dim), ld_dv = padded_head_dim(t.head_dim_v);
@@ -258,11 +324,11 @@ static void bwd_tile(const BwdTile<Operand>& t)
         product<Operand, ALayout::cols, Init::add>(t.num_k, dv,
                                                    {x.p, x.kLdRows, t.d_o_rows, t.ld_do_rows, t.dv, ld_dv, num_q});
     if (t.dk)
-        product<Operand, ALayout::cols, Init::add>(t.num_k, d,
-                                                   {x.ds_rows, x.kLdRows, t.q_rows, t.ld_q_rows, t.dk, ld, num_q});
+        product<Operand, ALayout::cols, Init::add>(
+            t.num_k, d, {x.ds_rows, x.kLdRows, t.q_rows, t.ld_q_rows, t.dk, ld, num_q, t.softmax_scale});
     if (t.dq)
-        product<Operand, ALayout::rows, Init::zero>(t.num_q, d,
-                                                    {x.ds, kTileK, t.k, t.ld_k, t.dq, ld, packed<Operand>(t.num_k)});
+        product<Operand, ALayout::rows, Init::zero>(
+            t.num_q, d, {x.ds, kTileK, t.k, t.ld_k, t.dq, ld, packed<Operand>(t.num_k), t.softmax_scale});
 }
 
 template <class Real>

@@ -35,7 +35,7 @@ import torch, ck_fmha
 for query, key, score in {cases}:
     q, k = (torch.tensor(x).to(torch.bfloat16).view(1, 1, 1, -1) for x in (query, key))
     _, lse = ck_fmha.attention(q, k, k, scale=1.0, return_lse=True)
-    assert float(lse) == score, (query, key, score, float(lse))
+    assert abs(float(lse) - score) <= 2e-7 * abs(score), (query, key, score, float(lse))
 """
     )
     run_script(script)
