@@ -40,6 +40,13 @@ struct ChangedScores {
 template <class Real>
 static constexpr Real kLag = 8;
 
+// Does the product leave S? Also where scale log2 e is no number any more.
+template <class Operand>
+static inline bool leaves_scores(const FwdTile<Operand>& t)
+{
+    return t.changes.any() || __builtin_isinf(t.softmax_scale * ExpConstants<RealOf<Operand>>::kLog2E);
+}
+
 template <class Real>
 static inline vec<Real> finite_or_zero(vec<Real> m)
 {
@@ -51,7 +58,7 @@ static inline vec<Real> finite_or_zero(vec<Real> m)
 template <class Operand, int kN, class Real = RealOf<Operand>>
 static void change_and_max(const FwdTile<Operand>& t, int lane, const Real* m, vec<Real> (&largest)[kN])
 {
-    const bool changed = t.changes.any();
+    const bool changed = leaves_scores(t);
     for (vec<Real>& y : largest)
         y = splat(-kInfinity<Real>);
     if (!t.key_bits && !changed) {
@@ -113,7 +120,7 @@ static bool softmax(const FwdTile<Operand>& t, int lane, const RealOf<Operand>* 
         const Vec m_now = finite_or_zero<Real>(m_raised), growth = m_now - m_used;
         const Vec a = m_old == none ? Vec{} : exp2<Real>(-growth);
         const Vec l_old = t.first ? Vec{} : load(t.state.l + lane);
-        const Vec sum = t.changes.any() ? exponentiate<Operand, false>(t, lane, ExpConstants<Real>::kLog2E, m_now)
+        const Vec sum = leaves_scores(t) ? exponentiate<Operand, false>(t, lane, ExpConstants<Real>::kLog2E, m_now)
                         : all_equal(growth, Vec{}) ? exponentiate<Operand, true>(t, lane, Real(1), growth)
                                                    : exponentiate<Operand, false>(t, lane, Real(1), growth);
         store(t.state.m + lane, m_raised);
@@ -143,7 +150,7 @@ static void fwd_tile(const FwdTile<Operand>& t)
                        packed<Operand>(t.head_dim),
                        t.softmax_scale * ExpConstants<Real>::kLog2E,
                        m};
-    if (t.changes.any()) {
+    if (leaves_scores(t)) {
         s.scale = t.softmax_scale;
         product<Operand, ALayout::rows, Init::zero>(t.num_k, num_q, s);
     } else {

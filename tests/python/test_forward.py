@@ -208,6 +208,15 @@ def test_scale_zero_is_the_mean():
     torch.testing.assert_close(lse, attended.sum(1).log().expand_as(lse))
 
 
+@pytest.mark.parametrize("scale", [3.4e38, -3.4e38])
+def test_the_largest_scales(scale):
+    """What they multiply is zero, and must stay so."""
+    q, (k, v) = torch.zeros(1, 1, 70, 16), torch.randn(2, 1, 1, 90, 16)
+    out, lse = ck_fmha.attention(q, k, v, scale=scale, return_lse=True)
+    torch.testing.assert_close(out, v.mean(2, keepdim=True).expand_as(out))
+    torch.testing.assert_close(lse, torch.full_like(lse, math.log(90)))
+
+
 def test_infinite_scores_of_masked_keys_do_not_show():
     q, k, v, *_ = make_tensors(Call(seqlens=(20, 20)))
     expected = ck_fmha.attention(q[:, :, :10], k[:, :, :10], v[:, :, :10], masks.Causal())
