@@ -63,6 +63,7 @@ public:
           kernels_(tile_kernels<Operand>()),
           results_(tile_kernels<Real>()),
           extras_(p_),
+          natural_scores_(needs_natural_scores(extras_.change_scores(), static_cast<Real>(p_.softmax_scale))),
           plan_(plan_of<RowPlan>(mask, p_)),
           masks_(plan_->masks()),
           q_{args.q, p_.dtype, head_dim_},
@@ -124,7 +125,7 @@ private:
             // The last part to finish merges all of them, in their order.
             const int32_t first = item.slot - range.part;
             for (int32_t part = 1; part < range.num_parts; ++part)
-                results_.fwd_merge(partial_[first], partial_[first + part], head_dim_v_);
+                results_.fwd_merge(partial_[first], partial_[first + part], head_dim_v_, natural_scores_);
             write(item, s, partial_[first]);
         }
     }
@@ -146,6 +147,7 @@ private:
         tile.head_dim_v = head_dim_v_;
         tile.softmax_scale = static_cast<Real>(p_.softmax_scale);
         tile.first = true;
+        tile.natural_scores = natural_scores_;
         tile.q_t = s.q_t;
         tile.s_t = s.s_t;
         tile.state = state;
@@ -183,7 +185,8 @@ private:
         Real* lse = lse_ + (item.batch * p_.num_heads + item.head) * p_.seqlen_q + rows.begin;
         Real* direct = o.own();
         const ptrdiff_t ld = direct ? o.stride() : head_dim_v_;
-        results_.fwd_finish(state, rows.size(), head_dim_v_, extras_.keep_scale(), direct ? direct : s.o, ld, lse);
+        results_.fwd_finish(state, rows.size(), head_dim_v_, natural_scores_, extras_.keep_scale(),
+                            direct ? direct : s.o, ld, lse);
         if (!direct) o.write(results_, s.o, head_dim_v_, rows.size());
     }
 
@@ -192,6 +195,7 @@ private:
     const TileKernels<Operand>& kernels_;
     const TileKernels<Real>& results_;
     const ScoreExtras<Real> extras_;
+    const bool natural_scores_;
     const std::shared_ptr<const RowPlan> plan_;
     const MaskedHeads& masks_;
     const Source q_, o_;

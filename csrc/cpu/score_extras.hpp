@@ -21,6 +21,7 @@ public:
     }
 
     bool has_bias() const { return e_.bias.tensor.data || e_.alibi_slopes; }
+    bool change_scores() const { return has_bias() || e_.softcap != 0; }
     bool has_dropout() const { return threshold_ > 0; }
     // What dropout multiplies the elements with that it keeps.
     Real keep_scale() const

@@ -62,10 +62,18 @@ struct ScoreChanges {
     bool any() const { return softcap != 0 || bias; }
 };
 
+// Is the softmax of a call to work with S, not with S log2 e? Where scores are changed between the product and the
+// softmax, and where the scale is too large to be multiplied with log2 e.
+template <class Real>
+inline bool needs_natural_scores(bool changed, Real softmax_scale)
+{
+    return changed || __builtin_isinf(softmax_scale * Real(1.5));
+}
+
 // Forward state of one row of tiles, one query a column of o_t.
 template <class Real>
 struct FwdState {
-    Real* m;   // kTileQ references near the running row maxima of S log2 e
+    Real* m;   // kTileQ references near the running row maxima of S log2 e, or of S where scores are natural
     Real* l;   // kTileQ running sums of P = 2^(S log2 e - m)
     Real* o_t; // (head_dim_v, kTileQ) running O^T, not yet divided by l
 };
@@ -77,9 +85,10 @@ struct FwdTile {
     int num_k; // columns that exist, <= kTileK
     int head_dim, head_dim_v;
     Real softmax_scale;
-    bool first;         // is this the first tile of the state?
-    const Operand* q_t; // (packed head_dim, kTileQ), columns past num_q zero
-    const Operand* k;   // (num_k, packed head_dim)
+    bool first;          // is this the first tile of the state?
+    bool natural_scores; // the same for all tiles of a state; see needs_natural_scores
+    const Operand* q_t;  // (packed head_dim, kTileQ), columns past num_q zero
+    const Operand* k;    // (num_k, packed head_dim)
     ptrdiff_t ld_k;
     const Operand* v; // (packed num_k, head_dim_v)
     ptrdiff_t ld_v;
@@ -143,10 +152,10 @@ struct TileKernels {
     // One tile of the forward pass: updates the state.
     void (*fwd_tile)(const FwdTile<Real>& tile);
     // into := the state of both together; both may be empty (m = -inf).
-    void (*fwd_merge)(const FwdState<Real>& into, const FwdState<Real>& from, int head_dim_v);
+    void (*fwd_merge)(const FwdState<Real>& into, const FwdState<Real>& from, int head_dim_v, bool natural_scores);
     // o (num_q, ld_o) = keep_scale * O, lse (num_q) = natural logarithm of the sum; an empty row gives 0 and -inf.
-    void (*fwd_finish)(const FwdState<Real>& state, int num_q, int head_dim_v, Real keep_scale, Real* o, ptrdiff_t ld_o,
-                       Real* lse);
+    void (*fwd_finish)(const FwdState<Real>& state, int num_q, int head_dim_v, bool natural_scores, Real keep_scale,
+                       Real* o, ptrdiff_t ld_o, Real* lse);
 
     // delta (rows) = dot(dO, O) - dLSE; d_lse may be null. The rows of dO and O are filled up with zeros.
     void (*bwd_delta)(const Real* d_o, ptrdiff_t ld_do, const Real* o, ptrdiff_t ld_o, const Real* d_lse, int rows,

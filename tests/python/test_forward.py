@@ -217,6 +217,17 @@ def test_the_largest_scales(scale):
     torch.testing.assert_close(lse, torch.full_like(lse, math.log(90)))
 
 
+@pytest.mark.parametrize("scale", [1e6, 1e12, 1e30, -1e30])
+def test_huge_scores_that_are_alike_share(scale):
+    """Keys repeat every 30, so the largest score of a row is there three times, in more than one tile."""
+    q, k, v = make_tensors(Call(head_dim=16, seqlens=(70, 90), batch=1))[:3]
+    k[:, :, 30:60] = k[:, :, 60:] = k[:, :, :30]
+    out = ck_fmha.attention(q, k, v, scale=scale)
+    best = (q @ k.mT * math.copysign(1, scale)).argmax(-1) % 30
+    means = v.unflatten(2, (3, 30)).mean(2)
+    torch.testing.assert_close(out, means.gather(2, best[..., None].expand_as(out)))
+
+
 def test_infinite_scores_of_masked_keys_do_not_show():
     q, k, v, *_ = make_tensors(Call(seqlens=(20, 20)))
     expected = ck_fmha.attention(q[:, :, :10], k[:, :, :10], v[:, :, :10], masks.Causal())
