@@ -37,7 +37,8 @@ struct ChangedScores {
 // row m hardly ever changes: nothing is subtracted again, nothing is rescaled. The product leaves Y in place of S^T,
 // formed with the m of the tiles before.
 //
-// Where softcap or bias change the scores, m and S keep their natural unit: P = exp(S - m), exact for any bias.
+// Where softcap or bias change the scores, m and S keep their natural unit and m is the maximum: P = exp(S - m), exact
+// for any bias.
 template <class Real>
 static constexpr Real kLag = 8;
 
@@ -129,7 +130,8 @@ static bool softmax(const FwdTile<Operand>& t, Scores scores, int lane, const Re
         const bool minus_m = scores == Scores::minus_m;
         const Vec above_m = minus_m ? largest[n] : largest[n] - m_used;
         const Vec maximum = minus_m ? largest[n] + m_used : largest[n];
-        const Vec m_raised = m_old == none || above_m > splat(kLag<Real>) ? maximum : m_old;
+        const Vec lag = scores == Scores::natural ? Vec{} : splat(kLag<Real>);
+        const Vec m_raised = m_old == none || above_m > lag ? maximum : m_old;
         const Vec m_now = finite_or_zero<Real>(m_raised), growth = m_now - m_used;
         Vec a, sum;
         if (scores == Scores::natural) {
