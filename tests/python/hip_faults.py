@@ -1,0 +1,158 @@
+"""Faults to put into the kernels for AMD GPUs: which test notices each of them, and changes that no test may notice.
+
+A change is (file under csrc/gpu, text that occurs once in it, what takes its place).
+"""
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import test_hip_forward
+import test_hip_orders
+import test_hip_work
+from ck_fmha._compiler import INCLUDE
+from hip_calls import ARCHS
+
+Change = tuple[str, str, str]
+Check = Callable[[pytest.MonkeyPatch, str], None]
+
+
+def check(test: Callable, *arguments) -> Check:
+    """A test whose last arguments are the fixtures' monkeypatch, or the architecture in use."""
+    wants = test.__code__.co_varnames[: test.__code__.co_argcount]
+    return lambda patch, arch: test(*arguments, **{k: v for k, v in (("monkeypatch", patch), ("arch", arch)) if k in wants})
+
+
+class Fault(NamedTuple):
+    """`shows`: what the failure says, if it is not a wrong result."""
+
+    changes: Sequence[Change]
+    noticed_by: Check
+    arch: str = ARCHS[0]
+    shows: str = ""
+
+
+PIPELINE = "pipeline/fwd_pipeline_qr_ks_vs.hpp"
+SOFTMAX = "pipeline/online_softmax.hpp"
+WINDOW = "pipeline/live_tile_window.hpp"
+KERNEL = "kernel/fwd_kernel.hpp"
+COMBINE = "kernel/fwd_combine.hpp"
+PLAN = "kernel/fwd_plan.hpp"
+WAVE = "tile/wave_mfma.hpp"
+SHARED = "tile/shared_tiles_amd.hpp"
+COPY = "tile/copy_amd.hpp"
+ATOM = "tile/mfma_32x32x8.hpp"
+
+BARRIERS = "barrier(); // the tile before is no longer read\n"
+STORES = "value_copy.store(values);\n            barrier();\n"
+
+ragged = check(test_hip_forward.test_small_calls, "ragged")
+padded = check(test_hip_forward.test_small_calls, "padded head_dim")
+grouped = check(test_hip_forward.test_small_calls, "grouped heads")
+causal = check(test_hip_forward.test_small_calls, "causal")
+sparse = check(test_hip_forward.test_small_calls, "sparse")
+empty_rows = check(test_hip_forward.test_small_calls, "empty rows")
+cut = check(test_hip_forward.test_small_calls, "cut rows")
+growing = check(test_hip_forward.test_maxima_that_grow_from_tile_to_tile)
+far_apart = check(test_hip_forward.test_pieces_of_a_row_whose_scores_are_far_apart)
+subnormal = check(test_hip_forward.test_probabilities_below_the_normal_halves)
+orders = check(test_hip_orders.test_orders_do_not_change_bits, "causal, 2 waves")
+work = check(test_hip_work.test_work_is_that_of_live_tiles, "window")
+
+FAULTS: dict[str, Fault] = {
+    "no barrier before a tile is overwritten": Fault([(PIPELINE, BARRIERS, "\n")], orders),
+    "no barrier before a tile is read": Fault([(PIPELINE, STORES, "value_copy.store(values);\n")], orders),
+    "the tile after the one that is walked": Fault(
+        [(WINDOW, "return base_ + n;", "return base_ + n + (n == 1);")], causal
+    ),
+    "a tile of a window twice": Fault(
+        [(WINDOW, "left_ &= left_ - 1;", "left_ = from == 0 && n == 0 ? left_ : left_ & (left_ - 1);")], causal
+    ),
+    "a window's last tile left out": Fault(
+        [(WINDOW, "if (__builtin_expect(left_ == 0, 0))", "if (left_ == 0 || (from > 0 && (left_ & (left_ - 1)) == 0))")],
+        causal,
+    ),
+    "tiles of the work-group's rows that are empty": Fault(
+        [(WINDOW, "ballot(tile < end && tiled<kRows * kWaves>().TileMask(row_, tile))", "ballot(tile < end)")], work
+    ),
+    "a band's empty tiles, unmasked": Fault([(PIPELINE, "if (!work.live()) continue;", "")], sparse),
+    "rows of Q in other lanes": Fault(
+        [(WAVE, "rows.offset(Atom::query_of_lane(), byte)", "rows.offset(Atom::query_of_lane() ^ 1, byte)")], causal
+    ),
+    "halves of K's operand exchanged": Fault(
+        [(SHARED, "address_[n] = key * kRowBytes + ((2 * n + half) ^ f) * 16;", "address_[n] = key * kRowBytes + ((2 * n + 1 - half) ^ f) * 16;")],
+        causal,
+    ),
+    "halves of V's operand exchanged": Fault(
+        [(SHARED, "address_[n] = dim * kRowBytes + ((2 * n + half) ^ f) * 16;", "address_[n] = dim * kRowBytes + ((2 * n + 1 - half) ^ f) * 16;")],
+        causal,
+    ),
+    "selectors of V's transposition exchanged": Fault(
+        [(COPY, "0x05040100u : 0x07060302u", "0x07060302u : 0x05040100u")], causal
+    ),
+    "dimensions of O in other lanes": Fault(
+        [(WAVE, "store(kEight + 4 * Atom::half(), Float4", "store(kEight + 4 * (1 - Atom::half()), Float4")], causal
+    ),
+    "keys past the last one are loaded": Fault(
+        [(COPY, "n == last_tile_ ? last_size_ : full_size_", "full_size_")], ragged, shows="out of bounds|not .*extent|range"
+    ),
+    "dimensions past head_dim are loaded": Fault(
+        [(COPY, "(byte < used_bytes ? byte : Buffer::kOutside)", "byte")], padded, shows="out of bounds|not .*extent|range"
+    ),
+    "rows past the last one are stored": Fault(
+        [(KERNEL, "if (row >= args.seqlen_q) return;", "")], ragged, shows="out of bounds|not .*extent|range"
+    ),
+    "keys past the last one are attended": Fault(
+        [(WINDOW, "status == TileStatus::edge || short_of_keys", "status == TileStatus::edge")], ragged
+    ),
+    "no check of elements": Fault([(PIPELINE, "if (work.edge())", "if (false)")], causal),
+    "elements of the other half of the lanes": Fault(
+        [(WAVE, "bits >> (4 * Atom::half())", "bits >> (4 * (1 - Atom::half()))")], causal
+    ),
+    "another head's K and V": Fault(
+        [(KERNEL, "head / args.heads_per_kv", "head % (args.num_heads / args.heads_per_kv)")], grouped
+    ),
+    "O is not rescaled": Fault([(SOFTMAX, "Wave::scale(o, factor);", "")], growing),
+    "sums are not rescaled": Fault([(SOFTMAX, "sums_ *= Float2{factor, factor};", "")], growing),
+    "the first maximum rescales": Fault([(SOFTMAX, "is_first ? 1.f : exp2(-by)", "exp2(-by)")], far_apart),
+    "probabilities past the largest half": Fault(
+        [(ATOM, "kExponentSlack = 1.f", "kExponentSlack = 3.f")], growing
+    ),
+    "probabilities below the smallest half": Fault(
+        [(ATOM, "kProbabilityExponent = 14.f", "kProbabilityExponent = 0.f")], subnormal, "gfx90a"
+    ),
+    "rows without keys are divided by zero": Fault(
+        [(KERNEL, "const float factor = sum == 0.f ? 0.f : 1.f / sum;", "const float factor = 1.f / sum;")], empty_rows
+    ),
+    "LSE in base 2": Fault([(KERNEL, "= log2_sum * kLog2ToLog;", "= log2_sum;")], causal),
+    "partial results in each other's slots": Fault(
+        [(KERNEL, "return slot * args.num_shared + shared;", "return slot + shared;")], cut
+    ),
+    "pieces are weighed without their maximum": Fault(
+        [(COMBINE, "largest == -kInfinity ? 0.f : largest;", "0.f;")], far_apart
+    ),
+    "pieces are not weighed": Fault(
+        [(COMBINE, "const float weight = exp2(args.partial_lse[partial] - reference);", "const float weight = 1.f;")], cut
+    ),
+}
+
+# What must not change a bit.
+HARMLESS: dict[str, Sequence[Change]] = {
+    "elements are checked in every tile": [(PIPELINE, "if (work.edge())", "if (true)")],
+    "no wave skips a tile": [(PIPELINE, "if (!work.live()) continue;", ""), (PIPELINE, "if (work.edge())", "if (true)")],
+}
+
+
+def changed_headers(folder: Path, changes: Sequence[Change]) -> Path:
+    """A copy of the kernels' headers with the changes in it."""
+    headers = folder / "include"
+    shutil.copytree(INCLUDE, headers)
+    for name, old, new in changes:
+        file = headers / "gpu" / name
+        text = file.read_text()
+        assert text.count(old) == 1, f"{old!r} occurs {text.count(old)} times in csrc/gpu/{name}: write the fault anew"
+        file.write_text(text.replace(old, new))
+    return headers
