@@ -5,8 +5,9 @@ import pytest
 import hip_calls
 import hip_emulator
 from calls import bits_equal, make_tensors
-from hip_calls import on_hip
-from hip_faults import FAULTS, HARMLESS, changed_headers
+from hip_calls import ARCHS, on_hip
+from ck_fmha._compiler import COMPILER_VARIABLE
+from hip_faults import FAULTS, HARMLESS, WAITS, changed_headers, compiler_without, causal
 from test_hip_forward import SMALL
 
 pytestmark = hip_emulator.needs_emulator
@@ -41,3 +42,19 @@ def test_harmless_change_changes_no_bit(name, tmp_path, monkeypatch):
         for small, call in SMALL.items():
             actual = on_hip(call, make_tensors(call))
             assert all(bits_equal(a, b) for a, b in zip(actual, expected[small], strict=True)), small
+
+
+@pytest.mark.parametrize("arch", ARCHS)
+@pytest.mark.parametrize("name", WAITS)
+def test_missing_wait_is_noticed(name, arch, tmp_path, monkeypatch):
+    """The compiler puts waits in; leaving one out is noticed by the small calls."""
+    hip_calls.use(monkeypatch, arch)
+    causal(monkeypatch, arch)
+    compiler = compiler_without(WAITS[name].pattern, tmp_path)
+    with hip_calls.kernels_made_of(changed_headers(tmp_path, [])):
+        hip_calls.use(monkeypatch, arch)
+        monkeypatch.setenv(COMPILER_VARIABLE, str(compiler))
+        with pytest.raises((AssertionError, RuntimeError)) as noticed:
+            causal(monkeypatch, arch)
+    assert "could not compile" not in str(noticed.value)
+    noticed.match(WAITS[name].shows)
