@@ -48,7 +48,7 @@ def _repeated(parts: list[masks.Mask], count: int) -> list[masks.Mask]:
 
 
 # Every definition, and every way to combine them, for calls of any size. Empty, full and edge tiles of the kernels
-# (64 or 128 rows, 32 or 64 columns) occur in a few hundred tokens.
+# (128 rows, 32 or 64 columns) occur in a few hundred tokens.
 MASKS: dict[str, Callable[[Call], masks.Mask]] = {
     "full": lambda _: masks.Full(),
     "causal": lambda _: masks.Causal(),

@@ -5,9 +5,9 @@ import pytest
 import hip_calls
 import hip_emulator
 from calls import bits_equal, make_tensors
-from hip_calls import ARCHS, on_hip
 from ck_fmha._compiler import COMPILER_VARIABLE
-from hip_faults import FAULTS, HARMLESS, WAITS, changed_headers, compiler_without, causal
+from hip_calls import ARCHS, on_hip
+from hip_faults import FAULTS, HARMLESS, WAITS, causal, changed_headers, compiler_without
 from test_hip_forward import SMALL
 
 pytestmark = hip_emulator.needs_emulator
@@ -25,7 +25,7 @@ def test_fault_is_noticed(name, tmp_path, monkeypatch):
     fault = FAULTS[name]
     hip_calls.use(monkeypatch, fault.arch)
     fault.noticed_by(monkeypatch, fault.arch)  # passes without the fault
-    with hip_calls.kernels_made_of(changed_headers(tmp_path, fault.changes)):
+    with hip_calls.kernels_made_of(changed_headers(tmp_path, [(fault.file, fault.old, fault.new)])):
         hip_calls.use(monkeypatch, fault.arch)
         with pytest.raises((AssertionError, RuntimeError)) as noticed:
             fault.noticed_by(monkeypatch, fault.arch)

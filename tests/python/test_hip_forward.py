@@ -25,7 +25,7 @@ from random_masks import expressions
 
 pytestmark = hip_emulator.needs_emulator
 
-# What differs from call to call of a kernel. Tiles have 64 or 128 rows and 32 or 64 columns.
+# What differs from call to call of a kernel. Tiles have 128 rows and 32 or 64 columns.
 CALLS: dict[str, list[Any]] = {
     "seqlens": [(1, 1), (64, 64), (200, 200), (33, 300), (300, 33), (1, 150), (150, 1), (129, 65)],
     "heads": [(2, 2), (4, 2), (3, 1), (1, 1)],

@@ -35,8 +35,8 @@ def counters() -> dict[str, dict[str, int]]:
 
 
 def num_live(call: Call, tile: tuple[int, int]) -> int:
-    (heads, _), status = call.heads, call.mask.tile_status(*call.seqlens, tile)
-    return call.batch * heads * int((status != 0).sum())
+    heads = range(call.heads[0])
+    return call.batch * sum(int((call.mask.tile_status(*call.seqlens, tile, head=h) != 0).sum()) for h in heads)
 
 
 @pytest.mark.parametrize("name", CALLS)
