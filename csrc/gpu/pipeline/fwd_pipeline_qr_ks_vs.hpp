@@ -60,14 +60,14 @@ public:
                 key_copy.load(tiles.current());
                 value_copy.load(tiles.current());
             }
-            if (work.live()) {
-                typename Wave::Scores s = Wave::scores(query, keys);
-                result.softmax.update(s, result.o, scale_log2, [&](typename Wave::Scores& scores) {
-                    if (work.edge())
-                        Wave::keep(scores, mask.row_bits(mask.band() * Wave::kRows + Wave::query_of_lane(), tile));
-                });
-                Wave::add_products(result.o, Wave::to_operand(s), values);
-            }
+            if (!work.live()) continue;
+
+            typename Wave::Scores s = Wave::scores(query, keys);
+            result.softmax.update(s, result.o, scale_log2, [&](typename Wave::Scores& scores) {
+                if (work.edge())
+                    Wave::keep(scores, mask.row_bits(mask.band() * Wave::kRows + Wave::query_of_lane(), tile));
+            });
+            Wave::add_products(result.o, Wave::to_operand(s), values);
         } while (!tiles.at_end());
         return result;
     }
