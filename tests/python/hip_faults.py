@@ -75,14 +75,9 @@ FAULTS: dict[str, Fault] = {
     "no barrier before a tile is overwritten": Fault(PIPELINE, BARRIERS, "\n", orders),
     "no barrier before a tile is read": Fault(PIPELINE, STORES, "value_copy.store(values);\n", orders),
     "the tile after the one that is walked": Fault(
-        WINDOW,
-        "return code >> BandWork::kBits;",
-        "return (code >> BandWork::kBits) + (code >> BandWork::kBits == 1);",
-        causal,
+        WINDOW, "return code >> BandWork::kBits;", "return (code >> BandWork::kBits) + (from == 1);", causal
     ),
-    "a tile of a window twice": Fault(
-        WINDOW, "left_ &= left_ - 1;", "left_ = from == 0 && (left_ & 1) != 0 ? left_ : left_ & (left_ - 1);", causal
-    ),
+    "a tile of a window twice": Fault(WINDOW, "left_ &= left_ - 1;", "if (from != 0) left_ &= left_ - 1;", causal),
     "a window's last tile left out": Fault(
         WINDOW,
         "if (__builtin_expect(left_ == 0, 0))",
