@@ -112,7 +112,7 @@ template <class BandedMask, bool kAsks>
 class LiveTileWindow {
 public:
     CK_FMHA_DEVICE LiveTileWindow(const BandedMask& mask, const LiveWindow* stored, index_t num_stored)
-        : mask_(mask), place_({stored, stored + num_stored, -kWindowTiles, BandedMask::wave()})
+        : mask_(mask), place_({stored, stored + num_stored, 0, -kWindowTiles, BandedMask::wave()})
     {
     }
 
@@ -120,9 +120,12 @@ public:
     // hence the lowest bit that is left.
     CK_FMHA_DEVICE index_t next(index_t from, index_t end)
     {
-        if (__builtin_expect(left_ == 0, 0)) move(from, end); // a window has at least one
-        const index_t code = codes_[lowest_bit(left_)];
-        left_ &= left_ - 1;
+        Place place = place_.get();
+        place.left = uniform_from_memory(place.left);
+        if (__builtin_expect(place.left == 0, 0)) move(place, from, end); // a window has at least one
+        const index_t code = codes_[lowest_bit(place.left)];
+        place.left &= place.left - 1;
+        place_.set(place);
         work_ = BandWork(code);
         return code >> BandWork::kBits;
     }
@@ -134,29 +137,28 @@ private:
     struct Place {
         const LiveWindow* stored; // the next one
         const LiveWindow* stored_end;
+        bits_t left;  // tiles not yet visited
         index_t base; // the window's first tile: bit 0
         index_t wave; // this one
     };
 
-    CK_FMHA_DEVICE void move(index_t from, index_t end)
+    CK_FMHA_DEVICE void move(Place& place, index_t from, index_t end)
     {
-        Place place = place_.get();
         BandBits band = {0, 0};
         if (place.stored != place.stored_end) {
             const LiveWindow* const stored = place.stored++;
             place.base = load_uniform<index_t>(&stored->base);
-            left_ = load_uniform<bits_t>(&stored->live);
+            place.left = load_uniform<bits_t>(&stored->live);
             band = load_uniform<BandBits>(&stored->band[place.wave]);
         } else if constexpr (kAsks) {
             place.base = mask_.next(ck_tile_masks::max(from, ck_tile_masks::sat_add(place.base, kWindowTiles)), end);
-            left_ = mask_.live(place.base, end) | 1; // past the row's end: `end` itself
+            place.left = mask_.live(place.base, end) | 1; // past the row's end: `end` itself
             band = mask_.band_bits(place.base);
         } else {
             place.base = ck_tile_masks::kNone;
-            left_ = 1;
+            place.left = 1;
         }
-        left_ = uniform_from_memory(left_);
-        place_.set(place);
+        place.left = uniform_from_memory(place.left);
         codes_.set([&](index_t n) {
             const index_t tile = ck_tile_masks::min(place.base, kBeyond) + n;
             const bits_t live = band.live >> n & 1, edge = band.edge >> n & 1;
@@ -167,7 +169,6 @@ private:
     static constexpr index_t kBeyond = 1 << 28; // more than there are tiles
     const BandedMask& mask_;
     Seldom<1, Place> place_;
-    bits_t left_ = 0;      // not yet visited
     NumbersOfTiles codes_; // its number, and what is to be done in it
     BandWork work_{0};
 };
