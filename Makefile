@@ -138,11 +138,12 @@ gallery: $(STAMPS)/package $(STAMPS)/demo ## write the gallery of masks and its 
 
 .PHONY: sanitize
 sanitize: $(STAMPS)/debian-test $(STAMPS)/venv ## run the C++ tests under the address and undefined-behaviour sanitizers
-	@# Without the emulator, which takes long to build so and is no part of the library; its page says how to do it.
+	@# Without the emulator, which takes long to build so and is no part of the library; its page says how to do it. And
+	@# without the sweeps over all parameters, which take the same paths as the other tests many times over.
 	$(CONFIGURE) -B $(SANITIZE) -DCK_FMHA_SANITIZE=ON -DCK_FMHA_BUILD_TESTS=ON -DCK_FMHA_AMD_EMULATOR=OFF \
 		-DCK_FMHA_EMULATED_ISA=ON -DCK_FMHA_WERROR=$(if $(CI),ON,OFF)
 	$(CMAKE) --build $(SANITIZE) --parallel $(JOBS)
-	$(BIN)/ctest --test-dir $(SANITIZE) --output-on-failure --parallel $(JOBS) --no-tests=error --progress -L unit
+	$(BIN)/ctest --test-dir $(SANITIZE) --output-on-failure --parallel $(JOBS) --no-tests=error --progress -L unit -E AllParameters
 
 .PHONY: sanitize-threads
 sanitize-threads: $(STAMPS)/debian-test $(STAMPS)/venv ## run the C++ tests of the CPU back end under the thread sanitizer

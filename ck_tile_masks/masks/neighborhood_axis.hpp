@@ -107,7 +107,7 @@ struct AxisSet {
 
 class NeighborhoodAxisWalks {
 public:
-    CK_TILE_MASKS_HD constexpr NeighborhoodAxisWalks() = default;
+    constexpr NeighborhoodAxisWalks() = default;
     CK_TILE_MASKS_HD constexpr NeighborhoodAxisWalks(const NeighborhoodAxis& axis, Border border)
         : size_(axis.size), dilation_(axis.dilation)
     {

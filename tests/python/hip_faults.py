@@ -55,8 +55,8 @@ SHARED = "tile/shared_tiles_amd.hpp"
 COPY = "tile/copy_amd.hpp"
 ATOM = "tile/mfma_32x32x8.hpp"
 
-BARRIERS = "barrier(); // the tile before is no longer read\n"
-STORES = "value_copy.store(values);\n            barrier();\n"
+BARRIERS = "barrier();\n        key_copy_.store(keys_);\n"
+STORES = "value_copy_.store(values_);\n        barrier();\n"
 
 ragged = check(test_hip_forward.test_small_calls, "ragged")
 padded = check(test_hip_forward.test_small_calls, "padded head_dim")
@@ -72,24 +72,29 @@ orders = check(test_hip_orders.test_orders_do_not_change_bits, "causal")
 work = check(test_hip_work.test_work_is_that_of_live_tiles, "sinks")
 
 FAULTS: dict[str, Fault] = {
-    "no barrier before a tile is overwritten": Fault(PIPELINE, BARRIERS, "\n", orders),
-    "no barrier before a tile is read": Fault(PIPELINE, STORES, "value_copy.store(values);\n", orders),
+    "no barrier before a tile is overwritten": Fault(COPY, BARRIERS, "key_copy_.store(keys_);\n", orders),
+    "no barrier before a tile is read": Fault(COPY, STORES, "value_copy_.store(values_);\n", orders),
     "the tile after the one that is walked": Fault(
         WINDOW, "return code >> BandWork::kBits;", "return (code >> BandWork::kBits) + (from == 1);", causal
     ),
-    "a tile of a window twice": Fault(WINDOW, "left_ &= left_ - 1;", "if (from != 0) left_ &= left_ - 1;", causal),
+    "a tile of a window twice": Fault(
+        WINDOW, "place.left &= place.left - 1;", "if (from != 0) place.left &= place.left - 1;", causal
+    ),
     "a window's last tile left out": Fault(
         WINDOW,
-        "if (__builtin_expect(left_ == 0, 0))",
-        "if (left_ == 0 || (from > 0 && (left_ & (left_ - 1)) == 0))",
+        "if (__builtin_expect(place.left == 0, 0))",
+        "if (place.left == 0 || (from > 0 && (place.left & (place.left - 1)) == 0))",
         causal,
     ),
     "tiles of the work-group's rows that are empty": Fault(
-        WINDOW, "ballot(tile < end && tiled<kRows * kWaves>().TileMask(row_, tile))", "ballot(tile < end)", work
+        WINDOW, "ballot(tile < end && tiles.TileMask(row, tile))", "ballot(tile < end)", work
     ),
     "a band's empty tiles, unmasked": Fault(PIPELINE, "if (!work.live()) continue;", "", sparse),
     "rows of Q in other lanes": Fault(
-        WAVE, "rows.offset(Atom::query_of_lane(), byte)", "rows.offset(Atom::query_of_lane() ^ 1, byte)", causal
+        WAVE,
+        "offset_in_buffer(rows, Atom::query_of_lane(), byte)",
+        "offset_in_buffer(rows, Atom::query_of_lane() ^ 1, byte)",
+        causal,
     ),
     "halves of K's operand exchanged": Fault(
         SHARED,
@@ -113,7 +118,7 @@ FAULTS: dict[str, Fault] = {
         COPY, "n == last_tile_ ? last_size_ : full_size_", "full_size_", ragged, shows="out of bounds"
     ),
     "dimensions past head_dim are loaded": Fault(
-        COPY, "(byte < used_bytes ? byte : Buffer::kOutside)", "byte", padded, shows="out of bounds"
+        COPY, "(byte < rows.used_bytes ? byte : Buffer::kOutside)", "byte", padded, shows="out of bounds"
     ),
     "rows past the last one are stored": Fault(
         KERNEL, "if (row >= args.seqlen_q) return;", "", ragged, shows="out of bounds"
@@ -121,7 +126,7 @@ FAULTS: dict[str, Fault] = {
     "keys past the last one are attended": Fault(
         WINDOW, "status == TileStatus::edge || short_of_keys", "status == TileStatus::edge", ragged
     ),
-    "no check of elements": Fault(PIPELINE, "if (work.edge())", "if (false)", causal),
+    "no check of elements": Fault(PIPELINE, "if (!work.edge()) return;", "return;", causal),
     "elements of the other half of the lanes": Fault(
         WAVE, "bits >> (4 * Atom::half())", "bits >> (4 * (1 - Atom::half()))", causal
     ),
@@ -129,14 +134,17 @@ FAULTS: dict[str, Fault] = {
         KERNEL, "head / args.heads_per_kv", "head % (args.num_heads / args.heads_per_kv)", grouped
     ),
     "O is not rescaled": Fault(SOFTMAX, "Wave::scale(o, factor);", "", growing),
-    "sums are not rescaled": Fault(SOFTMAX, "sums_ *= Float2{factor, factor};", "", growing),
-    "the first maximum rescales": Fault(SOFTMAX, "is_first ? 1.f : exp2(-by)", "exp2(-by)", far_apart),
+    "sums are not rescaled": Fault(SOFTMAX, "Wave::scale(sums_, factor);", "", growing),
+    "the first maximum rescales": Fault(SOFTMAX, "is_first ? 1.f : exp2(-by[n])", "exp2(-by[n])", far_apart),
     "probabilities past the largest half": Fault(ATOM, "kExponentSlack = 1.f", "kExponentSlack = 3.f", growing),
     "probabilities below the smallest half": Fault(
         ATOM, "kProbabilityExponent = 14.f", "kProbabilityExponent = 0.f", subnormal, "gfx90a"
     ),
     "rows without keys are divided by zero": Fault(
-        KERNEL, "const float factor = sum == 0.f ? 0.f : 1.f / sum;", "const float factor = 1.f / sum;", empty_rows
+        KERNEL,
+        "const float factor = sum[n] == 0.f ? 0.f : 1.f / sum[n];",
+        "const float factor = 1.f / sum[n];",
+        empty_rows,
     ),
     "LSE in base 2": Fault(KERNEL, "= log2_sum * kLog2ToLog;", "= log2_sum;", causal),
     "partial results in each other's slots": Fault(
@@ -152,10 +160,10 @@ FAULTS: dict[str, Fault] = {
 
 # What must not change a bit.
 HARMLESS: dict[str, Sequence[Change]] = {
-    "elements are checked in every tile": [(PIPELINE, "if (work.edge())", "if (true)")],
+    "elements are checked in every tile": [(PIPELINE, "if (!work.edge()) return;", "")],
     "no wave skips a tile": [
         (PIPELINE, "if (!work.live()) continue;", ""),
-        (PIPELINE, "if (work.edge())", "if (true)"),
+        (PIPELINE, "if (!work.edge()) return;", ""),
     ],
 }
 

@@ -25,6 +25,8 @@ pytestmark = [
 
 MUST_BE_ZERO = ("vgpr_spill_count", "sgpr_spill_count", "private_segment_fixed_size")
 MOST_REGISTERS = 512  # of a lane, vector and accumulation registers together
+# At head_dim 256 the allocator moves so many vector registers to accumulation registers and back: no memory.
+MOST_MOVED = 48
 # Structures that spill: how many scalars, how many bytes of scratch at most, and why that is put up with.
 KNOWN: dict[str, tuple[int, int, str]] = {
     "neighborhood": (80, 208, "rows of up to three axes; the kernel that finds windows keeps them in an array"),
@@ -58,7 +60,8 @@ def assert_nothing_is_spilled(instance: Instance, folder: Path) -> None:
     kernels = resources(code_object(instance), folder / "kernel.co")
     assert set(kernels) == {"ck_fmha_fwd_plan", "ck_fmha_fwd", "ck_fmha_fwd_combine"}
     scalars, scratch, _ = KNOWN.get(instance.structure, (0, 0, ""))
-    limits = dict(zip(MUST_BE_ZERO, (0, scalars, scratch), strict=True))
+    moved = MOST_MOVED if instance.head_dim > 128 else 0
+    limits = dict(zip(MUST_BE_ZERO, (moved, scalars, scratch), strict=True))
     for name, numbers in kernels.items():
         over = {what: numbers[what] for what, most in limits.items() if numbers[what] > most}
         assert not over, f"{name} of {instance}"

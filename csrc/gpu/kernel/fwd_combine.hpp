@@ -46,12 +46,12 @@ private:
             const long_index_t partial = partial_row(n);
             const float weight = exp2(args.partial_lse[partial] - reference);
             sum += weight;
-            o += weight * *reinterpret_cast<const Float2*>(args.partial_o + partial * args.head_dim_v + dim);
+            o += *reinterpret_cast<const Float2*>(args.partial_o + partial * args.head_dim_v + dim) * weight;
         }
         const float factor = sum == 0.f ? 0.f : 1.f / sum;
         T* out = static_cast<T*>(args.o.data) + batch * args.o.stride_batch + head * args.o.stride_head +
                  (first_row + row) * args.o.stride_seq + dim;
-        *reinterpret_cast<unsigned*>(out) = MatrixElement<T>::pack(o.x * factor, o.y * factor);
+        *reinterpret_cast<unsigned*>(out) = MatrixElement<T>::pack(o[0] * factor, o[1] * factor);
         if (dim == 0) {
             const long_index_t line = static_cast<long_index_t>(batch) * args.num_heads + head;
             args.lse[line * args.seqlen_q + first_row + row] = (reference + log2(sum)) * kLog2ToLog;

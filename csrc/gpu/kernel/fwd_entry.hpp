@@ -3,7 +3,7 @@
 // The kernels of one forward instance. A source file of one line includes this; the instance comes as macros:
 //
 //     CK_FMHA_MASK      the structure of the mask, a type of the names in namespace structure: and_<big_bird,diagonal>
-//     CK_FMHA_DTYPE     _Float16 or __bf16
+//     CK_FMHA_DTYPE     f16 or bf16
 //     CK_FMHA_HEAD_DIM  32, 64, 128 or 256
 //     CK_FMHA_WAVES     of a work-group: 2 or 4
 //     CK_FMHA_ASKS      1 if a row may have more windows than kMostWindows
@@ -23,9 +23,9 @@ extern "C" CK_FMHA_KERNEL(ck_fmha::gpu::structure::InstanceTraits::kThreads,
     ck_fmha::gpu::FwdPlanKernel<ck_fmha::gpu::structure::InstanceTraits>::run(args);
 }
 
-extern "C" CK_FMHA_KERNEL(
-    ck_fmha::gpu::structure::InstanceTraits::kThreads,
-    ck_fmha::gpu::structure::InstanceTraits::kWavesPerSimd) void ck_fmha_fwd(const ck_fmha::gpu::FwdArgs args)
+extern "C" CK_FMHA_KERNEL(ck_fmha::gpu::structure::InstanceTraits::kThreads,
+                          ck_fmha::gpu::FwdPolicy<ck_fmha::gpu::structure::InstanceTraits>::
+                              kWavesPerSimd) void ck_fmha_fwd(const ck_fmha::gpu::FwdArgs args)
 {
     ck_fmha::gpu::FwdKernel<ck_fmha::gpu::structure::InstanceTraits>::run(args);
 }

@@ -34,6 +34,7 @@ constexpr float kLog2ToLog = 0.693147180559945309f;
 template <class Traits>
 struct FwdKernel {
     using Pipeline = FwdPipelineQrKsVs<Traits>;
+    static_assert(Pipeline::Wave::kRows == kFwdRowsPerWave, "ck_fmha: the host cuts Q into waves of kFwdRowsPerWave");
     using Wave = typename Pipeline::Wave;
     using Mask = typename Pipeline::Mask;
     using T = typename Traits::T;
@@ -41,9 +42,9 @@ struct FwdKernel {
 
     CK_FMHA_DEVICE static void run(const FwdArgs& args)
     {
-        const auto result = compute(args);
+        auto result = compute(args);
         // What the end needs is read at the end, so that it takes no registers from the loop.
-        store(kernel_arguments<FwdArgs>(), result);
+        store(read_arguments_anew(args), result);
     }
 
     CK_FMHA_DEVICE static Mask banded_mask(const FwdArgs& args, const FwdWork& work)
@@ -67,28 +68,34 @@ private:
                              work.begin, work.end, mask, args.scale_log2);
     }
 
-    CK_FMHA_DEVICE static void store(const FwdArgs& args, const typename Pipeline::Result& result)
+    CK_FMHA_DEVICE static void store(const FwdArgs& args, typename Pipeline::Result& result)
     {
         const WorkIndex index(args);
         const auto work = load_uniform<FwdWork>(args.work + index.item);
         const index_t batch = index.batch(args, work.batch), head = index.head(args, work.head);
-        const float sum = result.softmax.sum();
-        const float log2_sum = result.softmax.log2_sum(sum);
-        const float factor = sum == 0.f ? 0.f : 1.f / sum; // a row that attends nothing is zero
-        const index_t row = (work.row * Traits::kWaves + wave_index()) * Wave::kRows + Wave::query_of_lane();
-        if (row >= args.seqlen_q) return;
-        if (work.slot < 0)
-            store_row(args, batch, head, row, result.o, factor, log2_sum);
-        else
-            store_partial(args, index.slot(args, work.slot), row - work.row * kTileQ, result.o, factor, log2_sum);
+        const auto sum = result.softmax.sum();
+        const auto log2_sum = result.softmax.log2_sum(sum);
+        Wave::gather_quads(result.o);
+        const index_t first_row = (work.row * Traits::kWaves + Mask::wave()) * Wave::kRows;
+        unroll<Wave::kQueriesOfLane>([&](auto n) {
+            const float factor = sum[n] == 0.f ? 0.f : 1.f / sum[n]; // a row that attends nothing is zero
+            const index_t row = first_row + Wave::query_of_lane(n);
+            if (row >= args.seqlen_q) return;
+            if (work.slot < 0)
+                store_row<n>(args, batch, head, row, result.o, factor, log2_sum[n]);
+            else
+                store_partial<n>(args, index.slot(args, work.slot), row - work.row * kTileQ, result.o, factor,
+                                 log2_sum[n]);
+        });
     }
 
+    template <index_t kQueryOfLane>
     CK_FMHA_DEVICE static void store_row(const FwdArgs& args, index_t batch, index_t head, index_t row,
                                          const typename Wave::Output& o, float factor, float log2_sum)
     {
         T* out = static_cast<T*>(args.o.data) + batch * args.o.stride_batch + head * args.o.stride_head +
                  row * args.o.stride_seq;
-        Wave::for_each_quad(o, args.head_dim_v, [&](index_t dim, Float4 x) {
+        Wave::template for_each_quad<kQueryOfLane>(o, args.head_dim_v, [&](index_t dim, Float4 x) {
             x *= factor;
             *reinterpret_cast<Dword2*>(out + dim) =
                 Dword2{Wave::Element::pack(x[0], x[1]), Wave::Element::pack(x[2], x[3])};
@@ -98,13 +105,14 @@ private:
             args.lse[line * args.seqlen_q + row] = log2_sum * kLog2ToLog;
         }
     }
+    template <index_t kQueryOfLane>
     CK_FMHA_DEVICE static void store_partial(const FwdArgs& args, index_t slot, index_t row_in_tile,
                                              const typename Wave::Output& o, float factor, float log2_sum)
     {
         const long_index_t row = static_cast<long_index_t>(slot) * kTileQ + row_in_tile;
         float* out = args.partial_o + row * args.head_dim_v;
-        Wave::for_each_quad(o, args.head_dim_v,
-                            [&](index_t dim, Float4 x) { *reinterpret_cast<Float4*>(out + dim) = x * factor; });
+        Wave::template for_each_quad<kQueryOfLane>(
+            o, args.head_dim_v, [&](index_t dim, Float4 x) { *reinterpret_cast<Float4*>(out + dim) = x * factor; });
         if (Wave::first_of_query()) args.partial_lse[row] = log2_sum;
     }
 };

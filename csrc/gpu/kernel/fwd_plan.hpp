@@ -15,13 +15,14 @@ struct FwdPlanKernel {
         const auto work = load_uniform<FwdWork>(args.work + item);
         const auto mask = Kernel::banded_mask(args, work);
         LiveWindow* const windows = args.windows + static_cast<long_index_t>(item) * args.num_windows;
+        const index_t wave = Kernel::Mask::wave();
         index_t from = work.begin;
         for (index_t n = 0; n < args.num_windows; ++n) {
             const index_t base = from < work.end ? mask.next(from, work.end) : work.end;
             const bool found = base < work.end;
             if (found) {
                 const BandBits band = mask.band_bits(base);
-                if (lane_index() == 0) windows[n].band[wave_index()] = band;
+                if (lane_index() == 0) windows[n].band[wave] = band;
             }
             const bits_t live = found ? mask.live(base, work.end) : 0;
             if (thread_index() == 0) {

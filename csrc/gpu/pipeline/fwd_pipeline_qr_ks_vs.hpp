@@ -21,7 +21,7 @@ template <class Traits, class Policy = FwdPolicy<Traits>>
 class FwdPipelineQrKsVs {
 public:
     using Wave = typename Policy::Wave;
-    using Mask = BandedMask<typename Traits::Mask, Wave::kRows, Traits::kWaves, Traits::kTileK>;
+    using Mask = BandedMask<Traits>;
 
     using Window = LiveTileWindow<Mask, Traits::kAsks>;
 
@@ -34,40 +34,37 @@ public:
     CK_FMHA_DEVICE static Result run(const RowsInMemory& q, const RowsInMemory& k, const RowsInMemory& v, Window window,
                                      index_t begin, index_t end, const Mask& mask, float scale_log2)
     {
-        const SharedMemory shared = SharedMemory::allocate<Traits::kSharedBytes>();
-        const typename Wave::Keys keys(shared);
-        const typename Wave::Values values(shared + Wave::Keys::kBytes);
-        typename Policy::KeyCopy key_copy(k);
-        typename Policy::ValueCopy value_copy(v);
+        const SharedMemory shared = SharedMemory::allocate<Policy::kSharedBytes>();
+        typename Policy::KeyValueTiles keys_values(shared, k, v);
 
         Result result = {};
         auto tiles = ck_tile_masks::IndexIterator(Next{&window}, begin, end);
         if (tiles.at_end()) return result;
         // Before K and V: who waits for these has it, and no wait for it is left inside the loop.
-        const typename Wave::Query query = Wave::load_query(q, mask.band());
-        key_copy.load(tiles.current());
-        value_copy.load(tiles.current());
+        const typename Wave::Query query = Wave::load_query(q, mask.band(), shared + Policy::KeyValueTiles::kBytes);
+        keys_values.load(tiles.current());
 
         do {
             const index_t tile = tiles.current();
             const BandWork work = window.work();
-            barrier(); // the tile before is no longer read
-            key_copy.store(keys);
-            value_copy.store(values);
-            barrier();
+            keys_values.receive();
             tiles.advance();
-            if (!tiles.at_end()) {
-                key_copy.load(tiles.current());
-                value_copy.load(tiles.current());
-            }
+            if (!tiles.at_end()) keys_values.load(tiles.current());
             if (!work.live()) continue;
 
-            typename Wave::Scores s = Wave::scores(query, keys);
+            bits_t attended = 0; // of a row of S
+            const auto find_attended = [&] {
+                attended = mask.row_bits(mask.band() * Wave::kRows + Wave::query_of_bits(), tile);
+            };
+            if constexpr (Wave::kScoresLeaveNoRegisters)
+                if (work.edge()) find_attended();
+            typename Wave::Scores s = Wave::scores(query, keys_values.keys());
             result.softmax.update(s, result.o, scale_log2, [&](typename Wave::Scores& scores) {
-                if (work.edge())
-                    Wave::keep(scores, mask.row_bits(mask.band() * Wave::kRows + Wave::query_of_lane(), tile));
+                if (!work.edge()) return;
+                if constexpr (!Wave::kScoresLeaveNoRegisters) find_attended();
+                Wave::keep(scores, attended);
             });
-            Wave::add_products(result.o, Wave::to_operand(s), values);
+            Wave::add_products(result.o, Wave::to_operand(s), keys_values.values());
         } while (!tiles.at_end());
         return result;
     }

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "gpu/kernel/fwd_args.hpp"
+#include "gpu/kernel/fwd_launch.hpp"
 #include "gpu/tile/platform.hpp"
 
 namespace ck_fmha::gpu {
@@ -14,11 +14,8 @@ struct FwdTraits {
     static constexpr index_t kWaves = kWaves_;     // of a work-group
     static constexpr bool kAsks = kAsks_;          // the mask for tiles, past the stored windows
     static constexpr index_t kTileK = fwd_tile_k(kHeadDim);
-    static constexpr index_t kThreads = kWaves * kWaveSize;
-    // Waves that a SIMD is to hold, which bounds the registers: two, where the shared memory of a compute unit (64 KiB,
-    // four SIMDs) has room for their work-groups.
-    static constexpr index_t kSharedBytes = 2 * 2 * kTileK * kHeadDim; // K and V
-    static constexpr index_t kWavesPerSimd = kHeadDim > 128 || 65536 / kSharedBytes* kWaves / 4 < 2 ? 1 : 2;
+    static constexpr index_t kThreadsPerWave = fwd_threads_per_wave(kWaveSize, kHeadDim);
+    static constexpr index_t kThreads = fwd_threads(kWaveSize, kWaves, kHeadDim);
 
     static_assert(kHeadDim == 32 || kHeadDim == 64 || kHeadDim == 128 || kHeadDim == 256,
                   "ck_fmha: instances exist for head_dim 32, 64, 128 and 256; others are padded to the next");

@@ -5,46 +5,59 @@
 #include "gpu/kernel/mask_image.hpp"
 #include "gpu/tile/platform.hpp"
 
-// The live tiles of a row of tiles, a window of 64 at a time: lane l asks the mask about tile base + l, and ballots
-// collect the answers. Walks in closed form jump from window to window; inside one, the next live tile is the lowest
-// bit left, whatever the pattern. A work-group's tile is kWaves bands of kRows queries high; what the band of a wave
-// has to do in a tile comes out of the same window.
+// The live tiles of a row of tiles, a window of 64 at a time: lane l asks the mask about tile base + l (and, in
+// warps of 32 lanes, about tile base + 32 + l), and ballots collect the answers. Walks in closed form jump from window
+// to window; inside one, the next live tile is the lowest bit left, whatever the pattern. A work-group's tile is kWaves
+// bands of kRows queries high; what the band of a wave has to do in a tile comes out of the same window.
 
 namespace ck_fmha::gpu {
 
 // A row of tiles of a bound mask, cut into the tiles of a work-group and into those of one wave's band. The mask is
 // read from its image whenever it is asked: it may hold dozens of numbers, which would take registers from the
 // pipeline's loop, and it is asked once a window and once an edge tile.
-template <class Mask, index_t kRows, index_t kWaves, index_t kTileK>
+template <class Traits>
 class BandedMask {
+    using Mask = typename Traits::Mask;
+    static constexpr index_t kRows = kFwdRowsPerWave, kWaves = Traits::kWaves, kTileK = Traits::kTileK;
+
 public:
     CK_FMHA_DEVICE BandedMask(const char* image, index_t seqlen_q, index_t seqlen_k, index_t row)
-        : image_(image), seqlen_q_(seqlen_q), seqlen_k_(seqlen_k), row_(row)
+        : place_({image, row}), seqlen_q_(seqlen_q), seqlen_k_(seqlen_k)
     {
     }
 
     // The band of this wave.
-    CK_FMHA_DEVICE index_t band() const { return row_ * kWaves + wave_index(); }
+    CK_FMHA_DEVICE index_t band() const { return row() * kWaves + wave(); }
+    CK_FMHA_DEVICE static index_t wave() { return wave_index<Traits::kThreadsPerWave>(); }
 
     // The first live tile in [from, end), or `end`.
     CK_FMHA_DEVICE index_t next(index_t from, index_t end) const
     {
-        return uniform(tiled<kRows * kWaves>().NextLiveTileAlongX(row_, from, end));
+        return uniform(tiled<kRows * kWaves>().NextLiveTileAlongX(row(), from, end));
     }
     // Tiles [base, end), at most 64 of them.
     CK_FMHA_DEVICE bits_t live(index_t base, index_t end) const
     {
-        const index_t tile = tile_of_lane(base);
-        return ballot(tile < end && tiled<kRows * kWaves>().TileMask(row_, tile));
+        bits_t live = 0;
+        const auto tiles = tiled<kRows * kWaves>();
+        const index_t row = this->row();
+        for_each_of_lane(base, [&](index_t tile, index_t shift) {
+            live |= ballot(tile < end && tiles.TileMask(row, tile)) << shift;
+        });
+        return live;
     }
     CK_FMHA_DEVICE BandBits band_bits(index_t base) const
     {
         using ck_tile_masks::TileStatus;
         const auto bands = tiled<kRows>();
-        const index_t tile = tile_of_lane(base);
-        const TileStatus status = bands.GetTileStatus(band(), tile);
-        const bool short_of_keys = bands.cols(tile).size() < kTileK;
-        return {ballot(status != TileStatus::empty), ballot(status == TileStatus::edge || short_of_keys)};
+        BandBits bits = {0, 0};
+        for_each_of_lane(base, [&](index_t tile, index_t shift) {
+            const TileStatus status = bands.GetTileStatus(band(), tile);
+            const bool short_of_keys = bands.cols(tile).size() < kTileK;
+            bits.live |= ballot(status != TileStatus::empty) << shift;
+            bits.edge |= ballot(status == TileStatus::edge || short_of_keys) << shift;
+        });
+        return bits;
     }
     // The elements of one row in a tile.
     CK_FMHA_DEVICE bits_t row_bits(index_t query, index_t tile) const
@@ -59,15 +72,26 @@ private:
     CK_FMHA_DEVICE auto tiled() const
     {
         using Tile = ck_tile_masks::FixedTile<kTileRows, kTileK>;
-        const Mask bound = MaskImage(read_anew(image_)).template read<Mask>();
+        const Mask bound = MaskImage(read_anew(place_.get().image)).template read<Mask>();
         return ck_tile_masks::GenericAttentionMask<Mask, Tile>(bound, {0, 0, seqlen_q_, seqlen_k_});
     }
-    CK_FMHA_DEVICE static index_t tile_of_lane(index_t base) { return ck_tile_masks::sat_add(base, lane_index()); }
+    // f(tile, number of the ballot's first bit in the window): the tiles that this lane asks about.
+    template <class F>
+    CK_FMHA_DEVICE static void for_each_of_lane(index_t base, const F& f)
+    {
+        for (index_t first = 0; first < kWindowTiles; first += kWaveSize)
+            f(ck_tile_masks::sat_add(base, first + lane_index()), first);
+    }
 
-    const char* image_;
+    CK_FMHA_DEVICE index_t row() const { return place_.get().row; }
+
+    struct Place {
+        const char* image;
+        index_t row;
+    };
+    Seldom<0, Place> place_;
     index_t seqlen_q_;
     index_t seqlen_k_;
-    index_t row_;
 };
 
 // What a wave has to do in a tile.
@@ -88,7 +112,7 @@ template <class BandedMask, bool kAsks>
 class LiveTileWindow {
 public:
     CK_FMHA_DEVICE LiveTileWindow(const BandedMask& mask, const LiveWindow* stored, index_t num_stored)
-        : mask_(mask), stored_(stored), stored_end_(stored + num_stored)
+        : mask_(mask), place_({stored, stored + num_stored, 0, -kWindowTiles, BandedMask::wave()})
     {
     }
 
@@ -96,9 +120,12 @@ public:
     // hence the lowest bit that is left.
     CK_FMHA_DEVICE index_t next(index_t from, index_t end)
     {
-        if (__builtin_expect(left_ == 0, 0)) move(from, end); // a window has at least one
-        const index_t code = value_of_lane(codes_, __builtin_ctzll(left_));
-        left_ &= left_ - 1;
+        Place place = place_.get();
+        place.left = uniform_from_memory(place.left);
+        if (__builtin_expect(place.left == 0, 0)) move(place, from, end); // a window has at least one
+        const index_t code = codes_[lowest_bit(place.left)];
+        place.left &= place.left - 1;
+        place_.set(place);
         work_ = BandWork(code);
         return code >> BandWork::kBits;
     }
@@ -107,34 +134,42 @@ public:
     CK_FMHA_DEVICE BandWork work() const { return work_; }
 
 private:
-    CK_FMHA_DEVICE void move(index_t from, index_t end)
+    struct Place {
+        const LiveWindow* stored; // the next one
+        const LiveWindow* stored_end;
+        bits_t left;  // tiles not yet visited
+        index_t base; // the window's first tile: bit 0
+        index_t wave; // this one
+    };
+
+    CK_FMHA_DEVICE void move(Place& place, index_t from, index_t end)
     {
         BandBits band = {0, 0};
-        if (stored_ != stored_end_) {
-            const LiveWindow* const window = stored_++;
-            base_ = load_uniform<index_t>(&window->base);
-            left_ = load_uniform<bits_t>(&window->live);
-            band = load_uniform<BandBits>(&window->band[wave_index()]);
+        if (place.stored != place.stored_end) {
+            const LiveWindow* const stored = place.stored++;
+            place.base = load_uniform<index_t>(&stored->base);
+            place.left = load_uniform<bits_t>(&stored->live);
+            band = load_uniform<BandBits>(&stored->band[place.wave]);
         } else if constexpr (kAsks) {
-            base_ = mask_.next(ck_tile_masks::max(from, ck_tile_masks::sat_add(base_, kWindowTiles)), end);
-            left_ = mask_.live(base_, end) | 1; // past the row's end: `end` itself
-            band = mask_.band_bits(base_);
+            place.base = mask_.next(ck_tile_masks::max(from, ck_tile_masks::sat_add(place.base, kWindowTiles)), end);
+            place.left = mask_.live(place.base, end) | 1; // past the row's end: `end` itself
+            band = mask_.band_bits(place.base);
         } else {
-            base_ = ck_tile_masks::kNone;
-            left_ = 1;
+            place.base = ck_tile_masks::kNone;
+            place.left = 1;
         }
-        const index_t tile = ck_tile_masks::min(base_, kBeyond) + lane_index();
-        const bits_t live = band.live >> lane_index() & 1, edge = band.edge >> lane_index() & 1;
-        codes_ = tile << BandWork::kBits | static_cast<index_t>(live * BandWork::kLive | edge * BandWork::kEdge);
+        place.left = uniform_from_memory(place.left);
+        codes_.set([&](index_t n) {
+            const index_t tile = ck_tile_masks::min(place.base, kBeyond) + n;
+            const bits_t live = band.live >> n & 1, edge = band.edge >> n & 1;
+            return tile << BandWork::kBits | static_cast<index_t>(live * BandWork::kLive | edge * BandWork::kEdge);
+        });
     }
 
     static constexpr index_t kBeyond = 1 << 28; // more than there are tiles
     const BandedMask& mask_;
-    const LiveWindow* stored_;
-    const LiveWindow* stored_end_;
-    index_t base_ = -kWindowTiles; // the window's first tile: bit 0
-    bits_t left_ = 0;              // not yet visited
-    index_t codes_ = 0;            // of tile base + l in lane l: its number, and what is to be done in it
+    Seldom<1, Place> place_;
+    NumbersOfTiles codes_; // its number, and what is to be done in it
     BandWork work_{0};
 };
 

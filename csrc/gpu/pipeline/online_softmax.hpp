@@ -1,12 +1,38 @@
 #pragma once
 
-#include "gpu/tile/platform.hpp"
+#include "gpu/tile/per_query.hpp"
 
 // The online softmax in base 2 (Milakov, Gimelshein 2018; Dao 2023), with a lazy maximum: scores are taken relative to
 // a reference that is moved, and the output rescaled, only when one exceeds it by more than the element type's slack.
 // So the common tile has no exchange between lanes and no rescale.
 
 namespace ck_fmha::gpu {
+
+// How large a score may be, relative to the reference, without moving it: -inf until its query has attended to a key,
+// then kLimit. A bit for each of a lane's queries; for one query, the number itself.
+template <class Element, index_t kQueries>
+class ScoreLimits {
+public:
+    CK_FMHA_DEVICE float operator[](index_t n) const { return (attended_ >> n & 1) != 0 ? kLimit : -__builtin_inff(); }
+    CK_FMHA_DEVICE void attend(index_t n, bool attends) { attended_ |= static_cast<unsigned>(attends) << n; }
+
+    static constexpr float kLimit = Element::kProbabilityExponent + Element::kExponentSlack;
+
+private:
+    unsigned attended_ = 0;
+};
+template <class Element>
+class ScoreLimits<Element, 1> {
+public:
+    CK_FMHA_DEVICE float operator[](index_t) const { return limit_; }
+    CK_FMHA_DEVICE void attend(index_t, bool attends)
+    {
+        limit_ = attends ? Element::kProbabilityExponent + Element::kExponentSlack : limit_;
+    }
+
+private:
+    float limit_ = -__builtin_inff();
+};
 
 template <class Wave>
 class OnlineSoftmax {
@@ -23,35 +49,49 @@ public:
         Wave::scale_and_shift(s, scale_log2, reference_);
         keep_attended(s);
         const PerQuery largest = Wave::max_in_lane(s);
-        if (any_lane(largest > limit_)) move_reference(s, o, Wave::max_over_lanes(largest));
+        if (any_lane(exceeds(largest))) move_reference(s, o, Wave::max_over_lanes(largest));
         Wave::exp2(s);
         Wave::add_to_sums(sums_, s);
     }
 
     // The sum of a row's probabilities, 0 for a row that attended nothing.
-    CK_FMHA_DEVICE PerQuery sum() const { return Wave::sum_over_lanes(sums_.x + sums_.y); }
+    CK_FMHA_DEVICE PerQuery sum() const { return Wave::sum_over_lanes(sums_); }
     // log2 of the sum of 2^score.
-    CK_FMHA_DEVICE PerQuery log2_sum(PerQuery sum) const { return reference_ + log2(sum); }
+    CK_FMHA_DEVICE PerQuery log2_sum(const PerQuery& sum) const
+    {
+        PerQuery result;
+        unroll<PerQuery::kCount>([&](auto n) { result[n] = reference_[n] + log2(sum[n]); });
+        return result;
+    }
 
 private:
+    CK_FMHA_DEVICE bool exceeds(const PerQuery& x) const
+    {
+        bool exceeds = false;
+        unroll<PerQuery::kCount>([&](auto n) { exceeds |= x[n] > limit_[n]; });
+        return exceeds;
+    }
     static constexpr float kInfinity = __builtin_inff();
 
-    CK_FMHA_DEVICE void move_reference(typename Wave::Scores& s, typename Wave::Output& o, PerQuery largest)
+    CK_FMHA_DEVICE void move_reference(typename Wave::Scores& s, typename Wave::Output& o, const PerQuery& largest)
     {
-        const bool moves = largest > limit_;
-        const bool is_first = limit_ == -kInfinity; // nothing to rescale, and 2^-by may overflow
-        const PerQuery by = moves ? largest - Element::kProbabilityExponent : 0.f;
-        const PerQuery factor = is_first ? 1.f : exp2(-by);
-        limit_ = moves ? Element::kProbabilityExponent + Element::kExponentSlack : limit_;
-        reference_ += by;
-        sums_ *= Float2{factor, factor};
+        PerQuery by, factor;
+        unroll<PerQuery::kCount>([&](auto n) {
+            const bool moves = largest[n] > limit_[n];
+            const bool is_first = limit_[n] == -kInfinity; // nothing to rescale, and 2^-by may overflow
+            by[n] = moves ? largest[n] - Element::kProbabilityExponent : 0.f;
+            factor[n] = is_first ? 1.f : exp2(-by[n]);
+            limit_.attend(n, moves);
+            reference_[n] += by[n];
+        });
+        Wave::scale(sums_, factor);
         Wave::scale(o, factor);
         Wave::shift(s, by);
     }
 
-    PerQuery reference_ = 0.f;
-    PerQuery limit_ = -kInfinity; // relative to the reference
-    Float2 sums_ = {0.f, 0.f};
+    PerQuery reference_ = PerQuery::all(0.f);
+    ScoreLimits<Element, PerQuery::kCount> limit_;
+    typename Wave::Sums sums_ = {};
 };
 
 } // namespace ck_fmha::gpu

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "gpu/tile/rows_in_memory.hpp"
 #include "gpu/tile/shared_tiles_amd.hpp"
 
 // K and V on their way to shared memory: `load` sends the loads of a tile, which stay in flight while another tile is
@@ -7,20 +8,13 @@
 
 namespace ck_fmha::gpu {
 
-// Rows of one (batch, head) of a tensor.
-struct RowsInMemory {
-    const char* data;
-    unsigned row_bytes; // from a row to the next
-    index_t used_bytes; // of a row
-    index_t num_rows;
+// From a tile's first row; outside its buffer past the end of a row.
+CK_FMHA_DEVICE index_t offset_in_buffer(const RowsInMemory& rows, index_t row, index_t byte)
+{
+    return (byte < rows.used_bytes ? byte : Buffer::kOutside) + row * static_cast<index_t>(rows.row_bytes);
+}
 
-    CK_FMHA_DEVICE index_t offset(index_t row, index_t byte) const
-    {
-        return (byte < used_bytes ? byte : Buffer::kOutside) + row * static_cast<index_t>(row_bytes);
-    }
-};
-
-// They in tiles of kTileRows. The base of a tile's buffer moves, so that offsets stay small in tensors of any size; the
+// Rows in tiles of kTileRows. The base of a tile's buffer moves, so that offsets stay small in tensors of any size; the
 // last tile ends with its last row's last element.
 template <index_t kTileRows>
 class TilesInMemory {
@@ -60,7 +54,7 @@ class KeyCopy {
 public:
     CK_FMHA_DEVICE explicit KeyCopy(const RowsInMemory& keys) : tiles_(keys)
     {
-        unroll<kPieces>([&](auto n) { offset_[n] = keys.offset(key(n), piece() * 16); });
+        unroll<kPieces>([&](auto n) { offset_[n] = offset_in_buffer(keys, key(n), piece() * 16); });
         unroll<kPlaces>([&](auto n) { place_[n] = Shared::place(key(n), piece()); });
     }
     CK_FMHA_DEVICE void load(index_t tile)
@@ -100,7 +94,8 @@ public:
     CK_FMHA_DEVICE explicit ValueCopy(const RowsInMemory& values) : tiles_(values)
     {
         unroll<kBlocks>([&](auto n) {
-            unroll<4>([&](auto key) { offset_[n][key] = values.offset(4 * quad(n) + key, first_dim() * 2); });
+            unroll<4>(
+                [&](auto key) { offset_[n][key] = offset_in_buffer(values, 4 * quad(n) + key, first_dim() * 2); });
             unroll<kDims>(
                 [&](auto d) { place_[n][d] = SharedValues<kTileK, kHeadDim>::place(first_dim() + d, quad(n)); });
         });
@@ -146,6 +141,42 @@ private:
     index_t offset_[kBlocks][4];
     index_t place_[kBlocks][kDims];
     unsigned in_flight_[kBlocks][4][kDims / 2];
+};
+
+// K and V of one tile at a time: the next one's loads are in flight, to registers, while this one is read.
+template <index_t kTileK, index_t kHeadDim, index_t kThreads>
+class KeyValueTiles {
+public:
+    using Keys = SharedKeys<kTileK, kHeadDim>;
+    using Values = SharedValues<kTileK, kHeadDim>;
+    static constexpr index_t kBytes = Keys::kBytes + Values::kBytes;
+
+    CK_FMHA_DEVICE KeyValueTiles(SharedMemory shared, const RowsInMemory& k, const RowsInMemory& v)
+        : keys_(shared), values_(shared + Keys::kBytes), key_copy_(k), value_copy_(v)
+    {
+    }
+    // Begins to load a tile.
+    CK_FMHA_DEVICE void load(index_t tile)
+    {
+        key_copy_.load(tile);
+        value_copy_.load(tile);
+    }
+    // From here on, keys() and values() are those of the tile loaded last; no wave reads the tile before any more.
+    CK_FMHA_DEVICE void receive()
+    {
+        barrier();
+        key_copy_.store(keys_);
+        value_copy_.store(values_);
+        barrier();
+    }
+    CK_FMHA_DEVICE const Keys& keys() const { return keys_; }
+    CK_FMHA_DEVICE const Values& values() const { return values_; }
+
+private:
+    Keys keys_;
+    Values values_;
+    KeyCopy<kTileK, kHeadDim, kThreads> key_copy_;
+    ValueCopy<kTileK, kHeadDim, kThreads> value_copy_;
 };
 
 } // namespace ck_fmha::gpu

@@ -20,12 +20,13 @@
 #define CK_FMHA_DEVICE __device__ __forceinline__
 #endif
 
-// A kernel for work-groups of `threads`; `waves` is how many a SIMD holds at least, which bounds the registers.
+// A kernel for work-groups of `threads`; `waves` is how many a SIMD (a quarter of a multiprocessor) holds at least,
+// which bounds the registers.
 #if defined(__HIP__)
 #define CK_FMHA_KERNEL(threads, waves)                                                                                 \
     __global__ __attribute__((amdgpu_flat_work_group_size(threads, threads), amdgpu_waves_per_eu(waves)))
 #else
-#define CK_FMHA_KERNEL(threads, waves) __global__ __launch_bounds__(threads)
+#define CK_FMHA_KERNEL(threads, waves) __global__ __launch_bounds__(threads, 4 * 32 * (waves) / (threads))
 #endif
 
 namespace ck_fmha::gpu {

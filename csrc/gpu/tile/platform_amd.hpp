@@ -8,6 +8,10 @@ namespace ck_fmha::gpu {
 
 inline constexpr index_t kWaveSize = 64;
 
+// 16-bit elements.
+using f16 = _Float16;
+using bf16 = __bf16;
+
 using Dword2 = unsigned __attribute__((ext_vector_type(2)));
 using Dword4 = unsigned __attribute__((ext_vector_type(4)));
 using Float2 = float __attribute__((ext_vector_type(2)));
@@ -19,9 +23,17 @@ CK_FMHA_DEVICE index_t lane_index() { return thread_index() % kWaveSize; }
 
 // A value that is the same for all lanes, moved to where the compiler knows that it is.
 CK_FMHA_DEVICE index_t uniform(index_t value) { return __builtin_amdgcn_readfirstlane(value); }
-// The value of one lane, the same one for all.
-CK_FMHA_DEVICE index_t value_of_lane(index_t value, index_t lane) { return __builtin_amdgcn_readlane(value, lane); }
-CK_FMHA_DEVICE index_t wave_index() { return uniform(thread_index() / kWaveSize); }
+// The same for what came from memory by a uniform address: here the compiler knows that it is uniform.
+template <class Plain>
+CK_FMHA_DEVICE Plain uniform_from_memory(Plain value)
+{
+    return value;
+}
+template <index_t kThreadsPerWave>
+CK_FMHA_DEVICE index_t wave_index()
+{
+    return uniform(thread_index() / kThreadsPerWave);
+}
 
 // The same address, but what is read from it is read here: not earlier, to be kept in registers ever after.
 CK_FMHA_DEVICE const char* read_anew(const char* address)
@@ -32,7 +44,7 @@ CK_FMHA_DEVICE const char* read_anew(const char* address)
 
 // The kernel's arguments, read here and not earlier.
 template <class Args>
-CK_FMHA_DEVICE Args kernel_arguments()
+CK_FMHA_DEVICE Args read_arguments_anew(const Args&)
 {
     const void* const segment = (const void*)__builtin_amdgcn_kernarg_segment_ptr(); // NOLINT: crosses address spaces
     return load_uniform<Args>(read_anew(static_cast<const char*>(segment)));
@@ -53,6 +65,9 @@ CK_FMHA_DEVICE void no_load_crosses() { __builtin_amdgcn_sched_barrier(0); }
 CK_FMHA_DEVICE bits_t ballot(bool condition) { return __builtin_amdgcn_ballot_w64(condition); }
 CK_FMHA_DEVICE bool any_lane(bool condition) { return ballot(condition) != 0; }
 
+// The number of the lowest bit that is set.
+CK_FMHA_DEVICE index_t lowest_bit(bits_t bits) { return __builtin_ctzll(bits); }
+
 // The value of lane (lane xor 32).
 CK_FMHA_DEVICE float other_half(float value)
 {
@@ -63,6 +78,34 @@ CK_FMHA_DEVICE float other_half(float value)
 CK_FMHA_DEVICE float exp2(float x) { return __builtin_amdgcn_exp2f(x); }
 CK_FMHA_DEVICE float log2(float x) { return __builtin_amdgcn_logf(x); }
 CK_FMHA_DEVICE float reciprocal(float x) { return __builtin_amdgcn_rcpf(x); }
+
+// Numbers of a whole wave that are needed seldom, one owner a slot: scalar registers hold them.
+template <index_t kSlot, class Plain>
+class Seldom {
+public:
+    CK_FMHA_DEVICE explicit Seldom(const Plain& value) : value_(value) {}
+    CK_FMHA_DEVICE void set(const Plain& value) { value_ = value; }
+    CK_FMHA_DEVICE const Plain& get() const { return value_; }
+
+private:
+    Plain value_;
+};
+
+// A number for each of 64 tiles.
+class NumbersOfTiles {
+public:
+    // number(n): that of tile n.
+    template <class F>
+    CK_FMHA_DEVICE void set(const F& number)
+    {
+        of_lane_ = number(lane_index());
+    }
+    // n is the same in all lanes.
+    CK_FMHA_DEVICE index_t operator[](index_t n) const { return __builtin_amdgcn_readlane(of_lane_, n); }
+
+private:
+    index_t of_lane_ = 0;
+};
 
 // All waves of the work-group are here, and what they wrote to shared memory is seen. Loads from global memory stay in
 // flight.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "gpu/tile/mfma_32x32x8.hpp"
+#include "gpu/tile/swizzle.hpp"
 
 // A tile of K and a tile of V in shared memory, as the operands of the products want them: pieces of 16 bytes that a
 // lane reads at once. Rows are as long as they are, without padding; instead piece c of row r lies at place c xor f(r),
@@ -12,21 +13,6 @@
 //          16 (c / 2) + 4 (c mod 2) + {0..3, 8..11}
 
 namespace ck_fmha::gpu {
-
-// Rows of kPieces pieces of 16 bytes: which rows share banks, and the permutation that keeps them apart. 8 pieces are
-// all 32 banks.
-template <index_t kPieces>
-struct Swizzle {
-    static constexpr index_t kCycle = kPieces < 8 ? kPieces : 8;
-    static constexpr index_t kRowsPerBankLine = 8 / kCycle;
-    // Neighbouring rows differ; so do rows 8 apart if `kAlsoByEight`.
-    template <bool kAlsoByEight>
-    CK_FMHA_DEVICE static index_t of_row(index_t row)
-    {
-        const index_t near = row / kRowsPerBankLine;
-        return (kAlsoByEight ? near ^ (row / 8) : near) % kCycle;
-    }
-};
 
 template <index_t kTileK, index_t kHeadDim>
 class SharedKeys {

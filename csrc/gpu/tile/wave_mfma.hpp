@@ -1,6 +1,7 @@
 #pragma once
 
 #include "gpu/tile/copy_amd.hpp"
+#include "gpu/tile/per_query.hpp"
 
 // The tiles of one wave, and what a pipeline does with them. A wave holds kRows queries; with this atom every lane
 // holds one of them (each query is held by two lanes, which share its keys and its output's dimensions), so that what
@@ -22,8 +23,10 @@ struct MfmaWave {
     static constexpr index_t kDimChunks = kHeadDim / Atom::kChunkDims;
     static constexpr index_t kKeyChunks = kTileK / Atom::kChunkKeys;
 
-    // One number for each query of the wave.
-    using PerQuery = float;
+    static constexpr bool kScoresLeaveNoRegisters = false;
+    static constexpr index_t kQueriesOfLane = 1;
+    using PerQuery = gpu::PerQuery<kQueriesOfLane>;
+    using Sums = Float2; // two partial sums of a lane's query, which are added to together
 
     struct Query {
         Dword4 chunk[kDimChunks];
@@ -38,10 +41,12 @@ struct MfmaWave {
         Acc block[kDimBlocks];
     };
 
-    // The row of Q that this lane's numbers belong to, counted from the wave's first.
-    CK_FMHA_DEVICE static index_t query_of_lane() { return Atom::query_of_lane(); }
+    // The row of Q that this lane's number n belongs to, counted from the wave's first; and that whose bits it gives
+    // to `keep`.
+    CK_FMHA_DEVICE static index_t query_of_lane(index_t) { return Atom::query_of_lane(); }
+    CK_FMHA_DEVICE static index_t query_of_bits() { return Atom::query_of_lane(); }
 
-    CK_FMHA_DEVICE static Query load_query(const RowsInMemory& rows, index_t band)
+    CK_FMHA_DEVICE static Query load_query(const RowsInMemory& rows, index_t band, SharedMemory)
     {
         Query q;
         // A band past the end computes what nobody stores.
@@ -49,7 +54,7 @@ struct MfmaWave {
         const Buffer buffer = TilesInMemory<kRows>(rows).tile(ck_tile_masks::min(band, last));
         unroll<kDimChunks>([&](auto c) {
             const index_t byte = 2 * (c * Atom::kChunkDims + 8 * Atom::half());
-            q.chunk[c] = buffer.load(Constant<4>{}, rows.offset(Atom::query_of_lane(), byte));
+            q.chunk[c] = buffer.load(Constant<4>{}, offset_in_buffer(rows, Atom::query_of_lane(), byte));
         });
         return q;
     }
@@ -80,18 +85,18 @@ struct MfmaWave {
         });
     }
 
-    // s * factor - row
-    CK_FMHA_DEVICE static void scale_and_shift(Scores& s, float factor, PerQuery shift)
+    // s * factor - shift
+    CK_FMHA_DEVICE static void scale_and_shift(Scores& s, float factor, const PerQuery& shift)
     {
         for_each_pair(s.block, [&](Float2 x) {
-            return __builtin_elementwise_fma(x, Float2{factor, factor}, Float2{-shift, -shift});
+            return __builtin_elementwise_fma(x, Float2{factor, factor}, Float2{-shift[0], -shift[0]});
         });
     }
-    CK_FMHA_DEVICE static void shift(Scores& s, PerQuery by)
+    CK_FMHA_DEVICE static void shift(Scores& s, const PerQuery& by)
     {
-        for_each_pair(s.block, [&](Float2 x) { return x - Float2{by, by}; });
+        for_each_pair(s.block, [&](Float2 x) { return x - Float2{by[0], by[0]}; });
     }
-    // Bit n of `bits`: key n of the tile is attended by this lane's query; the others' scores become -inf.
+    // Bit n of `bits`: key n of the tile is attended by query_of_bits(); the others' scores become -inf.
     CK_FMHA_DEVICE static void keep(Scores& s, bits_t bits)
     {
         const bits_t mine = bits >> (4 * Atom::half());
@@ -113,18 +118,24 @@ struct MfmaWave {
             unroll<8>(
                 [&](auto e) { m = __builtin_fmaxf(__builtin_fmaxf(m, s.block[b][2 * e]), s.block[b][2 * e + 1]); });
         });
-        return m;
+        return {m};
     }
-    CK_FMHA_DEVICE static PerQuery max_over_lanes(PerQuery x) { return __builtin_fmaxf(x, other_half(x)); }
-    CK_FMHA_DEVICE static PerQuery sum_over_lanes(PerQuery x) { return x + other_half(x); }
+    CK_FMHA_DEVICE static PerQuery max_over_lanes(const PerQuery& x)
+    {
+        return {__builtin_fmaxf(x[0], other_half(x[0]))};
+    }
+    CK_FMHA_DEVICE static PerQuery sum_over_lanes(const Sums& sums)
+    {
+        const float sum = sums.x + sums.y;
+        return {sum + other_half(sum)};
+    }
 
     CK_FMHA_DEVICE static void exp2(Scores& s)
     {
         unroll<kKeyBlocks>(
             [&](auto b) { unroll<16>([&](auto e) { s.block[b][e.value] = gpu::exp2(s.block[b][e.value]); }); });
     }
-    // Two partial sums in a lane: they are added together.
-    CK_FMHA_DEVICE static void add_to_sums(Float2& sums, const Scores& s)
+    CK_FMHA_DEVICE static void add_to_sums(Sums& sums, const Scores& s)
     {
         unroll<kKeyBlocks>(
             [&](auto b) { unroll<8>([&](auto e) { sums += Float2{s.block[b][2 * e], s.block[b][2 * e + 1]}; }); });
@@ -140,13 +151,16 @@ struct MfmaWave {
         });
         return p;
     }
-    CK_FMHA_DEVICE static void scale(Output& o, PerQuery factor)
+    CK_FMHA_DEVICE static void scale(Sums& sums, const PerQuery& factor) { sums *= Float2{factor[0], factor[0]}; }
+    CK_FMHA_DEVICE static void scale(Output& o, const PerQuery& factor)
     {
-        for_each_pair(o.block, [&](Float2 x) { return x * Float2{factor, factor}; });
+        for_each_pair(o.block, [&](Float2 x) { return x * Float2{factor[0], factor[0]}; });
     }
 
-    // store(dim, four values): dimensions dim .. dim + 3 of this lane's query; dim is a multiple of 4.
-    template <class Store>
+    // Before for_each_quad, by all lanes: here a lane holds four dimensions in a row as it is.
+    CK_FMHA_DEVICE static void gather_quads(Output&) {}
+    // store(dim, four values): dimensions dim .. dim + 3 of this lane's query n; dim is a multiple of 4.
+    template <index_t, class Store>
     CK_FMHA_DEVICE static void for_each_quad(const Output& o, index_t head_dim, const Store& store)
     {
         unroll<kDimBlocks>([&](auto b) {

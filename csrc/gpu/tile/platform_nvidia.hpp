@@ -1,0 +1,193 @@
+#pragma once
+
+// NVIDIA GPUs from sm_80 on. What nvcc and NVRTC have built in, and PTX for the rest: no header of CUDA's is needed.
+
+#include "gpu/kernel/fwd_launch.hpp"
+#include "gpu/tile/load_uniform.hpp"
+
+namespace ck_fmha::gpu {
+
+inline constexpr index_t kWaveSize = 32;
+inline constexpr unsigned kAllLanes = 0xffffffffu;
+
+// 16-bit elements: names for their storage. Arithmetic on them is the matrix atoms' and conversions'.
+enum class f16 : unsigned short {};
+enum class bf16 : unsigned short {};
+
+// A few numbers, moved between registers and memory at once.
+template <class T, index_t kCount>
+struct alignas(kCount * sizeof(T)) Vector {
+    T element[kCount];
+
+    CK_FMHA_DEVICE T operator[](index_t n) const { return element[n]; }
+    CK_FMHA_DEVICE T& operator[](index_t n) { return element[n]; }
+    CK_FMHA_DEVICE Vector& operator*=(T factor)
+    {
+        unroll<kCount>([&](auto n) { element[n] *= factor; });
+        return *this;
+    }
+    CK_FMHA_DEVICE Vector& operator+=(const Vector& other)
+    {
+        unroll<kCount>([&](auto n) { element[n] += other[n]; });
+        return *this;
+    }
+    CK_FMHA_DEVICE friend Vector operator*(Vector x, T factor) { return x *= factor; }
+};
+using Dword2 = Vector<unsigned, 2>;
+using Dword4 = Vector<unsigned, 4>;
+using Float2 = Vector<float, 2>;
+using Float4 = Vector<float, 4>;
+
+// Read from its special register whenever it is asked for: else what comes from it takes registers of the whole loop.
+CK_FMHA_DEVICE index_t thread_index()
+{
+    index_t index;
+    asm volatile("mov.u32 %0, %%tid.x;" : "=r"(index));
+    __builtin_assume(index >= 0);
+    return index;
+}
+CK_FMHA_DEVICE index_t lane_index() { return thread_index() % kWaveSize; }
+CK_FMHA_DEVICE index_t block_index() { return static_cast<index_t>(blockIdx.x); }
+
+// A value that is the same for all lanes, moved to where the compiler knows that it is. All lanes must be here.
+CK_FMHA_DEVICE index_t uniform(index_t value)
+{
+    return static_cast<index_t>(__reduce_or_sync(kAllLanes, static_cast<unsigned>(value)));
+}
+// The same for what came from memory by a uniform address: AMD's compiler knows that it is uniform.
+CK_FMHA_DEVICE index_t uniform_from_memory(index_t value) { return uniform(value); }
+CK_FMHA_DEVICE bits_t uniform_from_memory(bits_t value)
+{
+    return static_cast<unsigned>(uniform(static_cast<index_t>(value))) |
+           static_cast<bits_t>(static_cast<unsigned>(uniform(static_cast<index_t>(value >> 32)))) << 32;
+}
+template <index_t kThreadsPerWave>
+CK_FMHA_DEVICE index_t wave_index()
+{
+    return uniform(thread_index() / kThreadsPerWave);
+}
+
+// The same address, but what is read from it is read here: not earlier, to be kept in registers ever after.
+CK_FMHA_DEVICE const char* read_anew(const char* address)
+{
+    asm volatile("" : "+l"(address));
+    return address;
+}
+
+// The kernel's arguments: they lie in constant memory, and instructions take them from there.
+template <class Args>
+CK_FMHA_DEVICE const Args& read_arguments_anew(const Args& args)
+{
+    return args;
+}
+
+// Bit l of the result: the condition in lane l.
+CK_FMHA_DEVICE bits_t ballot(bool condition) { return __ballot_sync(kAllLanes, condition); }
+CK_FMHA_DEVICE bool any_lane(bool condition) { return __any_sync(kAllLanes, condition) != 0; }
+
+// The number of the lowest bit that is set.
+CK_FMHA_DEVICE index_t lowest_bit(bits_t bits) { return __ffsll(static_cast<long long>(bits)) - 1; }
+
+// The value of lane (lane xor kOther), and that of a lane by its number.
+template <index_t kOther, class T>
+CK_FMHA_DEVICE T from_neighbour(T value)
+{
+    return __shfl_xor_sync(kAllLanes, value, kOther);
+}
+CK_FMHA_DEVICE bits_t from_lane(bits_t value, index_t lane) { return __shfl_sync(kAllLanes, value, lane); }
+
+CK_FMHA_DEVICE float larger(float a, float b) { return fmaxf(a, b); }
+CK_FMHA_DEVICE float exp2(float x)
+{
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+CK_FMHA_DEVICE float log2(float x)
+{
+    float y;
+    asm("lg2.approx.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
+// All warps of the work-group are here, and what they wrote to shared memory is seen.
+CK_FMHA_DEVICE void barrier() { __syncthreads(); }
+
+// The work-group's shared memory, which the launch gives. It begins with what warps keep there: Seldom,
+// NumbersOfTiles.
+extern __shared__ __align__(128) char ck_fmha_shared[];
+inline constexpr index_t kSeldomSlots = 3;
+inline constexpr index_t kNumbersAt = kSeldomSlots * kMostWarps * kSeldomBytes;
+static_assert(kSharedBytesBeforeTiles == kNumbersAt + 64 * 4 * kMostWarps && kSharedBytesBeforeTiles % 128 == 0,
+              "ck_fmha: tiles begin, at a multiple of 128 bytes, behind what warps keep");
+
+// Shared memory, by byte offsets.
+class SharedMemory {
+public:
+    // What lies behind that, kBytes in all.
+    template <index_t kBytes>
+    CK_FMHA_DEVICE static SharedMemory allocate()
+    {
+        return SharedMemory(static_cast<unsigned>(__cvta_generic_to_shared(ck_fmha_shared))) + kSharedBytesBeforeTiles;
+    }
+    CK_FMHA_DEVICE SharedMemory operator+(index_t bytes) const
+    {
+        return SharedMemory(address_ + static_cast<unsigned>(bytes));
+    }
+    CK_FMHA_DEVICE unsigned address() const { return address_; }
+
+private:
+    CK_FMHA_DEVICE explicit SharedMemory(unsigned address) : address_(address) {}
+    unsigned address_;
+};
+
+// Numbers of a whole warp that are needed seldom, one owner a slot: here they would take a register of every lane, so
+// they wait in shared memory.
+template <index_t kSlot, class Plain>
+class Seldom {
+    static_assert(kSlot < kSeldomSlots && sizeof(Plain) <= kSeldomBytes, "ck_fmha: more or larger slots are needed");
+
+public:
+    CK_FMHA_DEVICE explicit Seldom(const Plain& value) { set(value); }
+    CK_FMHA_DEVICE void set(const Plain& value) const
+    {
+        Plain& slot = of_warp();
+        __syncwarp();
+        if (lane_index() == 0) slot = value;
+        __syncwarp();
+    }
+    CK_FMHA_DEVICE Plain get() const { return of_warp(); }
+
+private:
+    CK_FMHA_DEVICE static Plain& of_warp()
+    {
+        const index_t warp = uniform(thread_index() / kWaveSize);
+        return *reinterpret_cast<Plain*>(ck_fmha_shared + (kSlot * kMostWarps + warp) * kSeldomBytes);
+    }
+};
+
+// A number for each of 64 tiles, one owner in a kernel.
+class NumbersOfTiles {
+public:
+    // number(n): that of tile n.
+    template <class F>
+    CK_FMHA_DEVICE void set(const F& number) const
+    {
+        index_t* const numbers = of_warp();
+        __syncwarp();
+        for (index_t n = lane_index(); n < 64; n += kWaveSize)
+            numbers[n] = number(n);
+        __syncwarp();
+    }
+    // n is the same in all lanes.
+    CK_FMHA_DEVICE index_t operator[](index_t n) const { return uniform(of_warp()[n]); }
+
+private:
+    CK_FMHA_DEVICE static index_t* of_warp()
+    {
+        const index_t warp = uniform(thread_index() / kWaveSize);
+        return reinterpret_cast<index_t*>(ck_fmha_shared + kNumbersAt) + warp * 64;
+    }
+};
+
+} // namespace ck_fmha::gpu

@@ -1,0 +1,246 @@
+#pragma once
+
+#include "gpu/kernel/fwd_launch.hpp"
+#include "gpu/tile/per_query.hpp"
+#include "gpu/tile/query_nvidia.hpp"
+
+// The tiles of one wave, and what a pipeline does with them. A wave holds kRows queries: in one warp as two blocks of
+// 16 rows, which share every operand read from shared memory; with head_dim 256 in two warps of one block each. A lane
+// holds scores of two queries of each block, and four lanes share them.
+
+namespace ck_fmha::gpu {
+
+template <class T, index_t kTileK, index_t kHeadDim>
+struct MmaWave {
+    using Atom = MmaAtom;
+    using Element = MatrixElement<T>;
+    using Keys = SharedKeys<kHeadDim>;
+    using Values = SharedValues<kHeadDim>;
+
+    static constexpr index_t kRows = kFwdRowsPerWave;
+    static constexpr index_t kWarps = fwd_threads_per_wave(kWaveSize, kHeadDim) / kWaveSize;
+    static constexpr index_t kWarpRows = kRows / kWarps;
+    static constexpr index_t kRowBlocks = kWarpRows / Atom::kRows;
+    static constexpr index_t kKeyBlocks = kTileK / Atom::kColumns;
+    static constexpr index_t kDimBlocks = kHeadDim / Atom::kColumns;
+    static constexpr index_t kDimChunks = kHeadDim / Atom::kDepth;
+    static constexpr index_t kKeyChunks = kTileK / Atom::kDepth;
+
+    // The mask is then asked for the elements of a tile before its scores are computed, not after.
+    static constexpr bool kScoresLeaveNoRegisters = true;
+    static constexpr index_t kQueriesOfLane = 2 * kRowBlocks;
+    using PerQuery = gpu::PerQuery<kQueriesOfLane>;
+    using Sums = PerQuery;
+
+    using Query = QueryOperands<kWarpRows, kHeadDim>;
+    struct Scores {
+        MmaAcc block[kRowBlocks][kKeyBlocks];
+    };
+    struct Probabilities {
+        MmaA chunk[kRowBlocks][kKeyChunks];
+    };
+    struct Output {
+        MmaAcc block[kRowBlocks][kDimBlocks];
+    };
+
+    // The row of Q that this lane's number n belongs to, counted from the wave's first; and that whose bits it gives
+    // to `keep`.
+    CK_FMHA_DEVICE static index_t query_of_lane(index_t n)
+    {
+        return first_row() + n / 2 * Atom::kRows + n % 2 * 8 + Atom::row_of_lane();
+    }
+    CK_FMHA_DEVICE static index_t query_of_bits() { return first_row() + lane_index() % kWarpRows; }
+
+    // Complete after the next KeyValueTiles::receive.
+    CK_FMHA_DEVICE static Query load_query(const RowsInMemory& rows, index_t band, SharedMemory shared)
+    {
+        return Query(rows, band * kWarps + first_row() / kWarpRows, shared);
+    }
+
+    CK_FMHA_DEVICE static Scores scores(const Query& q, const Keys& keys)
+    {
+        Scores s = {};
+        const auto& queries = q.at_hand();
+        if constexpr (Query::kShared) {
+            // A loop, in which operands are loaded ahead by one step: unrolled, by so many that registers run out.
+            constexpr index_t kSteps = Keys::kChunksOfSwizzle;
+#pragma unroll 1
+            for (index_t n = 0; n < kSteps; ++n) {
+                const auto queries_n = queries.from_chunk(n);
+                const auto keys_n = keys.from_chunk(n);
+                unroll<kDimChunks / kSteps>([&](auto beyond) { add_chunk<kSteps * beyond>(s, queries_n, keys_n); });
+            }
+        } else {
+            unroll<kDimChunks>([&](auto c) { add_chunk<c>(s, queries, keys); });
+        }
+        return s;
+    }
+    // The products of dimensions 16 kChunk .. + 15.
+    template <index_t kChunk, class Queries>
+    CK_FMHA_DEVICE static void add_chunk(Scores& s, const Queries& queries, const Keys& keys)
+    {
+        MmaA a[kRowBlocks];
+        unroll<kRowBlocks>([&](auto m) { a[m] = queries.template operand<m, kChunk>(); });
+        unroll<kKeyBlocks / 2>([&](auto pair) {
+            const Dword4 k = keys.template operands<pair, kChunk>();
+            unroll<kRowBlocks>([&](auto m) {
+                Element::multiply_add(s.block[m][2 * pair], a[m], k[0], k[1]);
+                Element::multiply_add(s.block[m][2 * pair + 1], a[m], k[2], k[3]);
+            });
+        });
+    }
+
+    CK_FMHA_DEVICE static void add_products(Output& o, const Probabilities& p, const Values& values)
+    {
+        unroll<kKeyChunks>([&](auto c) {
+            unroll<kDimBlocks / 2>([&](auto pair) {
+                const Dword4 v = values.template operands<pair, c>();
+                unroll<kRowBlocks>([&](auto m) {
+                    Element::multiply_add(o.block[m][2 * pair], p.chunk[m][c], v[0], v[1]);
+                    Element::multiply_add(o.block[m][2 * pair + 1], p.chunk[m][c], v[2], v[3]);
+                });
+            });
+        });
+    }
+
+    // s * factor - shift
+    CK_FMHA_DEVICE static void scale_and_shift(Scores& s, float factor, const PerQuery& shift)
+    {
+        for_each(s.block, [&](float& x, index_t n) { x = x * factor - shift[n]; });
+    }
+    CK_FMHA_DEVICE static void shift(Scores& s, const PerQuery& by)
+    {
+        for_each(s.block, [&](float& x, index_t n) { x -= by[n]; });
+    }
+    // Bit n of `bits`: key n of the tile is attended by query_of_bits(); the others' scores become -inf.
+    CK_FMHA_DEVICE static void keep(Scores& s, bits_t bits)
+    {
+        unroll<kQueriesOfLane>([&](auto n) {
+            const index_t asked = n / 2 * Atom::kRows + n % 2 * 8 + Atom::row_of_lane(); // the lane that has the bits
+            const bits_t mine = from_lane(bits, asked) >> Atom::column_of_lane();
+            unroll<kKeyBlocks>([&](auto b) {
+                const auto word = static_cast<unsigned>(mine >> (8 * b / 32 * 32));
+                unroll<2>([&](auto e) {
+                    float& x = s.block[n / 2][b][n % 2 * 2 + e];
+                    x = (word & (1u << (8 * b % 32 + e))) != 0 ? x : -kInfinity;
+                });
+            });
+        });
+    }
+    // Of the keys that this lane holds.
+    CK_FMHA_DEVICE static PerQuery max_in_lane(const Scores& s)
+    {
+        PerQuery m = PerQuery::all(-kInfinity);
+        for_each(s.block, [&](float x, index_t n) { m[n] = larger(m[n], x); });
+        return m;
+    }
+    CK_FMHA_DEVICE static PerQuery max_over_lanes(PerQuery x)
+    {
+        unroll<kQueriesOfLane>([&](auto n) {
+            x[n] = larger(x[n], from_neighbour<1>(x[n]));
+            x[n] = larger(x[n], from_neighbour<2>(x[n]));
+        });
+        return x;
+    }
+    CK_FMHA_DEVICE static PerQuery sum_over_lanes(PerQuery x)
+    {
+        unroll<kQueriesOfLane>([&](auto n) {
+            x[n] += from_neighbour<1>(x[n]);
+            x[n] += from_neighbour<2>(x[n]);
+        });
+        return x;
+    }
+
+    CK_FMHA_DEVICE static void exp2(Scores& s)
+    {
+        for_each(s.block, [&](float& x, index_t) { x = gpu::exp2(x); });
+    }
+    CK_FMHA_DEVICE static void add_to_sums(Sums& sums, const Scores& s)
+    {
+        for_each(s.block, [&](float x, index_t n) { sums[n] += x; });
+    }
+    CK_FMHA_DEVICE static Probabilities to_operand(const Scores& s)
+    {
+        Probabilities p;
+        unroll<kRowBlocks>([&](auto m) {
+            unroll<kKeyChunks>([&](auto c) {
+                unroll<4>([&](auto dword) {
+                    const MmaAcc& keys = s.block[m][2 * c + dword / 2];
+                    p.chunk[m][c][dword] = Element::pack(keys[dword % 2 * 2], keys[dword % 2 * 2 + 1]);
+                });
+            });
+        });
+        return p;
+    }
+    CK_FMHA_DEVICE static void scale(Sums& sums, const PerQuery& factor)
+    {
+        unroll<kQueriesOfLane>([&](auto n) { sums[n] *= factor[n]; });
+    }
+    CK_FMHA_DEVICE static void scale(Output& o, const PerQuery& factor)
+    {
+        for_each(o.block, [&](float& x, index_t n) { x *= factor[n]; });
+    }
+
+    // Before for_each_quad, by all lanes: of two neighbouring blocks of 8 dimensions, lanes with even numbers take
+    // their neighbours' share of the first and give theirs of the second, so that a lane holds four dimensions in a
+    // row.
+    CK_FMHA_DEVICE static void gather_quads(Output& o)
+    {
+        const bool odd = lane_index() % 2 != 0;
+        unroll<kRowBlocks>([&](auto m) {
+            unroll<kDimBlocks / 2>([&](auto pair) {
+                unroll<4>([&](auto e) {
+                    float &first = o.block[m][2 * pair][e], &second = o.block[m][2 * pair + 1][e];
+                    const float got = from_neighbour<1>(odd ? first : second);
+                    first = odd ? got : first;
+                    second = odd ? second : got;
+                });
+            });
+        });
+    }
+    // store(dim, four values): dimensions dim .. dim + 3 of this lane's query n; dim is a multiple of 4.
+    template <index_t kQueryOfLane, class Store>
+    CK_FMHA_DEVICE static void for_each_quad(const Output& o, index_t head_dim, const Store& store)
+    {
+        constexpr index_t kElement = kQueryOfLane % 2 * 2;
+        const index_t of_lane = lane_index() % 2 * 8 + lane_index() % 4 / 2 * 4;
+        unroll<kDimBlocks / 2>([&](auto pair) {
+            const index_t dim = 16 * pair + of_lane;
+            if (dim >= head_dim) return;
+            const MmaAcc &first = o.block[kQueryOfLane / 2][2 * pair],
+                         &second = o.block[kQueryOfLane / 2][2 * pair + 1];
+            store(dim, Float4{first[kElement], first[kElement + 1], second[kElement], second[kElement + 1]});
+        });
+    }
+    // Is this the lane that writes what belongs to the whole query?
+    CK_FMHA_DEVICE static bool first_of_query() { return lane_index() % 4 == 0; }
+
+private:
+    static constexpr float kInfinity = __builtin_inff();
+
+    // Of this warp, counted from the wave's.
+    CK_FMHA_DEVICE static index_t first_row()
+    {
+        return kWarps == 1 ? 0 : thread_index() / kWaveSize % kWarps * kWarpRows;
+    }
+    // map(element, number n of its query)
+    template <index_t kBlocks, class Blocks, class Map>
+    CK_FMHA_DEVICE static void for_each_of(Blocks& blocks, const Map& map)
+    {
+        unroll<kBlocks>([&](auto b) {
+            unroll<kRowBlocks>([&](auto m) { unroll<4>([&](auto e) { map(blocks[m][b][e], 2 * m + e / 2); }); });
+        });
+    }
+    template <index_t kBlocks, class Map>
+    CK_FMHA_DEVICE static void for_each(MmaAcc (&blocks)[kRowBlocks][kBlocks], const Map& map)
+    {
+        for_each_of<kBlocks>(blocks, map);
+    }
+    template <index_t kBlocks, class Map>
+    CK_FMHA_DEVICE static void for_each(const MmaAcc (&blocks)[kRowBlocks][kBlocks], const Map& map)
+    {
+        for_each_of<kBlocks>(blocks, map);
+    }
+};
+
+} // namespace ck_fmha::gpu
