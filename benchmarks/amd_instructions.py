@@ -1,4 +1,4 @@
-"""Instructions that the AMD forward executes, counted in the emulator, beside those of ROCm's own CK Tile.
+"""Instructions that the AMD kernels execute, counted in the emulator, beside those of ROCm's own CK Tile.
 
 Nothing here is a time: no AMD GPU is involved. Cycles are modelled from the counts: what the units of a SIMD would be
 busy with if nothing had to wait.
@@ -77,6 +77,18 @@ def cases() -> list[Case]:
         Case("Longformer 512", longformer, bf16, 128, 4096, 1),
         Case("BigBird 64", big_bird, bf16, 64, 4096, 1),
         Case("Longformer 512", longformer, bf16, 64, 4096, 1),
+    ]
+
+
+def backward_cases() -> list[tuple[Case, int | None]]:
+    """Calls, and how many instructions CK Tile executes for their backward."""
+    bf16, full = torch.bfloat16, masks.Full()
+    return [
+        (Case("full", full, bf16, 64, 1024, 2), 1528000),
+        (Case("full", full, bf16, 128, 1024, 2), 2062848),
+        (Case("causal", masks.Causal(), bf16, 128, 1024, 2), 1240392),
+        (Case("BigBird 64", masks.BigBird(block_size=64), bf16, 128, 4096, 1), None),
+        (Case("Longformer 512", masks.Longformer(window=512, global_tokens=64), bf16, 128, 4096, 1), None),
     ]
 
 
@@ -208,6 +220,34 @@ def count(case: Case, emulator: Emulator) -> None:
         )
 
 
+def count_backward(case: Case, theirs: int | None, emulator: Emulator) -> None:
+    """Run a case's backward and print what it executed."""
+    torch.manual_seed(0)
+    shape = (1, case.num_heads, case.seqlen, case.head_dim)
+    q, k, v = (torch.randn(shape).to(case.dtype).requires_grad_() for _ in range(3))
+    d_out = torch.randn(shape).to(case.dtype)
+    attention(q, k, v, mask=case.mask, backend="hip").backward(d_out)
+    out = attention(q, k, v, mask=case.mask, backend="hip")
+    emulator.reset()
+    out.backward(d_out)
+    kernel = emulator.kernel("ck_fmha_bwd_dq_dk_dv")
+    counts, total = collections.Counter(kernel["classes"]), kernel["wave_instructions"]
+    others = sum(emulator.kernel(f"ck_fmha_bwd_{name}")["wave_instructions"] for name in ("dot_do_o", "convert"))
+    live = sum(case.mask.num_tiles(case.seqlen, case.seqlen, head=head).live for head in range(case.num_heads))
+    products = live * 5 * 2 * 2 * case.head_dim // 8
+    arch = os.environ["CK_FMHA_EMULATOR_ARCHS"]
+    print(f"\nbackward, {case.name}, head_dim {case.head_dim}, seqlen {case.seqlen}, {case.num_heads} heads, {arch}")
+    print(f"  executed {total:,}: " + ", ".join(f"{name} {counts[name]:,}" for name in CLASSES if counts[name]))
+    print(f"  and {others:,} for dot(dO, O) and the conversion of dQ")
+    print(
+        f"  per live 64x64 tile ({live:,}): {total / live:.0f} instructions; modelled cycles "
+        + ", ".join(f"{name} {busy / live:.0f}" for name, busy in cycles(kernel, arch).items())
+    )
+    print(f"  products executed: {counts['mfma'] / products:.3f} of those of the live 64x64 tiles")
+    if theirs is not None and arch == "gfx942":
+        print(f"  of CK Tile's: instructions {total / theirs:.3f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--emulator", type=Path, required=True, help="libck_fmha_amd_emulator.so of the C++ tests")
@@ -221,6 +261,8 @@ def main() -> None:
     emulator = Emulator(options.emulator)
     for case in cases():
         count(case, emulator)
+    for case, theirs in backward_cases():
+        count_backward(case, theirs, emulator)
 
 
 if __name__ == "__main__":

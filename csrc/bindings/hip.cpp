@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "bindings/arguments.hpp"
+#include "gpu/runtime/bwd_launch.hpp"
 #include "gpu/runtime/fwd_launch.hpp"
 
 namespace py = pybind11;
@@ -18,6 +19,13 @@ using hip::Driver;
 gpu::FwdShape shape_of(const Sizes& s, index_t num_compute_units)
 {
     return {s[0], s[1], s[3], s[4], gpu::instance_head_dim(s[5], s[6]), num_compute_units};
+}
+gpu::FwdShape column_shape_of(const Sizes& s, index_t num_compute_units)
+{
+    gpu::FwdShape shape = shape_of(s, num_compute_units);
+    shape.axis = ck_tile_masks::Axis::cols;
+    shape.heads_per_kv = static_cast<index_t>(s[1] / s[2]);
+    return shape;
 }
 
 // (structure, num_waves, asks) of each group: with dtype, head_dim and architecture they name an instance.
@@ -43,6 +51,39 @@ void hip_forward(std::shared_ptr<DevicePlan> plan, std::vector<std::shared_ptr<h
     const py::gil_scoped_release release;
     hip::attention_forward(args, {std::move(plan), std::move(modules), reinterpret_cast<float*>(workspace),
                                   reinterpret_cast<hip::Stream>(stream)});
+}
+
+int64_t bwd_workspace_size(const DevicePlan& columns, const std::shared_ptr<DevicePlan>& rows, const Sizes& s)
+{
+    return hip::BwdWorkspace(columns.plan(), rows ? &rows->plan() : nullptr, s[5], s[6]).size;
+}
+
+void hip_backward(std::shared_ptr<DevicePlan> columns, std::vector<std::shared_ptr<hip::BwdModule>> modules,
+                  std::shared_ptr<DevicePlan> rows, std::vector<std::shared_ptr<hip::BwdDqModule>> dq_modules,
+                  uintptr_t stream, int32_t dtype, const Sizes& sizes, double softmax_scale,
+                  const std::array<Tensor, 8>& tensors, uintptr_t lse, uintptr_t dlse, uintptr_t workspace)
+{
+    ck_fmha_bwd_args args{};
+    set_problem(args, dtype, sizes, softmax_scale, 1, std::nullopt);
+    ck_fmha_tensor* const where[] = {&args.q, &args.k, &args.v, &args.o, &args.d_o, &args.dq, &args.dk, &args.dv};
+    for (size_t n = 0; n < tensors.size(); ++n)
+        *where[n] = to_tensor(tensors[n]);
+    args.lse = reinterpret_cast<const void*>(lse);
+    args.dlse = reinterpret_cast<const void*>(dlse);
+    const py::gil_scoped_release release;
+    hip::attention_backward(args, {std::move(columns), std::move(modules), std::move(rows), std::move(dq_modules),
+                                   reinterpret_cast<float*>(workspace), reinterpret_cast<hip::Stream>(stream)});
+}
+
+template <class Module>
+void bind_module(py::module_& m, const char* name)
+{
+    py::class_<Module, std::shared_ptr<Module>>(m, name).def(
+        py::init([](int device, const py::bytes& image, const std::string& instance) {
+            const std::string code = image;
+            const py::gil_scoped_release release;
+            return std::make_shared<Module>(device, code, instance);
+        }));
 }
 
 } // namespace
@@ -89,22 +130,26 @@ void bind_hip(py::module_& m)
     });
     m.def("hip_accesses_host_memory", [] { return Driver::get().accesses_host_memory(); });
 
-    py::class_<hip::FwdModule, std::shared_ptr<hip::FwdModule>>(m, "HipFwdModule")
-        .def(py::init([](int device, const py::bytes& image, const std::string& name) {
-            const std::string code = image;
-            const py::gil_scoped_release release;
-            return std::make_shared<hip::FwdModule>(device, code, name);
-        }));
+    bind_module<hip::FwdModule>(m, "HipFwdModule");
+    bind_module<hip::BwdModule>(m, "HipBwdModule");
+    bind_module<hip::BwdDqModule>(m, "HipBwdDqModule");
     py::class_<DevicePlan, std::shared_ptr<DevicePlan>>(m, "HipFwdPlan")
         .def_static("find",
                     [](const std::shared_ptr<MaskExpr>& mask, const Sizes& sizes, int device) {
                         const py::gil_scoped_release release;
                         return DevicePlan::find(mask, shape_of(sizes, 0), device);
                     })
+        .def_static("find_columns",
+                    [](const std::shared_ptr<MaskExpr>& mask, const Sizes& sizes, int device) {
+                        const py::gil_scoped_release release;
+                        return DevicePlan::find(mask, column_shape_of(sizes, 0), device);
+                    })
         .def_property_readonly("groups", [](const DevicePlan& plan) { return groups(plan.plan()); })
         .def("workspace_size",
              [](const DevicePlan& plan, int64_t head_dim_v) { return plan.plan().workspace_size(head_dim_v); });
     m.def("hip_forward", &hip_forward);
+    m.def("bwd_workspace_size", &bwd_workspace_size);
+    m.def("hip_backward", &hip_backward);
 }
 
 } // namespace ck_fmha::bindings

@@ -1,4 +1,4 @@
-"""The forward on AMD GPUs: which calls it covers, and how they reach the kernels."""
+"""Attention on AMD GPUs: which calls it covers, and how they reach the kernels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ Sizes = tuple[int, int, int, int, int, int, int]
 def not_supported_reasons(
     dtype: torch.dtype,
     head_dims: tuple[int, int],
-    requires_grad: bool,
     bias: torch.Tensor | None,
     extras: Extras,
 ) -> list[str]:
@@ -35,8 +34,6 @@ def not_supported_reasons(
         if dim % 8:
             padded = f"torch.nn.functional.pad to {-(-dim // 8) * 8} (and pass scale, if it is the head_dim of q and k)"
             reasons.append(f"{name} is {dim}, no multiple of 8: pad with zeros, e.g. {padded}")
-    if requires_grad:
-        reasons.append("the backward is not covered yet: call it under torch.no_grad(), or detach q, k, v and bias")
     if bias is not None:
         reasons.append("bias is not covered yet")
     if extras.attended is not None:
@@ -50,12 +47,9 @@ def not_supported_reasons(
     return reasons
 
 
-def check(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, sizes: Sizes, bias: torch.Tensor | None, extras: Extras
-) -> None:
+def check(q: torch.Tensor, sizes: Sizes, bias: torch.Tensor | None, extras: Extras) -> None:
     """Raise NotImplementedError with every reason that keeps a call from this back end."""
-    requires_grad = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (q, k, v, bias))
-    reasons = not_supported_reasons(q.dtype, sizes[5:], requires_grad, bias, extras)
+    reasons = not_supported_reasons(q.dtype, sizes[5:], bias, extras)
     if reasons:
         raise NotImplementedError(
             'backend="hip" does not cover this call:\n  ' + "\n  ".join(reasons) + '\nbackend="cpu" covers all of it.'
@@ -131,6 +125,58 @@ def forward(
         workspace.data_ptr(),
     )
     return out, lse
+
+
+def backward(
+    d_out: torch.Tensor,
+    d_lse: torch.Tensor | None,
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    out: torch.Tensor,
+    lse: torch.Tensor,
+    mask: _native.Mask,
+    scale: float,
+    layout: str,
+    sizes: Sizes,
+    deterministic: bool,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Compute (dq, dk, dv) on the device of the tensors.
+
+    With `deterministic`, dQ is computed by kernels of its own, which compute the scores once more; else it is summed by
+    atomic additions, in an order that may differ from run to run.
+    """
+    batch, num_heads, _, seqlen_q, seqlen_k, *head_dims = sizes
+    mask.check_counts(batch, num_heads)
+    dq, dk, dv = (torch.empty(t.shape, dtype=t.dtype, device=t.device) for t in (q, k, v))
+    if min(batch, num_heads, seqlen_q, seqlen_k) == 0:
+        return dq.zero_(), dk.zero_(), dv.zero_()
+    q, k, v, out, d_out = (_readable(t, layout) for t in (q, k, v, out, d_out))
+    lse = lse.contiguous()
+    if d_lse is not None:
+        d_lse = d_lse.resolve_neg().contiguous()
+    device = device_index(q)
+    dtype_name, dtype = _DTYPES[q.dtype]
+    head_dim = _native.instance_head_dim(*head_dims)
+    columns = _native.HipFwdPlan.find_columns(mask, sizes, device)
+    rows = _native.HipFwdPlan.find(mask, sizes, device) if deterministic else None
+    kernels = "bwd_deterministic" if deterministic else "bwd"
+    workspace = torch.empty(_native.bwd_workspace_size(columns, rows, sizes), dtype=torch.float32, device=q.device)
+    _native.hip_backward(
+        columns,
+        modules(columns.groups, dtype_name, head_dim, device, kernels),
+        rows,
+        [] if rows is None else modules(rows.groups, dtype_name, head_dim, device, "bwd_dq"),
+        stream_of(q),
+        dtype,
+        sizes,
+        scale,
+        [_address(t, layout) for t in (q, k, v, out, d_out, dq, dk, dv)],
+        lse.data_ptr(),
+        0 if d_lse is None else d_lse.data_ptr(),
+        workspace.data_ptr(),
+    )
+    return dq, dk, dv
 
 
 class Launch(NamedTuple):

@@ -8,7 +8,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ck_fmha import _native
 from ck_fmha._code_cache import CodeCache
@@ -17,8 +17,24 @@ from ck_fmha._compiler import FLAGS_VARIABLE, INCLUDE, Compiler, find_compiler, 
 _KEY_VERSION = "1"
 
 
+class _Kernels(NamedTuple):
+    """The kernels of a code object: the file that they are compiled from, and how they are loaded."""
+
+    entry: str
+    defines: str
+    module: Any
+
+
+_KERNELS = {
+    "fwd": _Kernels("fwd_entry.hpp", "", _native.HipFwdModule),
+    "bwd": _Kernels("bwd_entry.hpp", "#define CK_FMHA_ADDS_DQ 1\n", _native.HipBwdModule),
+    "bwd_deterministic": _Kernels("bwd_entry.hpp", "#define CK_FMHA_ADDS_DQ 0\n", _native.HipBwdModule),
+    "bwd_dq": _Kernels("bwd_dq_entry.hpp", "", _native.HipBwdDqModule),
+}
+
+
 class Instance(NamedTuple):
-    """What a code object of the forward is compiled for."""
+    """What a code object is compiled for."""
 
     structure: str  # of the mask, as a C++ type of namespace ck_fmha::gpu::structure
     dtype: str  # "fp16" or "bf16"
@@ -26,6 +42,7 @@ class Instance(NamedTuple):
     num_waves: int  # of a work-group
     asks: bool  # the mask for tiles, in rows that are longer than what is stored of them
     arch: str
+    kernels: str = "fwd"  # a key of _KERNELS
 
     @property
     def source(self) -> str:
@@ -37,22 +54,26 @@ class Instance(NamedTuple):
             f"#define CK_FMHA_HEAD_DIM {self.head_dim}\n"
             f"#define CK_FMHA_WAVES {self.num_waves}\n"
             f"#define CK_FMHA_ASKS {int(self.asks)}\n"
-            '#include "gpu/kernel/fwd_entry.hpp"\n'
+            f"{_KERNELS[self.kernels].defines}"
+            f'#include "gpu/kernel/{_KERNELS[self.kernels].entry}"\n'
         )
 
     @property
     def flags(self) -> tuple[str, ...]:
         """What its compilation needs besides the usual.
 
-        head_dim 256 needs more than 256 registers. To make room, clang 19's default allocator moves values to others
-        at the head of blocks where lanes that a branch had switched off are not back yet, and these lanes lose them
-        (seen in the emulator: neighborhood, fp16, gfx90a). Its basic allocator moves values where they are defined.
+        The forward of head_dim 256 needs more than 256 registers. To make room, clang 19's default allocator moves
+        values to others at the head of blocks where lanes that a branch had switched off are not back yet, and these
+        lanes lose them (seen in the emulator: neighborhood, fp16, gfx90a). Its basic allocator moves values where they
+        are defined.
+        The backward's kernels have registers left with the default one, and would spill with the basic one.
         """
-        return ("-mllvm", "-vgpr-regalloc=basic") if self.head_dim > 128 else ()
+        return ("-mllvm", "-vgpr-regalloc=basic") if self.kernels == "fwd" and self.head_dim > 128 else ()
 
     def __str__(self) -> str:
         asks = " asking" if self.asks else ""
-        return f"fwd {self.structure} {self.dtype} head_dim {self.head_dim} {self.num_waves} waves{asks} {self.arch}"
+        what = f"{self.structure} {self.dtype} head_dim {self.head_dim} {self.num_waves} waves{asks} {self.arch}"
+        return f"{self.kernels or 'fwd'} {what}"  # caches hold entries that are older than the backward
 
 
 def code_object(instance: Instance) -> bytes:
@@ -89,20 +110,20 @@ class _Modules:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._loaded: OrderedDict[tuple[Instance, str, int], _native.HipFwdModule] = OrderedDict()
+        self._loaded: OrderedDict[tuple[Instance, str, int], Any] = OrderedDict()
         self._lock = threading.Lock()
 
     def holds(self, instance: Instance, device: int) -> bool:
         with self._lock:
             return (instance, _user_flags(), device) in self._loaded
 
-    def find(self, instance: Instance, device: int) -> _native.HipFwdModule:
+    def find(self, instance: Instance, device: int) -> Any:
         key = (instance, _user_flags(), device)
         with self._lock:
             if key in self._loaded:
                 self._loaded.move_to_end(key)
                 return self._loaded[key]
-        module = _native.HipFwdModule(device, code_object(instance), str(instance))
+        module = _KERNELS[instance.kernels].module(device, code_object(instance), str(instance))
         with self._lock:
             module = self._loaded.setdefault(key, module)  # another thread may have been faster
             dropped = [self._loaded.popitem(last=False) for _ in range(len(self._loaded) - self._most)]
@@ -118,12 +139,12 @@ def _user_flags() -> str:
 
 
 def modules(
-    groups: Sequence[tuple[str, int, bool]], dtype: str, head_dim: int, device: int
-) -> list[_native.HipFwdModule]:
+    groups: Sequence[tuple[str, int, bool]], dtype: str, head_dim: int, device: int, kernels: str = "fwd"
+) -> list[Any]:
     """Return the loaded modules for the groups (structure, num_waves, asks) of a plan."""
     arch, _ = _native.hip_device(device)
     return [
-        _modules.find(Instance(structure, dtype, head_dim, num_waves, asks, arch), device)
+        _modules.find(Instance(structure, dtype, head_dim, num_waves, asks, arch, kernels), device)
         for structure, num_waves, asks in groups
     ]
 

@@ -65,11 +65,19 @@ class FwdPlan:
 class HipFwdPlan:
     @staticmethod
     def find(mask: Mask, sizes: Sizes, device: int) -> HipFwdPlan: ...
+    @staticmethod
+    def find_columns(mask: Mask, sizes: Sizes, device: int) -> HipFwdPlan: ...
     def workspace_size(self, head_dim_v: int) -> int: ...
     @property
     def groups(self) -> list[tuple[str, int, bool]]: ...
 
 class HipFwdModule:
+    def __init__(self, device: int, image: bytes, name: str) -> None: ...
+
+class HipBwdModule:
+    def __init__(self, device: int, image: bytes, name: str) -> None: ...
+
+class HipBwdDqModule:
     def __init__(self, device: int, image: bytes, name: str) -> None: ...
 
 def instance_head_dim(head_dim: int, head_dim_v: int) -> int: ...
@@ -89,6 +97,21 @@ def hip_forward(
     v: Tensor,
     o: Tensor,
     lse: int,
+    workspace: int,
+) -> None: ...
+def bwd_workspace_size(columns: HipFwdPlan, rows: HipFwdPlan | None, sizes: Sizes) -> int: ...
+def hip_backward(
+    columns: HipFwdPlan,
+    modules: Sequence[HipBwdModule],
+    rows: HipFwdPlan | None,
+    dq_modules: Sequence[HipBwdDqModule],
+    stream: int,
+    dtype: int,
+    sizes: Sizes,
+    softmax_scale: float,
+    tensors: Sequence[Tensor],
+    lse: int,
+    dlse: int,
     workspace: int,
 ) -> None: ...
 def isa_name() -> str: ...

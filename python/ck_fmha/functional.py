@@ -55,7 +55,7 @@ class _Attention(torch.autograd.Function):
             native = mask.native
             grads = _call.backward(d_out, d_lse, q, k, v, bias, out, lse, needs, native, scale, layout, extras)
         else:
-            call = (*extras, *_described(mask, d_out), scale, layout, "auto")
+            call = (*extras, *_described(mask, d_out), scale, layout, "auto", False)
             grads = backward_operator(d_out, d_lse, q, k, v, bias, out, lse, needs, call)
         return *grads, None
 
@@ -198,11 +198,12 @@ def attention(
             others are divided by 1 - dropout_p.
         dropout_seed: Integer in [0, 2**63) that decides which ones (`ck_fmha.dropout_mask` shows them); None draws it
             from torch's default generator, as torch.manual_seed sets it.
-        deterministic: Accepted and already kept: forward and backward are bitwise reproducible, for any number of
-            threads.
-        backend: ``"cpu"``, ``"hip"`` (AMD GPUs: forward, float16 and bfloat16, head_dim and head_dim_v multiples of 8;
-            everything else raises, also a call whose gradient would be recorded), or ``"auto"``, the one of the
-            tensors' device.
+        deterministic: Gradients are bitwise reproducible. The forward always is, and with ``backend="cpu"`` the
+            backward, too, for any number of threads. With ``backend="hip"`` dQ is else summed by atomic additions;
+            this, or torch.use_deterministic_algorithms(True), has it computed by a kernel of its own, seven matrix
+            products in the place of five.
+        backend: ``"cpu"``, ``"hip"`` (AMD GPUs: float16 and bfloat16, head_dim and head_dim_v multiples of 8;
+            everything else raises), or ``"auto"``, the one of the tensors' device.
 
     Returns:
         out (batch, num_heads, seqlen_q, head_dim_v), in the layout and dtype of q; with ``return_lse=True`` the pair
@@ -221,7 +222,9 @@ def attention(
     check_bool("return_lse", return_lse)
     check_bool("deterministic", deterministic)
     options = (alibi_slopes, softcap, dropout_p, dropout_seed)
-    out, lse = compute(("q", "k", "v", "bias"), q, k, v, mask, scale, enable_gqa, layout, backend, bias, None, options)
+    out, lse = compute(
+        ("q", "k", "v", "bias"), q, k, v, mask, scale, enable_gqa, layout, backend, bias, None, options, deterministic
+    )
     return (out, lse) if return_lse else out
 
 
@@ -238,6 +241,7 @@ def compute(
     bias: torch.Tensor | None = None,
     attended: torch.Tensor | None = None,
     options: _Options = (None, 0.0, 0.0, None),
+    deterministic: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return (out, lse) of a call whose arguments nobody has checked; `names` is what its user calls the tensors."""
     plain = _is_plain_eager(q, k, v)
@@ -267,8 +271,9 @@ def compute(
         dropout_seed=dropout_seed,
     )
     if backend == "hip":
-        _hip.check(q, k, v, sizes, bias, extras)
-        if all(type(t) in _PLAIN for t in (q, k, v)) and not q.is_meta and _nobody_watches():
+        _hip.check(q, sizes, bias, extras)
+        recorded = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)
+        if not recorded and all(type(t) in _PLAIN for t in (q, k, v)) and not q.is_meta and _nobody_watches():
             return _hip.forward(q, k, v, mask.native, softmax_scale, layout, sizes)
         plain = False
     if plain and bias is None and extras is NO_EXTRAS:
@@ -279,7 +284,16 @@ def compute(
     if plain:
         return _Attention.apply(q, k, v, bias, (mask, softmax_scale, layout, extras, sizes))  # type: ignore[no-any-return,no-untyped-call]
     return torch.ops.ck_fmha.attention_forward(  # type: ignore[no-any-return]
-        q, k, v, bias, *extras, *_described(mask, q), softmax_scale, layout, backend
+        q,
+        k,
+        v,
+        bias,
+        *extras,
+        *_described(mask, q),
+        softmax_scale,
+        layout,
+        backend,
+        deterministic or torch.are_deterministic_algorithms_enabled(),
     )
 
 
@@ -393,7 +407,7 @@ def explain(
     mask.native.check_counts(sizes.batch, sizes.num_heads)
     gpu = None
     if backend == "hip":
-        _hip.check(q, k, v, sizes, bias, extras)
+        _hip.check(q, sizes, bias, extras)
         gpu = _hip.explain(q, k, v, mask.native, layout, sizes)
     heads, samples = mask._distinct(sizes.num_heads, sizes.batch)
     tiles = {

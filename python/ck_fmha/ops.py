@@ -18,7 +18,8 @@ from ck_fmha.masks._native_masks import native_mask
 
 _CALL_ARGS = (
     "Tensor? attended, Tensor? alibi_slopes, Tensor? dropout_seed, float softcap, float dropout_p, "
-    "str mask_structure, int[] mask_params, Tensor[] mask_data, float scale, str layout, str backend"
+    "str mask_structure, int[] mask_params, Tensor[] mask_data, float scale, str layout, str backend, "
+    "bool deterministic"
 )
 
 torch.library.define(
@@ -48,6 +49,7 @@ class _Call(NamedTuple):
     scale: float
     layout: str
     backend: str
+    deterministic: bool
 
     @property
     def extras(self) -> Extras:
@@ -93,7 +95,7 @@ def _forward(
     call = _Call(*args)
     s, mask = call.check(q, k, v, bias)
     if _call.check_backend(call.backend, q.device) == "hip":
-        _hip.check(q, k, v, s, bias, call.extras)
+        _hip.check(q, s, bias, call.extras)
         return _hip.forward(q, k, v, mask, call.scale, call.layout, s)
     return _call.forward(q, k, v, bias, mask, call.scale, call.layout, call.extras)
 
@@ -126,9 +128,13 @@ def _backward_of_device(
         raise ValueError(f"needs must say for each of q, k, v and bias whether its gradient is wanted, got {needs}")
     call = _Call(*args)
     s, mask = call.check(q, k, v, bias)
-    if _call.check_backend(call.backend, q.device) == "hip":
-        raise NotImplementedError('the backward is not covered by backend="hip" yet: use backend="cpu"')
     _call.check_gradients(q, out, lse, d_out, d_lse, s)
+    if _call.check_backend(call.backend, q.device) == "hip":
+        _hip.check(q, s, bias, call.extras)
+        gradients = _hip.backward(d_out, d_lse, q, k, v, out, lse, mask, call.scale, call.layout, s, call.deterministic)
+        return tuple(
+            g if need else q.new_empty(0) for g, need in zip((*gradients, q), (*needs[:3], False), strict=True)
+        )
     wanted = (needs[0], needs[1], needs[2], needs[3])
     grads = _call.backward(
         d_out, d_lse, q, k, v, bias, out, lse.contiguous(), wanted, mask, call.scale, call.layout, call.extras

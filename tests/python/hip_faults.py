@@ -49,7 +49,8 @@ SOFTMAX = "pipeline/online_softmax.hpp"
 WINDOW = "pipeline/live_tile_window.hpp"
 KERNEL = "kernel/fwd_kernel.hpp"
 COMBINE = "kernel/fwd_combine.hpp"
-PLAN = "kernel/fwd_plan.hpp"
+PLAN = "kernel/plan_windows.hpp"
+ROWS = "kernel/rows_of.hpp"
 WAVE = "tile/wave_mfma.hpp"
 SHARED = "tile/shared_tiles_amd.hpp"
 COPY = "tile/copy_amd.hpp"
@@ -75,7 +76,7 @@ FAULTS: dict[str, Fault] = {
     "no barrier before a tile is overwritten": Fault(COPY, BARRIERS, "key_copy_.store(keys_);\n", orders),
     "no barrier before a tile is read": Fault(COPY, STORES, "value_copy_.store(values_);\n", orders),
     "the tile after the one that is walked": Fault(
-        WINDOW, "return code >> BandWork::kBits;", "return (code >> BandWork::kBits) + (from == 1);", causal
+        WINDOW, "return code >> kFlags;", "return (code >> kFlags) + (from == 1);", causal
     ),
     "a tile of a window twice": Fault(
         WINDOW, "place.left &= place.left - 1;", "if (from != 0) place.left &= place.left - 1;", causal
@@ -98,8 +99,8 @@ FAULTS: dict[str, Fault] = {
     ),
     "halves of K's operand exchanged": Fault(
         SHARED,
-        "key * kRowBytes + ((2 * n + half)",
-        "key * kRowBytes + ((2 * n + 1 - half)",
+        "place(row, 2 * chunk + half)",
+        "place(row, 2 * chunk + 1 - half)",
         causal,
     ),
     "halves of V's operand exchanged": Fault(
@@ -112,7 +113,7 @@ FAULTS: dict[str, Fault] = {
         COPY, "0x05040100u : 0x07060302u", "0x07060302u : 0x05040100u", causal
     ),
     "dimensions of O in other lanes": Fault(
-        WAVE, "store(kEight + 4 * Atom::half(), Float4", "store(kEight + 4 * (1 - Atom::half()), Float4", causal
+        WAVE, "store(kEight + 4 * half, Float4", "store(kEight + 4 * (1 - half), Float4", causal
     ),
     "keys past the last one are loaded": Fault(
         COPY, "n == last_tile_ ? last_size_ : full_size_", "full_size_", ragged, shows="out of bounds"
@@ -148,7 +149,7 @@ FAULTS: dict[str, Fault] = {
     ),
     "LSE in base 2": Fault(KERNEL, "= log2_sum * kLog2ToLog;", "= log2_sum;", causal),
     "partial results in each other's slots": Fault(
-        KERNEL, "return slot * args.num_shared + shared;", "return slot + shared;", cut
+        ROWS, "return slot * args.num_shared + shared;", "return slot + shared;", cut
     ),
     "pieces are weighed without their maximum": Fault(
         COMBINE, "largest == -kInfinity ? 0.f : largest;", "0.f;", far_apart

@@ -6,7 +6,7 @@ import torch
 from ck_fmha import masks
 
 PLAIN = (None, None, None, None, 0.0, 0.0)  # bias, attended, alibi_slopes, dropout_seed, softcap, dropout_p
-FULL = ("full", [], [], 0.5, "bhsd", "auto")
+FULL = ("full", [], [], 0.5, "bhsd", "auto", False)
 
 
 def tensors():

@@ -9,7 +9,7 @@
 //     CK_FMHA_ASKS      1 if a row may have more windows than kMostWindows
 
 #include "gpu/kernel/fwd_combine.hpp"
-#include "gpu/kernel/fwd_plan.hpp"
+#include "gpu/kernel/plan_windows.hpp"
 
 namespace ck_fmha::gpu::structure {
 
@@ -20,7 +20,7 @@ using InstanceTraits = FwdTraits<CK_FMHA_MASK, CK_FMHA_DTYPE, CK_FMHA_HEAD_DIM, 
 extern "C" CK_FMHA_KERNEL(ck_fmha::gpu::structure::InstanceTraits::kThreads,
                           1) void ck_fmha_fwd_plan(const ck_fmha::gpu::FwdArgs args)
 {
-    ck_fmha::gpu::FwdPlanKernel<ck_fmha::gpu::structure::InstanceTraits>::run(args);
+    ck_fmha::gpu::plan_windows<ck_fmha::gpu::FwdKernel<ck_fmha::gpu::structure::InstanceTraits>>(args);
 }
 
 extern "C" CK_FMHA_KERNEL(ck_fmha::gpu::structure::InstanceTraits::kThreads,

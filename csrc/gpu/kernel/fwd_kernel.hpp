@@ -1,33 +1,9 @@
 #pragma once
 
+#include "gpu/kernel/rows_of.hpp"
 #include "gpu/pipeline/fwd_pipeline_qr_ks_vs.hpp"
 
 namespace ck_fmha::gpu {
-
-// One (batch, head) of a work item: see FwdArgs.
-struct WorkIndex {
-    index_t item;
-    index_t shared;
-    CK_FMHA_DEVICE WorkIndex(const FwdArgs& args)
-        : item(block_index() / args.num_shared), shared(block_index() % args.num_shared)
-    {
-    }
-    CK_FMHA_DEVICE index_t batch(const FwdArgs& args, index_t first) const
-    {
-        return first + shared / args.shared_heads;
-    }
-    CK_FMHA_DEVICE index_t head(const FwdArgs& args, index_t first) const { return first + shared % args.shared_heads; }
-    CK_FMHA_DEVICE index_t slot(const FwdArgs& args, index_t slot) const { return slot * args.num_shared + shared; }
-};
-
-// The rows of one (batch, head).
-CK_FMHA_DEVICE RowsInMemory rows_of(const Tensor& t, index_t batch, index_t head, index_t num_rows, index_t head_dim,
-                                    index_t element_size)
-{
-    const long_index_t first = batch * t.stride_batch + head * t.stride_head;
-    return {static_cast<const char*>(t.data) + first * element_size, static_cast<unsigned>(t.stride_seq * element_size),
-            head_dim * element_size, num_rows};
-}
 
 constexpr float kLog2ToLog = 0.693147180559945309f;
 

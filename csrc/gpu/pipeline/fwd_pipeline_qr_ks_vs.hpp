@@ -21,7 +21,8 @@ template <class Traits, class Policy = FwdPolicy<Traits>>
 class FwdPipelineQrKsVs {
 public:
     using Wave = typename Policy::Wave;
-    using Mask = BandedMask<Traits>;
+    using Mask =
+        BandedMask<typename Traits::Mask, kFwdRowsPerWave, Traits::kWaves, Traits::kTileK, Traits::kThreadsPerWave>;
 
     using Window = LiveTileWindow<Mask, Traits::kAsks>;
 

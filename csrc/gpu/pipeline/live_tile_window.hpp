@@ -7,52 +7,56 @@
 
 // The live tiles of a row of tiles, a window of 64 at a time: lane l asks the mask about tile base + l (and, in
 // warps of 32 lanes, about tile base + 32 + l), and ballots collect the answers. Walks in closed form jump from window
-// to window; inside one, the next live tile is the lowest bit left, whatever the pattern. A work-group's tile is kWaves
-// bands of kRows queries high; what the band of a wave has to do in a tile comes out of the same window.
+// to window; inside one, the next live tile is the lowest bit left, whatever the pattern. A work-group's tile is kBands
+// bands of kRows queries high; what the band of a wave has to do in a tile comes out of the same window. (The backward
+// walks columns: rows of the transposed mask.)
 
 namespace ck_fmha::gpu {
 
-// A row of tiles of a bound mask, cut into the tiles of a work-group and into those of one wave's band. The mask is
+// A row of tiles of a bound mask, cut into the tiles of a work-group and into those of its kBands bands. The mask is
 // read from its image whenever it is asked: it may hold dozens of numbers, which would take registers from the
 // pipeline's loop, and it is asked once a window and once an edge tile.
-template <class Traits>
+template <class Mask, index_t kRows, index_t kBands_, index_t kTileK, index_t kThreadsPerWave = kWaveSize>
 class BandedMask {
-    using Mask = typename Traits::Mask;
-    static constexpr index_t kRows = kFwdRowsPerWave, kWaves = Traits::kWaves, kTileK = Traits::kTileK;
-
 public:
+    static constexpr index_t kBands = kBands_;
+
     CK_FMHA_DEVICE BandedMask(const char* image, index_t seqlen_q, index_t seqlen_k, index_t row)
         : place_({image, row}), seqlen_q_(seqlen_q), seqlen_k_(seqlen_k)
     {
     }
 
-    // The band of this wave.
-    CK_FMHA_DEVICE index_t band() const { return row() * kWaves + wave(); }
-    CK_FMHA_DEVICE static index_t wave() { return wave_index<Traits::kThreadsPerWave>(); }
+    // The band of this wave, as one of the tile's and as one of the mask's.
+    CK_FMHA_DEVICE static index_t band_in_tile() { return kBands < 4 ? wave() % kBands : wave(); }
+    CK_FMHA_DEVICE index_t band() const { return band(band_in_tile()); }
+    CK_FMHA_DEVICE index_t band(index_t in_tile) const { return row() * kBands + in_tile; }
+    CK_FMHA_DEVICE static index_t wave() { return wave_index<kThreadsPerWave>(); }
+    CK_FMHA_DEVICE index_t row() const { return place_.get().row; }
 
     // The first live tile in [from, end), or `end`.
     CK_FMHA_DEVICE index_t next(index_t from, index_t end) const
     {
-        return uniform(tiled<kRows * kWaves>().NextLiveTileAlongX(row(), from, end));
+        return uniform(tiled<kRows * kBands>().NextLiveTileAlongX(row(), from, end));
     }
     // Tiles [base, end), at most 64 of them.
     CK_FMHA_DEVICE bits_t live(index_t base, index_t end) const
     {
         bits_t live = 0;
-        const auto tiles = tiled<kRows * kWaves>();
+        const auto tiles = tiled<kRows * kBands>();
         const index_t row = this->row();
         for_each_of_lane(base, [&](index_t tile, index_t shift) {
             live |= ballot(tile < end && tiles.TileMask(row, tile)) << shift;
         });
         return live;
     }
-    CK_FMHA_DEVICE BandBits band_bits(index_t base) const
+    CK_FMHA_DEVICE BandBits band_bits(index_t base) const { return band_bits(band(), base); }
+    CK_FMHA_DEVICE BandBits band_bits(index_t band, index_t base) const
     {
         using ck_tile_masks::TileStatus;
         const auto bands = tiled<kRows>();
         BandBits bits = {0, 0};
         for_each_of_lane(base, [&](index_t tile, index_t shift) {
-            const TileStatus status = bands.GetTileStatus(band(), tile);
+            const TileStatus status = bands.GetTileStatus(band, tile);
             const bool short_of_keys = bands.cols(tile).size() < kTileK;
             bits.live |= ballot(status != TileStatus::empty) << shift;
             bits.edge |= ballot(status == TileStatus::edge || short_of_keys) << shift;
@@ -66,6 +70,11 @@ public:
         const auto keys = bands.cols(tile);
         return bands.RowBits(ck_tile_masks::min(query, seqlen_q_ - 1), keys.begin, keys.size());
     }
+
+protected:
+    CK_FMHA_DEVICE const char* image() const { return place_.get().image; }
+    CK_FMHA_DEVICE index_t num_rows() const { return seqlen_q_; }
+    CK_FMHA_DEVICE index_t num_columns() const { return seqlen_k_; }
 
 private:
     template <index_t kTileRows>
@@ -83,8 +92,6 @@ private:
             f(ck_tile_masks::sat_add(base, first + lane_index()), first);
     }
 
-    CK_FMHA_DEVICE index_t row() const { return place_.get().row; }
-
     struct Place {
         const char* image;
         index_t row;
@@ -97,22 +104,24 @@ private:
 // What a wave has to do in a tile.
 class BandWork {
 public:
-    static constexpr index_t kLive = 1, kEdge = 2, kBits = 2;
+    static constexpr index_t kLive = 1, kEdge = 2, kFirstOther = 2;
     CK_FMHA_DEVICE explicit BandWork(index_t flags) : flags_(flags) {}
     CK_FMHA_DEVICE bool live() const { return (flags_ & kLive) != 0; } // some element is attended ...
     CK_FMHA_DEVICE bool edge() const { return (flags_ & kEdge) != 0; } // ... and some is not, or out of bounds
+    // Has that band of the tile something to do? Known to a window of all bands only.
+    CK_FMHA_DEVICE bool live(index_t band) const { return (flags_ >> kFirstOther >> band & 1) != 0; }
 
 private:
     index_t flags_;
 };
 
 // Walks the windows of tiles [begin, end) of the mask's row: first those that are stored, then, if it `kAsks`, those
-// that the mask tells.
-template <class BandedMask, bool kAsks>
+// that the mask tells. With `kAllBands` a wave knows what the other bands do, too.
+template <class BandedMask, bool kAsks, bool kAllBands = false>
 class LiveTileWindow {
 public:
     CK_FMHA_DEVICE LiveTileWindow(const BandedMask& mask, const LiveWindow* stored, index_t num_stored)
-        : mask_(mask), place_({stored, stored + num_stored, 0, -kWindowTiles, BandedMask::wave()})
+        : mask_(mask), place_({stored, stored + num_stored, 0, -kWindowTiles, BandedMask::band_in_tile()})
     {
     }
 
@@ -127,7 +136,7 @@ public:
         place.left &= place.left - 1;
         place_.set(place);
         work_ = BandWork(code);
-        return code >> BandWork::kBits;
+        return code >> kFlags;
     }
 
     // What this wave's band has in the tile that `next` gave last.
@@ -139,21 +148,24 @@ private:
         const LiveWindow* stored_end;
         bits_t left;  // tiles not yet visited
         index_t base; // the window's first tile: bit 0
-        index_t wave; // this one
+        index_t band; // of this wave
     };
 
     CK_FMHA_DEVICE void move(Place& place, index_t from, index_t end)
     {
         BandBits band = {0, 0};
+        bits_t others[kOthers + 1] = {};
         if (place.stored != place.stored_end) {
             const LiveWindow* const stored = place.stored++;
             place.base = load_uniform<index_t>(&stored->base);
             place.left = load_uniform<bits_t>(&stored->live);
-            band = load_uniform<BandBits>(&stored->band[place.wave]);
+            band = load_uniform<BandBits>(&stored->band[place.band]);
+            unroll<kOthers>([&](auto n) { others[n] = load_uniform<bits_t>(&stored->band[n].live); });
         } else if constexpr (kAsks) {
             place.base = mask_.next(ck_tile_masks::max(from, ck_tile_masks::sat_add(place.base, kWindowTiles)), end);
             place.left = mask_.live(place.base, end) | 1; // past the row's end: `end` itself
             band = mask_.band_bits(place.base);
+            unroll<kOthers>([&](auto n) { others[n] = mask_.band_bits(mask_.band(n), place.base).live; });
         } else {
             place.base = ck_tile_masks::kNone;
             place.left = 1;
@@ -162,11 +174,15 @@ private:
         codes_.set([&](index_t n) {
             const index_t tile = ck_tile_masks::min(place.base, kBeyond) + n;
             const bits_t live = band.live >> n & 1, edge = band.edge >> n & 1;
-            return tile << BandWork::kBits | static_cast<index_t>(live * BandWork::kLive | edge * BandWork::kEdge);
+            bits_t flags = live * BandWork::kLive | edge * BandWork::kEdge;
+            unroll<kOthers>([&](auto other) { flags |= (others[other] >> n & 1) << (BandWork::kFirstOther + other); });
+            return tile << kFlags | static_cast<index_t>(flags);
         });
     }
 
-    static constexpr index_t kBeyond = 1 << 28; // more than there are tiles
+    static constexpr index_t kOthers = kAllBands ? BandedMask::kBands : 0;
+    static constexpr index_t kFlags = BandWork::kFirstOther + kOthers; // bits of a code below the tile's number
+    static constexpr index_t kBeyond = 1 << (30 - kFlags);             // more than there are tiles
     const BandedMask& mask_;
     Seldom<1, Place> place_;
     NumbersOfTiles codes_; // its number, and what is to be done in it

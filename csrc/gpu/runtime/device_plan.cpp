@@ -51,6 +51,7 @@ DevicePlan::DevicePlan(std::shared_ptr<const MaskExpr> mask, gpu::FwdPlan plan, 
         work_.push_back(layout.take(bytes_of(group.work)));
         merges_.push_back(layout.take(bytes_of(group.merges)));
     }
+    merges_.push_back(layout.take(bytes_of(plan_.merges)));
     std::vector<char> staging(layout.size()); // what the host writes
     for (const gpu::FwdGroup& group : plan_.groups)
         windows_.push_back(layout.take(group.work.size() * group.num_windows * sizeof(gpu::LiveWindow)));
@@ -69,6 +70,8 @@ DevicePlan::DevicePlan(std::shared_ptr<const MaskExpr> mask, gpu::FwdPlan plan, 
         std::copy(group.merges.begin(), group.merges.end(),
                   reinterpret_cast<gpu::FwdMerge*>(staging.data() + merges_[g]));
     }
+    std::copy(plan_.merges.begin(), plan_.merges.end(),
+              reinterpret_cast<gpu::FwdMerge*>(staging.data() + merges_.back()));
     const OnDevice on(device);
     Driver::get().copy_to_device(memory_->data(), staging.data(), staging.size());
 }
@@ -76,7 +79,8 @@ DevicePlan::DevicePlan(std::shared_ptr<const MaskExpr> mask, gpu::FwdPlan plan, 
 std::shared_ptr<DevicePlan> DevicePlan::find(const std::shared_ptr<const MaskExpr>& mask, gpu::FwdShape shape,
                                              int device)
 {
-    using Key = std::tuple<const MaskExpr*, int, int64_t, int64_t, int64_t, int64_t, index_t>;
+    using Key =
+        std::tuple<const MaskExpr*, int, int64_t, int64_t, int64_t, int64_t, index_t, ck_tile_masks::Axis, index_t>;
     struct Cache {
         std::mutex mutex;
         std::list<std::pair<Key, std::shared_ptr<DevicePlan>>> recent; // the last used first
@@ -84,7 +88,8 @@ std::shared_ptr<DevicePlan> DevicePlan::find(const std::shared_ptr<const MaskExp
     static Cache& cache = *new Cache; // never destroyed: at the end of the process the driver may be gone
     constexpr size_t kMaxPlans = 64;
 
-    const Key key{mask.get(), device, shape.batch, shape.num_heads, shape.seqlen_q, shape.seqlen_k, shape.head_dim};
+    const Key key{mask.get(),     device,         shape.batch, shape.num_heads,   shape.seqlen_q,
+                  shape.seqlen_k, shape.head_dim, shape.axis,  shape.heads_per_kv};
     const auto look_up = [&]() -> std::shared_ptr<DevicePlan> {
         const auto found = std::find_if(cache.recent.begin(), cache.recent.end(),
                                         [&](const auto& entry) { return entry.first == key; });

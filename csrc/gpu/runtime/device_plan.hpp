@@ -24,6 +24,7 @@ public:
     const char* images() const { return memory_->data(); }
     const gpu::FwdWork* work(size_t group) const { return at<gpu::FwdWork>(work_[group]); }
     const gpu::FwdMerge* merges(size_t group) const { return at<gpu::FwdMerge>(merges_[group]); }
+    const gpu::FwdMerge* merges() const { return at<gpu::FwdMerge>(merges_.back()); } // FwdPlan::merges
     gpu::LiveWindow* windows(size_t group) const { return at<gpu::LiveWindow>(windows_[group]); }
 
     // Kernels fill the windows when the plan is first used. fill() launches them on a stream and waits for it, unless
@@ -51,7 +52,7 @@ private:
     std::shared_ptr<const MaskExpr> mask_; // its address is part of the key of the cache
     gpu::FwdPlan plan_;
     int device_;
-    std::vector<size_t> work_, merges_, windows_; // of each group
+    std::vector<size_t> work_, merges_, windows_; // of each group; the last merges are of all of them
     std::vector<Section> mask_sections_;
     std::unique_ptr<DeviceMemory> memory_;
     std::mutex filling_;

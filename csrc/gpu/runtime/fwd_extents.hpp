@@ -4,6 +4,7 @@
 
 #include "fmha/fmha_args.h"
 #include "gpu/runtime/device_plan.hpp"
+#include "gpu/runtime/extents.hpp"
 
 namespace ck_fmha::hip {
 
@@ -50,34 +51,6 @@ public:
     const std::vector<Extent>& of_combine() const { return combine_; }
 
 private:
-    static Extent array(const char* name, const void* data, size_t element_size, int64_t count)
-    {
-        Extent e{data, element_size, {count}, {static_cast<int64_t>(element_size)}, 1, 0, name};
-        return e;
-    }
-    static Extent tensor(const char* name, const gpu::Tensor& t, int64_t batch, int64_t heads, int64_t seqlen,
-                         int64_t head_dim)
-    {
-        constexpr int64_t size = 2;
-        return {t.data,
-                size,
-                {batch, heads, seqlen, head_dim},
-                {t.stride_batch * size, t.stride_head * size, t.stride_seq * size, size},
-                4,
-                0,
-                name};
-    }
-    static Extent to_read(Extent e)
-    {
-        e.access = kRead;
-        return e;
-    }
-    static Extent to_write(Extent e)
-    {
-        e.access = kWrite;
-        return e;
-    }
-
     std::vector<Extent> plan_, fwd_, combine_;
 };
 

@@ -16,8 +16,8 @@ using ck_tile_masks::TileRange;
 // Work items for each compute unit, if no row is to be longer than its share: a compute unit holds one or two
 // work-groups at a time, and the last ones to finish should be short.
 constexpr index_t kRangesPerComputeUnit = 4;
-// A piece of a row is worth a partial result, written and read again, from so many columns on.
-constexpr index_t kMinColumnsOfPiece = 512;
+// A piece of a row (column) is worth a partial result, written and read again, from so many columns (rows) on.
+constexpr index_t kMinLengthOfPiece = 512;
 // A tile of K and V in shared memory serves the 128 rows of four waves. Two waves would load fewer tiles where
 // neighbouring bands of rows attend different ones (Big Bird: 1220 against 1896 visits of a wave to a tile at seqlen
 // 4096), but each of them would copy twice as much of a tile, and executes more instructions for it.
@@ -46,9 +46,14 @@ public:
     FwdPlan make()
     {
         bind_all();
-        count_rows();
-        for (Distinct& d : distinct_)
-            cut_rows(d);
+        count_lines();
+        if (plan_.shape.axis == Axis::rows)
+            for (Distinct& d : distinct_)
+                cut_rows(d);
+        else
+            cut_columns();
+        if (plan_.num_partial_keys() > ck_tile_masks::kIndexMax)
+            refuse("the partial results of this call have more than 2^31 rows: split it by batch or head");
         for (FwdGroup& group : plan_.groups) {
             std::stable_sort(group.work.begin(), group.work.end(),
                              [](const FwdWork& a, const FwdWork& b) { return a.num_live > b.num_live; });
@@ -92,27 +97,28 @@ private:
         return static_cast<int>(plan_.groups.size()) - 1;
     }
 
-    ck_tile_masks::DynamicTile tile() const { return {fwd_tile_q(kWaves), fwd_tile_k(plan_.shape.head_dim)}; }
-
-    void count_rows()
+    void count_lines()
     {
+        const Axis axis = plan_.shape.axis;
+        const bool rows = axis == Axis::rows;
+        const auto tile = plan_.shape.tile();
         int64_t total = 0;
         for (Distinct& d : distinct_) {
-            d.counts.resize(ck_tile_masks::div_up(d.call.seqlen_q, tile().y()));
-            d.bound->count_live_tiles(Axis::rows, d.call, tile(), 0, static_cast<index_t>(d.counts.size()),
-                                      d.counts.data());
+            d.counts.resize(rows ? ck_tile_masks::div_up(d.call.seqlen_q, tile.y())
+                                 : ck_tile_masks::div_up(d.call.seqlen_k, tile.x()));
+            d.bound->count_live_tiles(axis, d.call, tile, 0, static_cast<index_t>(d.counts.size()), d.counts.data());
             total = std::accumulate(d.counts.begin(), d.counts.end(), total);
         }
         total *= plan_.num_shared();
         limit_ = ck_tile_masks::balanced_limit(total, plan_.shape.num_compute_units * kRangesPerComputeUnit,
-                                               kMinColumnsOfPiece / fwd_tile_k(plan_.shape.head_dim));
+                                               kMinLengthOfPiece / (rows ? tile.x() : tile.y()));
     }
 
     void cut_rows(Distinct& d)
     {
         FwdGroup& group = plan_.groups[d.group];
         group.num_waves = kWaves;
-        const TiledMask tiled(MaskRef(*d.bound), d.call, tile());
+        const TiledMask tiled(MaskRef(*d.bound), d.call, plan_.shape.tile());
         for (index_t row = 0; row < static_cast<index_t>(d.counts.size()); ++row)
             ck_tile_masks::cut_line<Axis::rows>(tiled, row, d.counts[row], limit_, [&](const TileRange& range) {
                 const bool whole = range.num_parts == 1;
@@ -122,6 +128,35 @@ private:
                                       d.call.batch, d.call.head, range.num_live});
             });
         d = {}; // a call may have thousands of them
+    }
+
+    // Column by column the heads of a group one after the other, so that the slots that a merge sums follow each other.
+    void cut_columns()
+    {
+        const index_t heads = plan_.varies_by_head ? plan_.shape.heads_per_kv : 1;
+        for (size_t first = 0; first < distinct_.size(); first += static_cast<size_t>(heads)) {
+            Distinct* const group = &distinct_[first];
+            for (index_t column = 0; column < static_cast<index_t>(group->counts.size()); ++column) {
+                const index_t first_slot = plan_.num_slots;
+                for (index_t n = 0; n < heads; ++n)
+                    cut_column(group[n], column);
+                if (plan_.num_slots > first_slot)
+                    plan_.merges.push_back(
+                        {column, first_slot, plan_.num_slots - first_slot, group->call.batch, group->call.head, {}});
+            }
+            std::for_each(group, group + heads, [](Distinct& d) { d = {}; });
+        }
+    }
+    void cut_column(const Distinct& d, index_t column)
+    {
+        FwdGroup& group = plan_.groups[d.group];
+        group.num_waves = kBwdWaves;
+        const TiledMask tiled(MaskRef(*d.bound), d.call, plan_.shape.tile());
+        ck_tile_masks::cut_line<Axis::cols>(tiled, column, d.counts[column], limit_, [&](const TileRange& range) {
+            const bool whole = range.num_parts == 1 && plan_.shape.heads_per_kv == 1;
+            group.work.push_back({column, range.begin, range.end, whole ? -1 : plan_.num_slots++, d.image, d.call.batch,
+                                  d.call.head, range.num_live});
+        });
     }
 
     // As many as some work item has. A window spans 64 tiles, and one of them is live at least.
@@ -142,12 +177,22 @@ private:
 
 } // namespace
 
+ck_tile_masks::DynamicTile FwdShape::tile() const
+{
+    if (axis == Axis::rows) return {fwd_tile_q(kWaves), fwd_tile_k(head_dim)};
+    return {kBwdTileQ, bwd_tile_k(head_dim)};
+}
+
 index_t FwdPlan::num_shared() const
 {
     return static_cast<index_t>((varies_by_batch ? 1 : shape.batch) * (varies_by_head ? 1 : shape.num_heads));
 }
 
 index_t FwdPlan::shared_heads() const { return static_cast<index_t>(varies_by_head ? 1 : shape.num_heads); }
+
+index_t FwdPlan::merge_heads() const { return varies_by_head ? 1 : shape.heads_per_kv; }
+
+int64_t FwdPlan::num_partial_keys() const { return int64_t{num_slots} * num_shared() * bwd_tile_k(shape.head_dim); }
 
 int64_t FwdPlan::num_partial_rows(const FwdGroup& group) const
 {

@@ -1,14 +1,15 @@
 #pragma once
 
-// What the forward of one call launches: the live tiles of every mask that differs, cut into work items of about equal
-// length. No driver and no device memory here.
+// What the forward of one call launches: the live tiles of every mask that differs, row by row, cut into work items of
+// about equal length; and what the backward does, column by column. No driver and no device memory here.
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "ck_tile_masks/tile_schedule.hpp"
 #include "fmha/mask_expr.hpp"
-#include "gpu/kernel/fwd_args.hpp"
+#include "gpu/kernel/bwd_args.hpp"
 
 namespace ck_fmha::gpu {
 
@@ -17,8 +18,12 @@ struct FwdShape {
     int64_t num_heads;
     int64_t seqlen_q;
     int64_t seqlen_k;
-    index_t head_dim;          // that of the instance: 32, 64, 128 or 256
-    index_t num_compute_units; // of the device
+    index_t head_dim;                                     // that of the instance: 32, 64, 128 or 256
+    index_t num_compute_units;                            // of the device
+    ck_tile_masks::Axis axis = ck_tile_masks::Axis::rows; // cols: of the backward
+    index_t heads_per_kv = 1;                             // of the backward: query heads that share a head of K and V
+
+    ck_tile_masks::DynamicTile tile() const;
 };
 
 // One launch: the (batch, head) pairs whose masks have one structure, served by one instance.
@@ -26,10 +31,10 @@ struct FwdGroup {
     std::string structure;
     index_t num_waves = 0; // of a work-group
     std::vector<FwdWork> work;
-    std::vector<FwdMerge> merges;
-    index_t num_slots = 0;
-    index_t num_windows = 0; // of every work item: see LiveWindow
-    bool asks = false;       // may a row have more of them?
+    std::vector<FwdMerge> merges; // of rows
+    index_t num_slots = 0;        // of rows
+    index_t num_windows = 0;      // of every work item: see LiveWindow
+    bool asks = false;            // may a row have more of them?
 };
 
 struct FwdPlan {
@@ -40,14 +45,20 @@ struct FwdPlan {
     std::vector<int> group_of; // of each mask that differs: batch by batch if they vary, head by head if they do
     std::vector<char> images;
     std::vector<ImageAddress> addresses; // in the images; they refer to data of the mask
+    // Of columns: of all groups, because heads whose masks have different structures may share a head of K and V.
+    std::vector<FwdMerge> merges;
+    index_t num_slots = 0;
 
     // How many (batch, head) pairs a work item serves, and how many of them are heads.
     index_t num_shared() const;
     index_t shared_heads() const;
+    index_t merge_heads() const; // see BwdArgs
     // Of the partial results of a group.
     int64_t num_partial_rows(const FwdGroup& group) const;
     // float32 numbers of the workspace, which the groups use one after the other.
     int64_t workspace_size(int64_t head_dim_v) const;
+    // Of the backward: rows of partial dK and dV.
+    int64_t num_partial_keys() const;
     const FwdGroup& group_at(int64_t batch, int64_t head) const;
 };
 
@@ -55,7 +66,8 @@ struct FwdPlan {
 index_t instance_head_dim(int64_t head_dim, int64_t head_dim_v);
 
 // @pre the mask's counts fit the call (MaskExpr::check_counts); batch, num_heads and seqlen_q are not 0
-// @post every live tile of every (batch, head) is in one work item; pieces of a cut row have slots, in their order
+// @post every live tile of every (batch, head) is in one work item; pieces of a cut row have slots, in their order; so
+//       have those of columns, all of them where query heads share a head of K and V
 // @post the same for the same arguments, whenever and wherever it is called
 FwdPlan make_fwd_plan(const MaskExpr& mask, const FwdShape& shape);
 

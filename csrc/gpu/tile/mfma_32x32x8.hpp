@@ -22,6 +22,9 @@ struct MatrixElement<_Float16> {
     // products take them for zero.
     static constexpr float kProbabilityExponent = 14.f; // of the largest probability when it is computed ...
     static constexpr float kExponentSlack = 1.f;        // ... and by how much a later one may exceed it
+    // The backward keeps probabilities and gradients of scores 2^4 times larger for the same reason: gradients past
+    // 2^12 would overflow.
+    static constexpr float kGradientExponent = 4.f;
 
     using Operand = _Float16 __attribute__((ext_vector_type(4)));
     template <class Acc>
@@ -43,6 +46,7 @@ template <>
 struct MatrixElement<__bf16> {
     static constexpr float kProbabilityExponent = 0.f;
     static constexpr float kExponentSlack = 8.f;
+    static constexpr float kGradientExponent = 0.f;
 
     using Operand = short __attribute__((ext_vector_type(4)));
     template <class Acc>

@@ -21,6 +21,14 @@ CK_FMHA_DEVICE index_t thread_index() { return static_cast<index_t>(__builtin_am
 CK_FMHA_DEVICE index_t block_index() { return static_cast<index_t>(__builtin_amdgcn_workgroup_id_x()); }
 CK_FMHA_DEVICE index_t lane_index() { return thread_index() % kWaveSize; }
 
+// Computed here and not earlier, so that nothing that comes from it is kept in registers from there to here.
+CK_FMHA_DEVICE index_t lane_index_anew()
+{
+    index_t lane = lane_index();
+    asm volatile("" : "+v"(lane));
+    return lane;
+}
+
 // A value that is the same for all lanes, moved to where the compiler knows that it is.
 CK_FMHA_DEVICE index_t uniform(index_t value) { return __builtin_amdgcn_readfirstlane(value); }
 // The same for what came from memory by a uniform address: here the compiler knows that it is uniform.
@@ -63,17 +71,23 @@ CK_FMHA_DEVICE void no_load_crosses() { __builtin_amdgcn_sched_barrier(0); }
 
 // Bit l of the result: the condition in lane l.
 CK_FMHA_DEVICE bits_t ballot(bool condition) { return __builtin_amdgcn_ballot_w64(condition); }
+// The other way round: in lane l bit l. Clang has no builtin for it.
+__device__ bool in_lanes(bits_t lanes) __asm("llvm.amdgcn.inverse.ballot.i64");
 CK_FMHA_DEVICE bool any_lane(bool condition) { return ballot(condition) != 0; }
+
+// The value of one lane, the same one for all.
+CK_FMHA_DEVICE index_t value_of_lane(index_t value, index_t lane) { return __builtin_amdgcn_readlane(value, lane); }
 
 // The number of the lowest bit that is set.
 CK_FMHA_DEVICE index_t lowest_bit(bits_t bits) { return __builtin_ctzll(bits); }
 
-// The value of lane (lane xor 32).
-CK_FMHA_DEVICE float other_half(float value)
+// The value of lane (lane xor flip).
+CK_FMHA_DEVICE float other_lane(float value, index_t flip)
 {
-    const int from = static_cast<int>((lane_index() ^ 32) * 4);
+    const int from = static_cast<int>((lane_index() ^ flip) * 4);
     return __builtin_bit_cast(float, __builtin_amdgcn_ds_bpermute(from, __builtin_bit_cast(int, value)));
 }
+CK_FMHA_DEVICE float other_half(float value) { return other_lane(value, 32); }
 
 CK_FMHA_DEVICE float exp2(float x) { return __builtin_amdgcn_exp2f(x); }
 CK_FMHA_DEVICE float log2(float x) { return __builtin_amdgcn_logf(x); }
@@ -167,7 +181,19 @@ public:
         return __builtin_amdgcn_raw_buffer_load_b128(resource_, offset, 0, 0);
     }
 
+    // Adds to a float32; offset + kMore in bytes. What lies outside is left alone.
+    template <index_t kMore>
+    CK_FMHA_DEVICE void atomic_add(index_t offset, float value) const
+    {
+        constexpr index_t kImmediates = 4096;
+        add_to_buffer(value, resource_, offset + kMore % kImmediates, kMore / kImmediates * kImmediates, 0);
+    }
+
 private:
+    // Clang has no builtin for it.
+    __device__ static float add_to_buffer(float value, __amdgpu_buffer_rsrc_t resource, int offset, int uniform_offset,
+                                          int cache_policy) __asm("llvm.amdgcn.raw.ptr.buffer.atomic.fadd.f32");
+
     static constexpr int kFlags = 0x00027000; // raw dwords
     __amdgpu_buffer_rsrc_t resource_;
 };

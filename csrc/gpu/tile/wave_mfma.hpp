@@ -14,8 +14,8 @@ struct MfmaWave {
     using Atom = MfmaAtom<T>;
     using Element = typename Atom::Element;
     using Acc = typename Atom::Acc;
-    using Keys = SharedKeys<kTileK, kHeadDim>;
-    using Values = SharedValues<kTileK, kHeadDim>;
+    using Keys = SharedRows<kTileK, kHeadDim>;
+    using Values = SharedTransposed<kTileK, kHeadDim>;
 
     static constexpr index_t kRows = Atom::kWaveRows;
     static constexpr index_t kKeyBlocks = kTileK / Atom::kBlockKeys;
@@ -47,6 +47,10 @@ struct MfmaWave {
     CK_FMHA_DEVICE static index_t query_of_bits() { return Atom::query_of_lane(); }
 
     CK_FMHA_DEVICE static Query load_query(const RowsInMemory& rows, index_t band, SharedMemory)
+    {
+        return load_query(rows, band);
+    }
+    CK_FMHA_DEVICE static Query load_query(const RowsInMemory& rows, index_t band)
     {
         Query q;
         // A band past the end computes what nobody stores.
@@ -110,6 +114,10 @@ struct MfmaWave {
             });
         });
     }
+    CK_FMHA_DEVICE static void multiply(Scores& a, const Scores& b)
+    {
+        unroll<kKeyBlocks>([&](auto n) { a.block[n] *= b.block[n]; });
+    }
     // Of the keys that this lane holds.
     CK_FMHA_DEVICE static PerQuery max_in_lane(const Scores& s)
     {
@@ -161,7 +169,8 @@ struct MfmaWave {
     CK_FMHA_DEVICE static void gather_quads(Output&) {}
     // store(dim, four values): dimensions dim .. dim + 3 of this lane's query n; dim is a multiple of 4.
     template <index_t, class Store>
-    CK_FMHA_DEVICE static void for_each_quad(const Output& o, index_t head_dim, const Store& store)
+    CK_FMHA_DEVICE static void for_each_quad(const Output& o, index_t head_dim, const Store& store,
+                                             index_t half = Atom::half())
     {
         unroll<kDimBlocks>([&](auto b) {
             if constexpr (kDimBlocks > kMostInVectorRegisters) no_load_crosses();
@@ -169,7 +178,7 @@ struct MfmaWave {
                 constexpr index_t kEight = b * Atom::kBlockDims + 8 * j; // both halves of the wave write one eight
                 if (kEight >= head_dim) return;
                 const Acc& acc = o.block[b];
-                store(kEight + 4 * Atom::half(), Float4{acc[4 * j], acc[4 * j + 1], acc[4 * j + 2], acc[4 * j + 3]});
+                store(kEight + 4 * half, Float4{acc[4 * j], acc[4 * j + 1], acc[4 * j + 2], acc[4 * j + 3]});
             });
         });
     }

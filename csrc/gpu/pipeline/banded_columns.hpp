@@ -1,0 +1,31 @@
+#pragma once
+
+#include "gpu/pipeline/live_tile_window.hpp"
+
+namespace ck_fmha::gpu {
+
+// A column of tiles of a bound mask, cut into bands of kKeys keys: a row of tiles of the transposed mask.
+template <class Mask, index_t kKeys, index_t kBands, index_t kTileQ>
+class BandedColumns : public BandedMask<ck_tile_masks::Transposed<Mask>, kKeys, kBands, kTileQ> {
+    using Base = BandedMask<ck_tile_masks::Transposed<Mask>, kKeys, kBands, kTileQ>;
+    static_assert(kKeys <= 32, "ck_fmha: the keys of a band are bits of a word");
+
+public:
+    CK_FMHA_DEVICE BandedColumns(const char* image, index_t seqlen_q, index_t seqlen_k, index_t column)
+        : Base(image, seqlen_k, seqlen_q, column)
+    {
+    }
+    // Bit n: the query attends key n of this wave's band. One past the end attends nothing: what is read of it need not
+    // be zero, if all rows lie in one place.
+    CK_FMHA_DEVICE unsigned row_bits(index_t query) const
+    {
+        const index_t seqlen_q = this->num_columns(), seqlen_k = this->num_rows(); // of the transposed mask
+        if (query >= seqlen_q) return 0;
+        const Mask bound = MaskImage(read_anew(this->image())).template read<Mask>();
+        const index_t first = this->band() * kKeys;
+        return static_cast<unsigned>(
+            ck_tile_masks::row_bits(bound, query, first, ck_tile_masks::min(kKeys, seqlen_k - first)));
+    }
+};
+
+} // namespace ck_fmha::gpu

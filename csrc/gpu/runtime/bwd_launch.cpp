@@ -1,0 +1,243 @@
+#include "gpu/runtime/bwd_launch.hpp"
+
+#include <tuple>
+
+#include "fmha/validate.hpp"
+#include "gpu/runtime/bwd_extents.hpp"
+#include "gpu/runtime/launch_call.hpp"
+
+namespace ck_fmha::hip {
+namespace {
+
+using ck_tile_masks::Axis;
+using gpu::BwdArgs;
+
+constexpr index_t kThreads = 256; // of every work-group
+
+BwdArgs common_args(const ck_fmha_bwd_args& args)
+{
+    const ck_fmha_problem& p = args.problem;
+    BwdArgs a{};
+    const auto of_queries = [&](const char* name, const ck_fmha_tensor& t) {
+        return to_tensor(name, t, p.batch, p.num_heads, p.seqlen_q);
+    };
+    const auto of_keys = [&](const char* name, const ck_fmha_tensor& t) {
+        return to_tensor(name, t, p.batch, p.num_heads_kv, p.seqlen_k);
+    };
+    a.q = of_queries("q", args.q);
+    a.k = of_keys("k", args.k);
+    a.v = of_keys("v", args.v);
+    a.o = of_queries("o", args.o);
+    a.d_o = of_queries("d_o", args.d_o);
+    a.dq = of_queries("dq", args.dq);
+    a.dk = of_keys("dk", args.dk);
+    a.dv = of_keys("dv", args.dv);
+    a.lse = static_cast<const float*>(args.lse);
+    a.d_lse = static_cast<const float*>(args.dlse);
+    a.num_heads = static_cast<index_t>(p.num_heads);
+    a.heads_per_kv = static_cast<index_t>(p.num_heads / p.num_heads_kv);
+    a.seqlen_q = static_cast<index_t>(p.seqlen_q);
+    a.seqlen_k = static_cast<index_t>(p.seqlen_k);
+    a.head_dim = static_cast<index_t>(p.head_dim);
+    a.head_dim_v = static_cast<index_t>(p.head_dim_v);
+    a.scale_log2 = scale_log2(p.softmax_scale);
+    constexpr double most = std::numeric_limits<float>::max();
+    a.scale = static_cast<float>(std::min(std::max(p.softmax_scale, -most), most));
+    return a;
+}
+
+template <class Module>
+void check_modules(const DevicePlan& plan, const std::vector<std::shared_ptr<Module>>& modules)
+{
+    if (modules.size() != plan.plan().groups.size())
+        refuse("a module must be given for each of the plan's " + std::to_string(plan.plan().groups.size()) +
+               " groups, got " + std::to_string(modules.size()));
+    for (const auto& module : modules)
+        if (module->device() != plan.device()) refuse("a module is on another device than the plan");
+}
+
+void check(const ck_fmha_bwd_args& args, const BwdLaunch& launch)
+{
+    validate(args);
+    const ck_fmha_problem& p = args.problem;
+    const gpu::FwdShape& shape = launch.columns->plan().shape;
+    check_problem(p, shape);
+    if (shape.axis != Axis::cols || shape.heads_per_kv != p.num_heads / p.num_heads_kv)
+        refuse("the plan was made for another call");
+    check_modules(*launch.columns, launch.modules);
+    if (launch.rows) {
+        check_problem(p, launch.rows->plan().shape);
+        check_modules(*launch.rows, launch.dq_modules);
+        if (launch.rows->plan().shape.axis != Axis::rows || launch.rows->device() != launch.columns->device())
+            refuse("the plan of rows was made for another call");
+    }
+    if (p.seqlen_q > (1 << 29)) // the numbers of more row tiles do not fit beside what a window tells of them
+        refuse("seqlen_q must be at most 2^29 in the backward on AMD GPUs, got " + std::to_string(p.seqlen_q));
+    if (args.dq.data == nullptr || args.dk.data == nullptr || args.dv.data == nullptr)
+        refuse("dq, dk and dv must all be there on AMD GPUs");
+    if (launch.workspace == nullptr || reinterpret_cast<uintptr_t>(launch.workspace) % 16 != 0)
+        refuse("the workspace must be there, aligned to 16 bytes");
+}
+
+// The launches of a call's kernels.
+class Launches {
+public:
+    Launches(const ck_fmha_bwd_args& args, const BwdLaunch& launch)
+        : problem_(args.problem),
+          launch_(launch),
+          workspace_(launch.columns->plan(), launch.rows ? &launch.rows->plan() : nullptr, args.problem.head_dim,
+                     args.problem.head_dim_v),
+          common_(common_args(args))
+    {
+        common_.statistics = launch.workspace + workspace_.statistics;
+        common_.dq_sum = launch.workspace + workspace_.dq_sum;
+        common_.partial_dk = launch.workspace + workspace_.partial_dk;
+        common_.partial_dv = launch.workspace + workspace_.partial_dv;
+    }
+
+    void fill_windows_of_columns() const
+    {
+        for_each_column_group([&](const gpu::FwdGroup& group, const BwdModule& module, BwdArgs a,
+                                  const BwdExtents& extents) { fill_windows(group, module.plan(), a, extents); });
+    }
+    void fill_windows_of_rows() const
+    {
+        for_each_row_group([&](const gpu::FwdGroup& group, const BwdDqModule& module, BwdArgs a,
+                               const BwdExtents& extents) { fill_windows(group, module.plan(), a, extents); });
+    }
+
+    void compute() const
+    {
+        const gpu::FwdPlan& plan = launch_.columns->plan();
+        // Before and after the groups come kernels that are the same in all of their modules.
+        size_t left = plan.groups.size();
+        for_each_column_group(
+            [&](const gpu::FwdGroup& group, const BwdModule& module, BwdArgs a, const BwdExtents& extents) {
+                if (left == plan.groups.size()) run_once(module.dot_do_o(), num_row_groups(), a, extents.of_dot_do_o());
+                run_items(group, module.dq_dk_dv(), a, extents.of_products());
+                if (--left > 0) return;
+                if (!plan.merges.empty())
+                    launch_items(module.combine(), a, plan.merges.size(), a.num_shared / a.merge_heads, kThreads,
+                                 launch_.stream, extents.of_combine(), [&](size_t items) { a.merges += items; });
+                if (!launch_.rows) run_once(module.convert(), num_row_groups(), a, extents.of_convert());
+            });
+        for_each_row_group(
+            [&](const gpu::FwdGroup& group, const BwdDqModule& module, BwdArgs a, const BwdExtents& extents) {
+                run_items(group, module.dq(), a, extents.of_products());
+                if (!group.merges.empty())
+                    launch_items(module.combine(), a, group.merges.size(), a.num_shared, kThreads, launch_.stream,
+                                 extents.of_combine(), [&](size_t items) { a.merges += items; });
+            });
+    }
+
+private:
+    // use(group, module, arguments, extents) for the groups of a plan.
+    template <class Module, class Use>
+    void for_each_group(const DevicePlan& on_device, const std::vector<std::shared_ptr<Module>>& modules,
+                        const Use& use) const
+    {
+        const gpu::FwdPlan& plan = on_device.plan();
+        const bool columns = plan.shape.axis == Axis::cols;
+        for (size_t g = 0; g < plan.groups.size(); ++g) {
+            BwdArgs a = common_;
+            a.images = on_device.images();
+            a.num_shared = plan.num_shared();
+            a.shared_heads = plan.shared_heads();
+            a.merge_heads = columns ? plan.merge_heads() : 1;
+            a.work = on_device.work(g);
+            a.windows = on_device.windows(g);
+            a.num_windows = plan.groups[g].num_windows;
+            a.merges = columns ? on_device.merges() : on_device.merges(g);
+            BwdExtents extents(problem_, on_device, plan.groups[g], a, workspace_, columns,
+                               Driver::get().wants_extents());
+            if (!launch_.rows) extents.add_dq_sum(a, workspace_);
+            use(plan.groups[g], *modules[g], a, extents);
+        }
+    }
+    template <class Use>
+    void for_each_column_group(const Use& use) const
+    {
+        for_each_group(*launch_.columns, launch_.modules, use);
+    }
+    template <class Use>
+    void for_each_row_group(const Use& use) const
+    {
+        if (launch_.rows) for_each_group(*launch_.rows, launch_.dq_modules, use);
+    }
+
+    void fill_windows(const gpu::FwdGroup& group, Function plan, BwdArgs& a, const BwdExtents& extents) const
+    {
+        if (group.num_windows == 0) return;
+        a.num_shared = 1; // one work-group an item
+        run_items(group, plan, a, extents.of_plan());
+    }
+    void run_items(const gpu::FwdGroup& group, Function function, BwdArgs a, const std::vector<Extent>& extents) const
+    {
+        launch_items(function, a, group.work.size(), a.num_shared, kThreads, launch_.stream, extents,
+                     [&](size_t items) {
+                         a.work += items;
+                         a.windows += items * a.num_windows;
+                     });
+    }
+    int64_t num_row_groups() const
+    {
+        return (problem_.seqlen_q + gpu::kBwdRowsPerGroup - 1) / gpu::kBwdRowsPerGroup * problem_.batch *
+               problem_.num_heads;
+    }
+    void run_once(Function function, int64_t num_groups, BwdArgs a, const std::vector<Extent>& extents) const
+    {
+        if (num_groups >= (int64_t{1} << 32) / kThreads)
+            refuse("batch * num_heads * seqlen_q is more than a launch takes: split the call");
+        Driver::get().launch(function, static_cast<unsigned>(num_groups), kThreads, launch_.stream, &a, extents);
+    }
+
+    const ck_fmha_problem& problem_;
+    const BwdLaunch& launch_;
+    BwdWorkspace workspace_;
+    BwdArgs common_;
+};
+
+} // namespace
+
+BwdWorkspace::BwdWorkspace(const gpu::FwdPlan& columns, const gpu::FwdPlan* rows, int64_t head_dim, int64_t head_dim_v)
+{
+    const gpu::FwdShape& shape = columns.shape;
+    const int64_t num_rows = shape.batch * shape.num_heads * shape.seqlen_q;
+    dq_size = rows == nullptr ? num_rows * shape.head_dim : 0;
+    if (rows != nullptr)
+        for (const gpu::FwdGroup& group : rows->groups)
+            dq_size = std::max(dq_size, rows->num_partial_rows(group) * head_dim);
+    statistics = take(2 * num_rows);
+    dq_sum = take(dq_size);
+    partial_dk = take(columns.num_partial_keys() * head_dim);
+    partial_dv = take(columns.num_partial_keys() * head_dim_v);
+}
+
+int64_t BwdWorkspace::take(int64_t count)
+{
+    const int64_t begin = size;
+    size += (count + 3) / 4 * 4; // aligned to 16 bytes
+    return begin;
+}
+
+void attention_backward(const ck_fmha_bwd_args& args, const BwdLaunch& launch)
+{
+    check(args, launch);
+    const Driver& driver = Driver::get();
+    const OnDevice on(launch.columns->device());
+    const bool capturing = driver.is_capturing(launch.stream);
+    if (capturing) keep_for_good(std::tuple(launch.columns, launch.modules, launch.rows, launch.dq_modules));
+    const Launches launches(args, launch);
+    const auto fill = [&](DevicePlan& plan, auto launch_all) {
+        plan.fill_windows_once([&] {
+            launch_all();
+            if (!capturing) driver.synchronize(launch.stream); // calls on other streams do not wait for this one
+            return !capturing;
+        });
+    };
+    fill(*launch.columns, [&] { launches.fill_windows_of_columns(); });
+    if (launch.rows) fill(*launch.rows, [&] { launches.fill_windows_of_rows(); });
+    launches.compute();
+}
+
+} // namespace ck_fmha::hip

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "fmha/fmha_args.h"
+#include "gpu/runtime/device_plan.hpp"
+
+namespace ck_fmha::hip {
+
+// What of a backward GPUs need besides ck_fmha_bwd_args.
+struct BwdLaunch {
+    std::shared_ptr<DevicePlan> columns;             // its plan is one of columns
+    std::vector<std::shared_ptr<BwdModule>> modules; // for the groups of `columns`, in their order
+    // With these dQ is computed row by row, and the results do not depend on the order of work-groups: the plan of the
+    // forward, and modules for its groups. Without them it is summed by atomic additions.
+    std::shared_ptr<DevicePlan> rows;
+    std::vector<std::shared_ptr<BwdDqModule>> dq_modules;
+    float* workspace; // BwdWorkspace::size numbers
+    Stream stream;
+};
+
+// The float32 numbers that kernels share, array by array.
+struct BwdWorkspace {
+    // `rows`: null if dQ is summed by atomic additions.
+    BwdWorkspace(const gpu::FwdPlan& columns, const gpu::FwdPlan* rows, int64_t head_dim, int64_t head_dim_v);
+
+    int64_t statistics, dq_sum, partial_dk, partial_dv; // where they begin
+    int64_t dq_size;
+    int64_t size = 0;
+
+private:
+    int64_t take(int64_t count);
+};
+
+// Launches the kernels of a call on the stream of the plan's device; all three gradients are computed. Throws as
+// attention_forward does, and keeps what a captured graph refers to.
+void attention_backward(const ck_fmha_bwd_args& args, const BwdLaunch& launch);
+
+} // namespace ck_fmha::hip

@@ -1,0 +1,87 @@
+#pragma once
+
+// What launches of the forward and of the backward have in common: a call's numbers as kernels take them, and refusals
+// of those that they cannot take.
+
+#include <algorithm>
+#include <limits>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "fmha/fmha_args.h"
+#include "gpu/runtime/fwd_plan.hpp"
+#include "gpu/runtime/hip_driver.hpp"
+
+namespace ck_fmha::hip {
+
+constexpr index_t kWaveSize = 64;            // of the processors that there are instances for
+constexpr int64_t kMaxStrideBytes = 1 << 25; // between rows: a tile's offsets fit a buffer descriptor
+
+[[noreturn]] inline void refuse(const std::string& what) { throw std::invalid_argument("ck_fmha: " + what); }
+
+inline gpu::Tensor to_tensor(const char* name, const ck_fmha_tensor& t, int64_t batch, int64_t heads, int64_t seqlen)
+{
+    // A stride that no element is reached by may be anything.
+    const gpu::Tensor tensor{t.data, batch > 1 ? t.stride_batch : 0, heads > 1 ? t.stride_head : 0,
+                             seqlen > 1 ? t.stride_seq : 0};
+    const auto aligned = [](int64_t stride) { return stride % 8 == 0; };
+    if (reinterpret_cast<uintptr_t>(t.data) % 16 != 0 || !aligned(tensor.stride_batch) ||
+        !aligned(tensor.stride_head) || !aligned(tensor.stride_seq))
+        refuse(std::string(name) + " must have rows aligned to 16 bytes");
+    if (tensor.stride_seq < 0 || tensor.stride_seq * 2 >= kMaxStrideBytes)
+        refuse(std::string(name) + " must have rows less than 2^25 bytes apart, got " +
+               std::to_string(tensor.stride_seq * 2));
+    return tensor;
+}
+
+// softmax_scale * log2(e), which may be past the largest float where the scale is not.
+inline float scale_log2(double softmax_scale)
+{
+    constexpr double log2_e = 1.4426950408889634, most = std::numeric_limits<float>::max();
+    return static_cast<float>(std::min(std::max(softmax_scale * log2_e, -most), most));
+}
+
+// @pre the problem is valid
+inline void check_problem(const ck_fmha_problem& p, const gpu::FwdShape& shape)
+{
+    if (p.dtype != CK_FMHA_BFLOAT16 && p.dtype != CK_FMHA_FLOAT16)
+        refuse("dtype must be CK_FMHA_BFLOAT16 or CK_FMHA_FLOAT16 on AMD GPUs, got " + std::to_string(p.dtype));
+    if (p.head_dim % 8 != 0 || p.head_dim_v % 8 != 0)
+        refuse("head_dim and head_dim_v must be multiples of 8 on AMD GPUs, got " + std::to_string(p.head_dim) +
+               " and " + std::to_string(p.head_dim_v));
+    if (p.batch != shape.batch || p.num_heads != shape.num_heads || p.seqlen_q != shape.seqlen_q ||
+        p.seqlen_k != shape.seqlen_k || gpu::instance_head_dim(p.head_dim, p.head_dim_v) != shape.head_dim)
+        refuse("the plan was made for another call");
+    const ck_fmha_extras& e = p.extras;
+    if (e.bias.tensor.data || e.attended.tensor.data || e.alibi_slopes || e.softcap != 0 || e.dropout_p != 0)
+        refuse("bias, attended, ALiBi, softcap and dropout are not covered on AMD GPUs");
+}
+
+// Launches `per_item` work-groups for each item, in pieces where all of them are more than the driver takes at once;
+// advance(n) makes the arguments begin n items later.
+template <class Args, class Advance>
+void launch_items(Function function, Args& args, size_t num_items, index_t per_item, index_t size, Stream stream,
+                  const std::vector<Extent>& extents, const Advance& advance)
+{
+    const uint64_t most = (uint64_t{1} << 32) / size / per_item;
+    if (most <= 1) refuse("batch * num_heads is more than a launch takes: split the call");
+    for (size_t begin = 0; begin < num_items; begin += most - 1) {
+        const size_t items = std::min<size_t>(most - 1, num_items - begin);
+        Driver::get().launch(function, static_cast<unsigned>(items * per_item), size, stream, &args, extents);
+        advance(items);
+    }
+}
+
+// Keeps what a captured graph refers to.
+template <class Kept>
+void keep_for_good(const Kept& kept)
+{
+    static std::mutex& mutex = *new std::mutex;
+    static auto& all = *new std::vector<Kept>;
+    const std::lock_guard<std::mutex> lock(mutex);
+    if (std::find(all.begin(), all.end(), kept) == all.end()) all.push_back(kept);
+}
+
+} // namespace ck_fmha::hip
