@@ -165,7 +165,7 @@ PYBIND11_MODULE(_native, m)
     m.def("attention_forward", &attention_forward);
     m.def("attention_backward", &attention_backward);
     m.def("dropout_mask", &dropout_mask);
-    bind_hip(m);
+    bind_gpu(m);
     m.def("isa_name", [] { return std::string(ck_fmha::cpu::isa_kernels().name); });
     m.def("available_isas", &available_isas);
     m.def("build_info", &build_info);

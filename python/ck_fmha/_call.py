@@ -10,11 +10,12 @@ import torch
 from ck_fmha import _native
 from ck_fmha._arguments import check_bool, check_choice
 from ck_fmha._extras import NO_EXTRAS, Extras
-from ck_fmha._hip_driver import check_device as check_hip_device
+from ck_fmha._gpu_driver import BACKENDS as GPU_BACKENDS
+from ck_fmha._gpu_driver import backend_of_torch, check_device
 from ck_fmha.masks import Full, Mask
 
 LAYOUTS = ("bhsd", "bshd")
-BACKENDS = ("auto", "cpu", "hip", "cuda")
+BACKENDS = ("auto", "cpu", *GPU_BACKENDS)
 MAX_HEAD_DIM = 256
 
 _FLOAT32_MAX = 3.4028234663852886e38
@@ -94,14 +95,14 @@ def check_scale(scale: object, head_dim: int) -> float:
 def check_backend(backend: object, device: torch.device, name: str = "q") -> str:
     """Return the back end that serves tensors on `device`; raise what stands in the way of the asked one."""
     asked = check_choice("backend", backend, BACKENDS)
-    if asked == "cuda":
-        raise NotImplementedError('backend="cuda" is not covered yet: use backend="cpu" with tensors on the CPU')
-    if asked == "hip" or (asked == "auto" and device.type == "cuda" and torch.version.hip is not None):
-        check_hip_device(device, name)
-        return "hip"
+    if asked == "auto" and device.type == "cuda":
+        asked = backend_of_torch() or asked
+    if asked in GPU_BACKENDS:
+        check_device(asked, device, name)
+        return asked
     if device.type not in ("cpu", "meta"):
         raise NotImplementedError(
-            f'{name} is on device "{device}", which backend="{asked}" does not cover yet: move it with {name}.cpu()'
+            f'{name} is on device "{device}", which backend="{asked}" does not cover: move it with {name}.cpu()'
         )
     return "cpu"
 

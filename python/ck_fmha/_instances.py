@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ck_fmha import _native
 from ck_fmha._code_cache import CodeCache
-from ck_fmha._compiler import FLAGS_VARIABLE, INCLUDE, Compiler, find_compiler, flags
+from ck_fmha._compiler import INCLUDE, Compiler, find_compiler, user_flags, vendor_of
 
 _KEY_VERSION = "1"
 
@@ -26,11 +25,14 @@ class _Kernels(NamedTuple):
 
 
 _KERNELS = {
-    "fwd": _Kernels("fwd_entry.hpp", "", _native.HipFwdModule),
-    "bwd": _Kernels("bwd_entry.hpp", "#define CK_FMHA_ADDS_DQ 1\n", _native.HipBwdModule),
-    "bwd_deterministic": _Kernels("bwd_entry.hpp", "#define CK_FMHA_ADDS_DQ 0\n", _native.HipBwdModule),
-    "bwd_dq": _Kernels("bwd_dq_entry.hpp", "", _native.HipBwdDqModule),
+    "fwd": _Kernels("fwd_entry.hpp", "", _native.FwdModule),
+    "bwd": _Kernels("bwd_entry.hpp", "#define CK_FMHA_ADDS_DQ 1\n", _native.BwdModule),
+    "bwd_deterministic": _Kernels("bwd_entry.hpp", "#define CK_FMHA_ADDS_DQ 0\n", _native.BwdModule),
+    "bwd_dq": _Kernels("bwd_dq_entry.hpp", "", _native.BwdDqModule),
 }
+
+
+_DTYPES = {"amd": {"fp16": "_Float16", "bf16": "__bf16"}, "nvidia": {"fp16": "f16", "bf16": "bf16"}}
 
 
 class Instance(NamedTuple):
@@ -47,7 +49,7 @@ class Instance(NamedTuple):
     @property
     def source(self) -> str:
         """The file that is compiled."""
-        dtype = {"fp16": "_Float16", "bf16": "__bf16"}[self.dtype]
+        dtype = _DTYPES[vendor_of(self.arch)][self.dtype]
         return (
             f"#define CK_FMHA_MASK {self.structure}\n"
             f"#define CK_FMHA_DTYPE {dtype}\n"
@@ -62,13 +64,14 @@ class Instance(NamedTuple):
     def flags(self) -> tuple[str, ...]:
         """What its compilation needs besides the usual.
 
-        The forward of head_dim 256 needs more than 256 registers. To make room, clang 19's default allocator moves
-        values to others at the head of blocks where lanes that a branch had switched off are not back yet, and these
-        lanes lose them (seen in the emulator: neighborhood, fp16, gfx90a). Its basic allocator moves values where they
-        are defined.
+        On AMD GPUs the forward of head_dim 256 needs more than 256 registers. To make room, clang 19's default
+        allocator moves values to others at the head of blocks where lanes that a branch had switched off are not back
+        yet, and these lanes lose them (seen in the emulator: neighborhood, fp16, gfx90a). Its basic allocator moves
+        values where they are defined.
         The backward's kernels have registers left with the default one, and would spill with the basic one.
         """
-        return ("-mllvm", "-vgpr-regalloc=basic") if self.kernels == "fwd" and self.head_dim > 128 else ()
+        amd_forward = self.kernels == "fwd" and vendor_of(self.arch) == "amd"
+        return ("-mllvm", "-vgpr-regalloc=basic") if amd_forward and self.head_dim > 128 else ()
 
     def __str__(self) -> str:
         asks = " asking" if self.asks else ""
@@ -115,15 +118,15 @@ class _Modules:
 
     def holds(self, instance: Instance, device: int) -> bool:
         with self._lock:
-            return (instance, _user_flags(), device) in self._loaded
+            return (instance, user_flags(instance.arch), device) in self._loaded
 
-    def find(self, instance: Instance, device: int) -> Any:
-        key = (instance, _user_flags(), device)
+    def find(self, instance: Instance, driver: _native.GpuDriver, device: int) -> Any:
+        key = (instance, user_flags(instance.arch), device)
         with self._lock:
             if key in self._loaded:
                 self._loaded.move_to_end(key)
                 return self._loaded[key]
-        module = _KERNELS[instance.kernels].module(device, code_object(instance), str(instance))
+        module = _KERNELS[instance.kernels].module(driver, device, code_object(instance), str(instance))
         with self._lock:
             module = self._loaded.setdefault(key, module)  # another thread may have been faster
             dropped = [self._loaded.popitem(last=False) for _ in range(len(self._loaded) - self._most)]
@@ -134,23 +137,25 @@ class _Modules:
 _modules = _Modules(most=256)
 
 
-def _user_flags() -> str:
-    return os.environ.get(FLAGS_VARIABLE, "")
-
-
 def modules(
-    groups: Sequence[tuple[str, int, bool]], dtype: str, head_dim: int, device: int, kernels: str = "fwd"
+    driver: _native.GpuDriver,
+    device: int,
+    groups: Sequence[tuple[str, int, bool]],
+    dtype: str,
+    head_dim: int,
+    kernels: str = "fwd",
 ) -> list[Any]:
     """Return the loaded modules for the groups (structure, num_waves, asks) of a plan."""
-    arch, _ = _native.hip_device(device)
+    arch, _ = driver.device(device)
     return [
-        _modules.find(Instance(structure, dtype, head_dim, num_waves, asks, arch, kernels), device)
+        _modules.find(Instance(structure, dtype, head_dim, num_waves, asks, arch, kernels), driver, device)
         for structure, num_waves, asks in groups
     ]
 
 
 def _key(instance: Instance, compiler: Compiler) -> str:
-    parts = (_KEY_VERSION, instance.source, *flags(instance.arch), *instance.flags, *compiler, _headers_digest())
+    made_by = (*compiler.flags(instance.arch), *instance.flags, compiler.path, compiler.version)
+    parts = (_KEY_VERSION, instance.source, *made_by, _headers_digest())
     return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
 
 

@@ -64,19 +64,18 @@ def _available_isas() -> str:
     return " ".join(map(str, available)) if isinstance(available, (list, tuple)) else str(available)
 
 
-def _hip_devices() -> str:
-    from ck_fmha import _hip_driver
+def _devices(backend: str) -> str:
+    from ck_fmha import _gpu_driver
 
-    path = _hip_driver.load_driver()
-    native = importlib.import_module("ck_fmha._native")
-    devices = [native.hip_device(n) for n in range(native.hip_num_devices())]
-    return f"{path}: {', '.join(f'{arch} ({units} compute units)' for arch, units in devices) or 'no device'}"
+    driver = _gpu_driver.load_driver(backend)
+    devices = [driver.device(n) for n in range(driver.num_devices)]
+    return f"{driver.path}: {', '.join(f'{arch} ({units} compute units)' for arch, units in devices) or 'no device'}"
 
 
-def _hip_compiler() -> str:
+def _compiler(arch: str) -> str:
     from ck_fmha._compiler import find_compiler
 
-    found = find_compiler("gfx942")
+    found = find_compiler(arch)
     return f"{found.path}: {found.version}"
 
 
@@ -129,8 +128,10 @@ def collect() -> list[tuple[str, str]]:
         ("torch threads", lambda: _torch(lambda torch: torch.get_num_threads())),
         ("torch CPU capability", lambda: _torch(lambda torch: torch.backends.cpu.get_cpu_capability())),
         ("OpenMP runtime", _libgomp),
-        ("HIP driver", _hip_devices),
-        ("HIP compiler", _hip_compiler),
+        ("HIP driver", lambda: _devices("hip")),
+        ("HIP compiler", lambda: _compiler("gfx942")),
+        ("CUDA driver", lambda: _devices("cuda")),
+        ("CUDA compiler", lambda: _compiler("sm_90a")),
         ("code objects", _code_cache),
         ("environment", _environment),
     ]

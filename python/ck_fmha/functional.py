@@ -9,9 +9,10 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import _disable_current_modes
 
-from ck_fmha import _call, _hip, _native
+from ck_fmha import _call, _gpu, _native
 from ck_fmha._arguments import check_bool, check_int
 from ck_fmha._extras import NO_EXTRAS, SEED_MAX, Extras, check_bias, check_dropout_p, check_extras
+from ck_fmha._gpu_driver import BACKENDS as GPU_BACKENDS
 from ck_fmha.masks import Mask, TileCounts
 from ck_fmha.ops import backward_operator
 
@@ -202,8 +203,9 @@ def attention(
             backward, too, for any number of threads. With ``backend="hip"`` dQ is else summed by atomic additions;
             this, or torch.use_deterministic_algorithms(True), has it computed by a kernel of its own, seven matrix
             products in the place of five.
-        backend: ``"cpu"``, ``"hip"`` (AMD GPUs: float16 and bfloat16, head_dim and head_dim_v multiples of 8;
-            everything else raises), or ``"auto"``, the one of the tensors' device.
+        backend: ``"cpu"``, ``"hip"`` (AMD GPUs) or ``"cuda"`` (NVIDIA GPUs from sm_80 on), these for float16 and
+            bfloat16 with head_dim and head_dim_v multiples of 8, ``"cuda"`` without gradients (everything else raises),
+            or ``"auto"``, the one of the tensors' device.
 
     Returns:
         out (batch, num_heads, seqlen_q, head_dim_v), in the layout and dtype of q; with ``return_lse=True`` the pair
@@ -270,11 +272,13 @@ def compute(
         dropout_p=dropout_p,
         dropout_seed=dropout_seed,
     )
-    if backend == "hip":
-        _hip.check(q, sizes, bias, extras)
+    if backend in GPU_BACKENDS:
+        _gpu.check(backend, q, sizes, bias, extras)
         recorded = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)
+        if recorded:
+            _gpu.check_backward(backend)
         if not recorded and all(type(t) in _PLAIN for t in (q, k, v)) and not q.is_meta and _nobody_watches():
-            return _hip.forward(q, k, v, mask.native, softmax_scale, layout, sizes)
+            return _gpu.forward(backend, q, k, v, mask.native, softmax_scale, layout, sizes)
         plain = False
     if plain and bias is None and extras is NO_EXTRAS:
         if not (torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)):
@@ -332,7 +336,7 @@ class Explanation:
     num_threads: int
     tiles: TileCounts
     num_samples: int
-    gpu: _hip.HipPlan | None = None
+    gpu: _gpu.GpuCall | None = None
 
 
 def dropout_mask(
@@ -406,9 +410,9 @@ def explain(
     backend = _call.check_backend(backend, q.device)
     mask.native.check_counts(sizes.batch, sizes.num_heads)
     gpu = None
-    if backend == "hip":
-        _hip.check(q, sizes, bias, extras)
-        gpu = _hip.explain(q, k, v, mask.native, layout, sizes)
+    if backend in GPU_BACKENDS:
+        _gpu.check(backend, q, sizes, bias, extras)
+        gpu = _gpu.explain(backend, q, k, v, mask.native, layout, sizes)
     heads, samples = mask._distinct(sizes.num_heads, sizes.batch)
     tiles = {
         (sample, head): _native.TILE if gpu is None else gpu.native.tile_of(sample, head)

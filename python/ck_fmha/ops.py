@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ck_fmha import _call, _hip, _native
+from ck_fmha import _call, _gpu, _native
 from ck_fmha._extras import Extras, check_alibi_slopes, check_bias, check_broadcast, check_dropout_p, check_softcap
+from ck_fmha._gpu_driver import BACKENDS as GPU_BACKENDS
 from ck_fmha.masks._native_masks import native_mask
 
 _CALL_ARGS = (
@@ -94,9 +95,10 @@ def _forward(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     call = _Call(*args)
     s, mask = call.check(q, k, v, bias)
-    if _call.check_backend(call.backend, q.device) == "hip":
-        _hip.check(q, s, bias, call.extras)
-        return _hip.forward(q, k, v, mask, call.scale, call.layout, s)
+    backend = _call.check_backend(call.backend, q.device)
+    if backend in GPU_BACKENDS:
+        _gpu.check(backend, q, s, bias, call.extras)
+        return _gpu.forward(backend, q, k, v, mask, call.scale, call.layout, s)
     return _call.forward(q, k, v, bias, mask, call.scale, call.layout, call.extras)
 
 
@@ -129,9 +131,11 @@ def _backward_of_device(
     call = _Call(*args)
     s, mask = call.check(q, k, v, bias)
     _call.check_gradients(q, out, lse, d_out, d_lse, s)
-    if _call.check_backend(call.backend, q.device) == "hip":
-        _hip.check(q, s, bias, call.extras)
-        gradients = _hip.backward(d_out, d_lse, q, k, v, out, lse, mask, call.scale, call.layout, s, call.deterministic)
+    backend = _call.check_backend(call.backend, q.device)
+    if backend in GPU_BACKENDS:
+        _gpu.check(backend, q, s, bias, call.extras)
+        numbers = (mask, call.scale, call.layout, s, call.deterministic)
+        gradients = _gpu.backward(backend, d_out, d_lse, q, k, v, out, lse, *numbers)
         return tuple(
             g if need else q.new_empty(0) for g, need in zip((*gradients, q), (*needs[:3], False), strict=True)
         )

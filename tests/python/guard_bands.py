@@ -34,19 +34,20 @@ class Guarded:
         assert changed == 0, f"{changed} bytes of the guard bands of a {tuple(self.tensor.shape)} tensor changed"
 
 
-def carve(shape, stride=None, dtype: torch.dtype = torch.float32) -> Guarded:
+def carve(shape, stride=None, dtype: torch.dtype = torch.float32, device: object = "cpu") -> Guarded:
     """A NaN-filled tensor (stride gaps too) with guard bands on both sides. It is no view of the buffer."""
     shape = tuple(shape)
     stride = torch.empty(shape, device="meta").stride() if stride is None else tuple(stride)
     length = 1 + sum((n - 1) * step for n, step in zip(shape, stride, strict=True)) if 0 not in shape else 0
-    buffer = torch.full((length + 2 * GUARD,), torch.nan, dtype=dtype)
-    tensor = _empty(0, dtype=dtype).set_(buffer.untyped_storage(), GUARD, shape, stride)
+    buffer = torch.full((length + 2 * GUARD,), torch.nan, dtype=dtype, device=device)
+    tensor = _empty(0, dtype=dtype, device=device).set_(buffer.untyped_storage(), GUARD, shape, stride)
     return Guarded(buffer, tensor, length)
 
 
-def guarded_copy(values: Tensor, stride=None) -> Guarded:
+def guarded_copy(values: Tensor, stride=None, device: object = None) -> Guarded:
     """The same values inside guard bands; ``stride`` defaults to the strides that ``values`` has."""
-    guarded = carve(values.shape, values.stride() if stride is None else stride, values.dtype)
+    stride = values.stride() if stride is None else stride
+    guarded = carve(values.shape, stride, values.dtype, values.device if device is None else device)
     guarded.tensor.copy_(values)
     return guarded
 
@@ -60,9 +61,9 @@ def guarded_allocations() -> Iterator[list[Guarded]]:
     made: list[Guarded] = []
 
     def guard(plain: Tensor) -> Tensor:
-        if not plain.dtype.is_floating_point or plain.device.type != "cpu":
+        if not plain.dtype.is_floating_point or plain.device.type == "meta":
             return plain
-        guarded = carve(plain.shape, plain.stride(), plain.dtype)
+        guarded = carve(plain.shape, plain.stride(), plain.dtype, plain.device)
         made.append(guarded)
         return guarded.tensor.requires_grad_(plain.requires_grad)
 

@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from ck_fmha import _hip_driver
-
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE_KERNEL = Path(__file__).with_name("reference_kernel")
 ARCHS = {"gfx942": "0", "gfx90a": "1"}  # and which device of the emulator has it
@@ -21,7 +19,7 @@ ARCHS = {"gfx942": "0", "gfx90a": "1"}  # and which device of the emulator has i
 def library() -> Path:
     """The emulator's library, as the environment names it or as the C++ tests build it."""
     built = ROOT / "build/native/tests/amd_emulator/libck_fmha_amd_emulator.so"
-    return Path(os.environ.get(_hip_driver.LIBRARY_VARIABLE, built))
+    return Path(os.environ.get("CK_FMHA_HIP_LIBRARY", built))
 
 
 def why_not() -> str:

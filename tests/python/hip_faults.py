@@ -15,7 +15,7 @@ import pytest
 import test_hip_forward
 import test_hip_orders
 import test_hip_work
-from ck_fmha._compiler import COMPILER_VARIABLE, INCLUDE
+from ck_fmha._compiler import INCLUDE
 from hip_calls import ARCHS
 
 Change = tuple[str, str, str]
@@ -214,7 +214,7 @@ subprocess.run(["{clang}", *target, "kernel.s", "-o", code], check=True)
 
 def compiler_without(pattern: str, folder: Path) -> Path:
     """A compiler that leaves out the wait of this pattern."""
-    clang = shutil.which(os.environ[COMPILER_VARIABLE])
+    clang = shutil.which(os.environ["CK_FMHA_HIP_COMPILER"])
     script = folder / "compiler"
     script.write_text(_COMPILER.format(python=sys.executable, clang=clang, pattern=pattern))
     script.chmod(0o700)

@@ -8,7 +8,7 @@ import torch
 import ck_fmha
 import hip_emulator
 from calls import Call, assert_matches_reference, bits_equal, make_tensors
-from ck_fmha import _hip_driver, _native, masks
+from ck_fmha import _gpu_driver, _native, masks
 
 pytestmark = hip_emulator.needs_emulator
 
@@ -48,14 +48,14 @@ def test_what_is_not_covered_is_refused_by_name(raises, name):
 
 def test_tensors_on_the_cpu_need_a_driver_that_takes_them(raises, monkeypatch):
     on_hip(*tensors())
-    monkeypatch.setattr(_native, "hip_accesses_host_memory", lambda: False)
+    monkeypatch.setattr(_gpu_driver, "accesses_host_memory", lambda driver: False)
     raises(ValueError, lambda: on_hip(*tensors()), r'q is on device "cpu"', r'\.to\("cuda"\)')
 
 
 def test_no_such_device(raises, monkeypatch):
-    monkeypatch.setenv(_hip_driver.DEVICE_VARIABLE, "7")
+    monkeypatch.setenv("CK_FMHA_HIP_DEVICE", "7")
     raises(RuntimeError, lambda: on_hip(*tensors()), "no HIP device 7", "has 2")
-    monkeypatch.setenv(_hip_driver.DEVICE_VARIABLE, "-1")
+    monkeypatch.setenv("CK_FMHA_HIP_DEVICE", "-1")
     raises(ValueError, lambda: on_hip(*tensors()), "CK_FMHA_HIP_DEVICE", "-1")
 
 
@@ -80,7 +80,12 @@ def test_a_code_object_for_another_processor_is_refused(raises):
     from ck_fmha._instances import Instance, code_object
 
     code = code_object(Instance("full", "fp16", 32, 2, False, "gfx942"))
-    raises(RuntimeError, lambda: _native.HipFwdModule(1, code, "what it is"), "hipModuleLoadData", "what it is")
+    raises(
+        RuntimeError,
+        lambda: _native.FwdModule(_gpu_driver.load_driver("hip"), 1, code, "what it is"),
+        "hipModuleLoadData",
+        "what it is",
+    )
 
 
 @pytest.mark.parametrize(

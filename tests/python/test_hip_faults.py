@@ -5,7 +5,6 @@ import pytest
 import hip_calls
 import hip_emulator
 from calls import bits_equal, make_tensors
-from ck_fmha._compiler import COMPILER_VARIABLE
 from hip_calls import ARCHS, on_hip
 from hip_faults import FAULTS, HARMLESS, WAITS, causal, changed_headers, compiler_without
 from test_hip_forward import SMALL
@@ -53,7 +52,7 @@ def test_missing_wait_is_noticed(name, arch, tmp_path, monkeypatch):
     compiler = compiler_without(WAITS[name].pattern, tmp_path)
     with hip_calls.kernels_made_of(changed_headers(tmp_path, [])):
         hip_calls.use(monkeypatch, arch)
-        monkeypatch.setenv(COMPILER_VARIABLE, str(compiler))
+        monkeypatch.setenv("CK_FMHA_HIP_COMPILER", str(compiler))
         with pytest.raises((AssertionError, RuntimeError)) as noticed:
             causal(monkeypatch, arch)
     assert "could not compile" not in str(noticed.value)

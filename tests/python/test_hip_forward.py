@@ -17,7 +17,8 @@ import hip_calls
 import hip_emulator
 from calls import Call, assert_matches_reference, bits_equal, make_tensors
 from ck_fmha import masks
-from hip_calls import ARCHS, DTYPES, HEAD_DIMS, HIP_MEMORY, MASKS, assert_right, explain, on_hip, tensors_in
+from gpu_calls import CALLS, DTYPES, HEAD_DIMS, MASKS, padded, tensors_in
+from hip_calls import ARCHS, assert_right, explain, on_hip
 from mask_cases import materialized
 from mask_predicates import Where
 from pairwise import pairwise
@@ -25,27 +26,7 @@ from random_masks import expressions
 
 pytestmark = hip_emulator.needs_emulator
 
-# What differs from call to call of a kernel. Tiles have 128 rows and 32 or 64 columns.
-CALLS: dict[str, list[Any]] = {
-    "seqlens": [(1, 1), (64, 64), (200, 200), (33, 300), (300, 33), (1, 150), (150, 1), (129, 65)],
-    "heads": [(2, 2), (4, 2), (3, 1), (1, 1)],
-    "batch": [1, 2],
-    "scale": [None, 0.0, -0.3, 1e-30, 3e4],
-    "memory": HIP_MEMORY,
-    "layout": ["bhsd", "bshd"],
-    "padding": ["none", "q and k", "v", "both"],
-}
 KERNELS: dict[str, list[Any]] = {"mask": list(MASKS), "arch": ARCHS, "dtype": DTYPES, "head_dim": HEAD_DIMS}
-
-
-def padded(head_dim: int, padding: str) -> tuple[int, int]:
-    """head_dim and head_dim_v of a call that the kernel for `head_dim` serves."""
-    return {
-        "none": (head_dim, head_dim),
-        "q and k": (head_dim - 8, head_dim),
-        "v": (head_dim, head_dim // 2 + 8),
-        "both": (head_dim - 16, head_dim - 8),
-    }[padding]
 
 
 def kernels_of_pairs() -> dict[str, list[dict]]:

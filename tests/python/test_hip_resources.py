@@ -13,7 +13,8 @@ import hip_emulator
 from calls import Call
 from ck_fmha import _native
 from ck_fmha._instances import Instance, code_object
-from hip_calls import ARCHS, DTYPES, HEAD_DIMS, MASKS
+from gpu_calls import DTYPES, HEAD_DIMS, MASKS
+from hip_calls import ARCHS
 from test_hip_forward import kernels_of_pairs
 
 READELF = "llvm-readelf-19"

@@ -15,7 +15,6 @@ struct FwdCombineKernel {
     using T = typename Traits::T;
     static constexpr index_t kTileQ = FwdKernel<Traits>::kTileQ;
     static constexpr index_t kThreads = 256;
-    static constexpr float kInfinity = __builtin_inff();
 
     CK_FMHA_DEVICE static void run(const FwdArgs& args)
     {
@@ -38,7 +37,7 @@ private:
         };
         float largest = -kInfinity;
         for (index_t n = 0; n < merge.num_slots; ++n)
-            largest = __builtin_fmaxf(largest, args.partial_lse[partial_row(n)]);
+            largest = larger(largest, args.partial_lse[partial_row(n)]);
         const float reference = largest == -kInfinity ? 0.f : largest; // a row that attends nothing
         float sum = 0.f;
         Float2 o = {0.f, 0.f};

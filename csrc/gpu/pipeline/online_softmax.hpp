@@ -13,7 +13,7 @@ namespace ck_fmha::gpu {
 template <class Element, index_t kQueries>
 class ScoreLimits {
 public:
-    CK_FMHA_DEVICE float operator[](index_t n) const { return (attended_ >> n & 1) != 0 ? kLimit : -__builtin_inff(); }
+    CK_FMHA_DEVICE float operator[](index_t n) const { return (attended_ >> n & 1) != 0 ? kLimit : -kInfinity; }
     CK_FMHA_DEVICE void attend(index_t n, bool attends) { attended_ |= static_cast<unsigned>(attends) << n; }
 
     static constexpr float kLimit = Element::kProbabilityExponent + Element::kExponentSlack;
@@ -31,7 +31,7 @@ public:
     }
 
 private:
-    float limit_ = -__builtin_inff();
+    float limit_ = -kInfinity;
 };
 
 template <class Wave>
@@ -71,7 +71,6 @@ private:
         unroll<PerQuery::kCount>([&](auto n) { exceeds |= x[n] > limit_[n]; });
         return exceeds;
     }
-    static constexpr float kInfinity = __builtin_inff();
 
     CK_FMHA_DEVICE void move_reference(typename Wave::Scores& s, typename Wave::Output& o, const PerQuery& largest)
     {

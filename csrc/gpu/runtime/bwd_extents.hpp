@@ -6,7 +6,7 @@
 #include "gpu/runtime/bwd_launch.hpp"
 #include "gpu/runtime/extents.hpp"
 
-namespace ck_fmha::hip {
+namespace ck_fmha::gpu {
 
 // What the kernels of a backward may access, as in FwdExtents. `columns`: is the group one of the plan of columns, or
 // one of those rows that dQ is computed by?
@@ -81,4 +81,4 @@ private:
     std::vector<Extent> plan_, dot_do_o_, products_, combine_, convert_;
 };
 
-} // namespace ck_fmha::hip
+} // namespace ck_fmha::gpu

@@ -6,13 +6,13 @@
 #include "gpu/runtime/bwd_extents.hpp"
 #include "gpu/runtime/launch_call.hpp"
 
-namespace ck_fmha::hip {
+namespace ck_fmha::gpu {
 namespace {
 
 using ck_tile_masks::Axis;
 using gpu::BwdArgs;
 
-constexpr index_t kThreads = 256; // of every work-group
+constexpr GroupSize kSize{256}; // of every work-group
 
 BwdArgs common_args(const ck_fmha_bwd_args& args)
 {
@@ -53,7 +53,7 @@ void check_modules(const DevicePlan& plan, const std::vector<std::shared_ptr<Mod
         refuse("a module must be given for each of the plan's " + std::to_string(plan.plan().groups.size()) +
                " groups, got " + std::to_string(modules.size()));
     for (const auto& module : modules)
-        if (module->device() != plan.device()) refuse("a module is on another device than the plan");
+        if (!module->is_on(plan.driver(), plan.device())) refuse("a module is on another device than the plan");
 }
 
 void check(const ck_fmha_bwd_args& args, const BwdLaunch& launch)
@@ -68,13 +68,14 @@ void check(const ck_fmha_bwd_args& args, const BwdLaunch& launch)
     if (launch.rows) {
         check_problem(p, launch.rows->plan().shape);
         check_modules(*launch.rows, launch.dq_modules);
-        if (launch.rows->plan().shape.axis != Axis::rows || launch.rows->device() != launch.columns->device())
+        if (launch.rows->plan().shape.axis != Axis::rows || &launch.rows->driver() != &launch.columns->driver() ||
+            launch.rows->device() != launch.columns->device())
             refuse("the plan of rows was made for another call");
     }
     if (p.seqlen_q > (1 << 29)) // the numbers of more row tiles do not fit beside what a window tells of them
-        refuse("seqlen_q must be at most 2^29 in the backward on AMD GPUs, got " + std::to_string(p.seqlen_q));
+        refuse("seqlen_q must be at most 2^29 in the backward on GPUs, got " + std::to_string(p.seqlen_q));
     if (args.dq.data == nullptr || args.dk.data == nullptr || args.dv.data == nullptr)
-        refuse("dq, dk and dv must all be there on AMD GPUs");
+        refuse("dq, dk and dv must all be there on GPUs");
     if (launch.workspace == nullptr || reinterpret_cast<uintptr_t>(launch.workspace) % 16 != 0)
         refuse("the workspace must be there, aligned to 16 bytes");
 }
@@ -85,6 +86,7 @@ public:
     Launches(const ck_fmha_bwd_args& args, const BwdLaunch& launch)
         : problem_(args.problem),
           launch_(launch),
+          driver_(launch.columns->driver()),
           workspace_(launch.columns->plan(), launch.rows ? &launch.rows->plan() : nullptr, args.problem.head_dim,
                      args.problem.head_dim_v),
           common_(common_args(args))
@@ -95,15 +97,17 @@ public:
         common_.partial_dv = launch.workspace + workspace_.partial_dv;
     }
 
-    void fill_windows_of_columns() const
+    void fill_windows_of_columns(Stream stream) const
     {
-        for_each_column_group([&](const gpu::FwdGroup& group, const BwdModule& module, BwdArgs a,
-                                  const BwdExtents& extents) { fill_windows(group, module.plan(), a, extents); });
+        for_each_column_group(
+            [&](const gpu::FwdGroup& group, const BwdModule& module, BwdArgs a, const BwdExtents& extents) {
+                fill_windows(group, module.plan(), a, stream, extents);
+            });
     }
-    void fill_windows_of_rows() const
+    void fill_windows_of_rows(Stream stream) const
     {
         for_each_row_group([&](const gpu::FwdGroup& group, const BwdDqModule& module, BwdArgs a,
-                               const BwdExtents& extents) { fill_windows(group, module.plan(), a, extents); });
+                               const BwdExtents& extents) { fill_windows(group, module.plan(), a, stream, extents); });
     }
 
     void compute() const
@@ -114,18 +118,18 @@ public:
         for_each_column_group(
             [&](const gpu::FwdGroup& group, const BwdModule& module, BwdArgs a, const BwdExtents& extents) {
                 if (left == plan.groups.size()) run_once(module.dot_do_o(), num_row_groups(), a, extents.of_dot_do_o());
-                run_items(group, module.dq_dk_dv(), a, extents.of_products());
+                run_items(group, module.dq_dk_dv(), a, launch_.stream, extents.of_products());
                 if (--left > 0) return;
                 if (!plan.merges.empty())
-                    launch_items(module.combine(), a, plan.merges.size(), a.num_shared / a.merge_heads, kThreads,
+                    launch_items(driver_, module.combine(), kSize, a, plan.merges.size(), a.num_shared / a.merge_heads,
                                  launch_.stream, extents.of_combine(), [&](size_t items) { a.merges += items; });
                 if (!launch_.rows) run_once(module.convert(), num_row_groups(), a, extents.of_convert());
             });
         for_each_row_group(
             [&](const gpu::FwdGroup& group, const BwdDqModule& module, BwdArgs a, const BwdExtents& extents) {
-                run_items(group, module.dq(), a, extents.of_products());
+                run_items(group, module.dq(), a, launch_.stream, extents.of_products());
                 if (!group.merges.empty())
-                    launch_items(module.combine(), a, group.merges.size(), a.num_shared, kThreads, launch_.stream,
+                    launch_items(driver_, module.combine(), kSize, a, group.merges.size(), a.num_shared, launch_.stream,
                                  extents.of_combine(), [&](size_t items) { a.merges += items; });
             });
     }
@@ -148,8 +152,7 @@ private:
             a.windows = on_device.windows(g);
             a.num_windows = plan.groups[g].num_windows;
             a.merges = columns ? on_device.merges() : on_device.merges(g);
-            BwdExtents extents(problem_, on_device, plan.groups[g], a, workspace_, columns,
-                               Driver::get().wants_extents());
+            BwdExtents extents(problem_, on_device, plan.groups[g], a, workspace_, columns, driver_.wants_extents());
             if (!launch_.rows) extents.add_dq_sum(a, workspace_);
             use(plan.groups[g], *modules[g], a, extents);
         }
@@ -165,19 +168,20 @@ private:
         if (launch_.rows) for_each_group(*launch_.rows, launch_.dq_modules, use);
     }
 
-    void fill_windows(const gpu::FwdGroup& group, Function plan, BwdArgs& a, const BwdExtents& extents) const
+    void fill_windows(const gpu::FwdGroup& group, Function plan, BwdArgs& a, Stream stream,
+                      const BwdExtents& extents) const
     {
         if (group.num_windows == 0) return;
         a.num_shared = 1; // one work-group an item
-        run_items(group, plan, a, extents.of_plan());
+        run_items(group, plan, a, stream, extents.of_plan());
     }
-    void run_items(const gpu::FwdGroup& group, Function function, BwdArgs a, const std::vector<Extent>& extents) const
+    void run_items(const gpu::FwdGroup& group, Function function, BwdArgs a, Stream stream,
+                   const std::vector<Extent>& extents) const
     {
-        launch_items(function, a, group.work.size(), a.num_shared, kThreads, launch_.stream, extents,
-                     [&](size_t items) {
-                         a.work += items;
-                         a.windows += items * a.num_windows;
-                     });
+        launch_items(driver_, function, kSize, a, group.work.size(), a.num_shared, stream, extents, [&](size_t items) {
+            a.work += items;
+            a.windows += items * a.num_windows;
+        });
     }
     int64_t num_row_groups() const
     {
@@ -186,13 +190,15 @@ private:
     }
     void run_once(Function function, int64_t num_groups, BwdArgs a, const std::vector<Extent>& extents) const
     {
-        if (num_groups >= (int64_t{1} << 32) / kThreads)
+        if (num_groups >= (int64_t{1} << 32) / kSize.threads)
             refuse("batch * num_heads * seqlen_q is more than a launch takes: split the call");
-        Driver::get().launch(function, static_cast<unsigned>(num_groups), kThreads, launch_.stream, &a, extents);
+        launch_items(driver_, function, kSize, a, static_cast<size_t>(num_groups), 1, launch_.stream, extents,
+                     [](size_t) {});
     }
 
     const ck_fmha_problem& problem_;
     const BwdLaunch& launch_;
+    const Driver& driver_;
     BwdWorkspace workspace_;
     BwdArgs common_;
 };
@@ -223,21 +229,15 @@ int64_t BwdWorkspace::take(int64_t count)
 void attention_backward(const ck_fmha_bwd_args& args, const BwdLaunch& launch)
 {
     check(args, launch);
-    const Driver& driver = Driver::get();
-    const OnDevice on(launch.columns->device());
+    const Driver& driver = launch.columns->driver();
+    const OnDevice on(driver, launch.columns->device());
     const bool capturing = driver.is_capturing(launch.stream);
     if (capturing) keep_for_good(std::tuple(launch.columns, launch.modules, launch.rows, launch.dq_modules));
     const Launches launches(args, launch);
-    const auto fill = [&](DevicePlan& plan, auto launch_all) {
-        plan.fill_windows_once([&] {
-            launch_all();
-            if (!capturing) driver.synchronize(launch.stream); // calls on other streams do not wait for this one
-            return !capturing;
-        });
-    };
-    fill(*launch.columns, [&] { launches.fill_windows_of_columns(); });
-    if (launch.rows) fill(*launch.rows, [&] { launches.fill_windows_of_rows(); });
+    launch.columns->prepare(launch.stream, capturing, [&](Stream stream) { launches.fill_windows_of_columns(stream); });
+    if (launch.rows)
+        launch.rows->prepare(launch.stream, capturing, [&](Stream stream) { launches.fill_windows_of_rows(stream); });
     launches.compute();
 }
 
-} // namespace ck_fmha::hip
+} // namespace ck_fmha::gpu

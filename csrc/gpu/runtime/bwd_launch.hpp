@@ -6,7 +6,7 @@
 #include "fmha/fmha_args.h"
 #include "gpu/runtime/device_plan.hpp"
 
-namespace ck_fmha::hip {
+namespace ck_fmha::gpu {
 
 // What of a backward GPUs need besides ck_fmha_bwd_args.
 struct BwdLaunch {
@@ -37,4 +37,4 @@ private:
 // attention_forward does, and keeps what a captured graph refers to.
 void attention_backward(const ck_fmha_bwd_args& args, const BwdLaunch& launch);
 
-} // namespace ck_fmha::hip
+} // namespace ck_fmha::gpu

@@ -6,7 +6,7 @@
 #include <map>
 #include <tuple>
 
-namespace ck_fmha::hip {
+namespace ck_fmha::gpu {
 namespace {
 
 // Places for arrays, one after the other, each aligned for any access.
@@ -33,8 +33,8 @@ size_t bytes_of(const std::vector<T>& array)
 
 } // namespace
 
-DevicePlan::DevicePlan(std::shared_ptr<const MaskExpr> mask, gpu::FwdPlan plan, int device)
-    : mask_(std::move(mask)), plan_(std::move(plan)), device_(device)
+DevicePlan::DevicePlan(const Driver& driver, int device, std::shared_ptr<const MaskExpr> mask, gpu::FwdPlan plan)
+    : driver_(driver), device_(device), mask_(std::move(mask)), plan_(std::move(plan))
 {
     Layout layout;
     mask_sections_.push_back({layout.take(plan_.images.size()), plan_.images.size()});
@@ -55,7 +55,7 @@ DevicePlan::DevicePlan(std::shared_ptr<const MaskExpr> mask, gpu::FwdPlan plan, 
     std::vector<char> staging(layout.size()); // what the host writes
     for (const gpu::FwdGroup& group : plan_.groups)
         windows_.push_back(layout.take(group.work.size() * group.num_windows * sizeof(gpu::LiveWindow)));
-    memory_ = std::make_unique<DeviceMemory>(device, layout.size());
+    memory_ = std::make_unique<DeviceMemory>(driver, device, layout.size());
 
     std::memcpy(staging.data(), plan_.images.data(), plan_.images.size());
     for (const ImageAddress& address : plan_.addresses) {
@@ -72,15 +72,41 @@ DevicePlan::DevicePlan(std::shared_ptr<const MaskExpr> mask, gpu::FwdPlan plan, 
     }
     std::copy(plan_.merges.begin(), plan_.merges.end(),
               reinterpret_cast<gpu::FwdMerge*>(staging.data() + merges_.back()));
-    const OnDevice on(device);
-    Driver::get().copy_to_device(memory_->data(), staging.data(), staging.size());
+    const OnDevice on(driver, device);
+    driver.copy_to_device(memory_->data(), staging.data(), staging.size(), driver.preparation_stream(device));
 }
 
-std::shared_ptr<DevicePlan> DevicePlan::find(const std::shared_ptr<const MaskExpr>& mask, gpu::FwdShape shape,
-                                             int device)
+DevicePlan::~DevicePlan()
 {
-    using Key =
-        std::tuple<const MaskExpr*, int, int64_t, int64_t, int64_t, int64_t, index_t, ck_tile_masks::Axis, index_t>;
+    if (prepared_ != nullptr) on_device_at_end(driver_, device_, [this] { driver_.destroy(prepared_); });
+}
+
+void DevicePlan::record_prepared(Stream stream)
+{
+    const Event event = driver_.make_event();
+    try {
+        driver_.record(event, stream);
+    } catch (const DriverError&) {
+        driver_.destroy(event);
+        throw;
+    }
+    prepared_ = event;
+}
+
+void DevicePlan::wait_for_preparation(Stream stream, bool is_captured)
+{
+    if (is_captured)
+        driver_.synchronize(prepared_);
+    else if (!driver_.is_over(prepared_))
+        return driver_.wait(stream, prepared_);
+    is_prepared_ = true;
+}
+
+std::shared_ptr<DevicePlan> DevicePlan::find(const Driver& driver, int device,
+                                             const std::shared_ptr<const MaskExpr>& mask, gpu::FwdShape shape)
+{
+    using Key = std::tuple<const MaskExpr*, const Driver*, int, int64_t, int64_t, int64_t, int64_t, index_t,
+                           ck_tile_masks::Axis, index_t>;
     struct Cache {
         std::mutex mutex;
         std::list<std::pair<Key, std::shared_ptr<DevicePlan>>> recent; // the last used first
@@ -88,8 +114,8 @@ std::shared_ptr<DevicePlan> DevicePlan::find(const std::shared_ptr<const MaskExp
     static Cache& cache = *new Cache; // never destroyed: at the end of the process the driver may be gone
     constexpr size_t kMaxPlans = 64;
 
-    const Key key{mask.get(),     device,         shape.batch, shape.num_heads,   shape.seqlen_q,
-                  shape.seqlen_k, shape.head_dim, shape.axis,  shape.heads_per_kv};
+    const Key key{mask.get(),     &driver,        device,         shape.batch, shape.num_heads,
+                  shape.seqlen_q, shape.seqlen_k, shape.head_dim, shape.axis,  shape.heads_per_kv};
     const auto look_up = [&]() -> std::shared_ptr<DevicePlan> {
         const auto found = std::find_if(cache.recent.begin(), cache.recent.end(),
                                         [&](const auto& entry) { return entry.first == key; });
@@ -101,8 +127,8 @@ std::shared_ptr<DevicePlan> DevicePlan::find(const std::shared_ptr<const MaskExp
         const std::lock_guard<std::mutex> lock(cache.mutex);
         if (auto plan = look_up()) return plan;
     }
-    shape.num_compute_units = Driver::get().device(device).num_compute_units;
-    auto made = std::make_shared<DevicePlan>(mask, make_fwd_plan(*mask, shape), device);
+    shape.num_compute_units = driver.device(device).num_compute_units;
+    auto made = std::make_shared<DevicePlan>(driver, device, mask, make_fwd_plan(*mask, shape));
     std::shared_ptr<DevicePlan> dropped; // outside the lock: to free memory waits for the device
     const std::lock_guard<std::mutex> lock(cache.mutex);
     if (auto plan = look_up()) return plan; // another thread was faster
@@ -114,4 +140,4 @@ std::shared_ptr<DevicePlan> DevicePlan::find(const std::shared_ptr<const MaskExp
     return made;
 }
 
-} // namespace ck_fmha::hip
+} // namespace ck_fmha::gpu

@@ -4,21 +4,24 @@
 #include <vector>
 
 #include "gpu/runtime/fwd_plan.hpp"
-#include "gpu/runtime/hip_module.hpp"
+#include "gpu/runtime/kernel_module.hpp"
 
-namespace ck_fmha::hip {
+namespace ck_fmha::gpu {
 
 // A plan on a device: its schedule, the images of its masks and the data that these refer to, in one allocation.
 class DevicePlan {
 public:
-    // @pre the driver is loaded
-    DevicePlan(std::shared_ptr<const MaskExpr> mask, gpu::FwdPlan plan, int device);
+    DevicePlan(const Driver& driver, int device, std::shared_ptr<const MaskExpr> mask, gpu::FwdPlan plan);
+    ~DevicePlan();
+    DevicePlan(const DevicePlan&) = delete;
+    DevicePlan& operator=(const DevicePlan&) = delete;
 
     // The plan of a call, made if it is not among those that were used last. `shape.num_compute_units` is the device's.
-    static std::shared_ptr<DevicePlan> find(const std::shared_ptr<const MaskExpr>& mask, gpu::FwdShape shape,
-                                            int device);
+    static std::shared_ptr<DevicePlan> find(const Driver& driver, int device,
+                                            const std::shared_ptr<const MaskExpr>& mask, gpu::FwdShape shape);
 
     const gpu::FwdPlan& plan() const { return plan_; }
+    const Driver& driver() const { return driver_; }
     int device() const { return device_; }
 
     const char* images() const { return memory_->data(); }
@@ -27,13 +30,20 @@ public:
     const gpu::FwdMerge* merges() const { return at<gpu::FwdMerge>(merges_.back()); } // FwdPlan::merges
     gpu::LiveWindow* windows(size_t group) const { return at<gpu::LiveWindow>(windows_[group]); }
 
-    // Kernels fill the windows when the plan is first used. fill() launches them on a stream and waits for it, unless
-    // it says that it cannot wait: then the next call fills them again.
+    // Kernels fill the windows when the plan is first used: fill(a stream) launches them. What is launched on `stream`
+    // afterwards finds them filled; the host waits for that only where `stream` is captured, for a graph cannot refer
+    // to what is outside of it.
     template <class Fill>
-    void fill_windows_once(const Fill& fill)
+    void prepare(Stream stream, bool is_captured, const Fill& fill)
     {
-        const std::lock_guard<std::mutex> lock(filling_);
-        if (!filled_) filled_ = fill();
+        const std::lock_guard<std::mutex> lock(preparing_);
+        if (is_prepared_) return;
+        if (prepared_ == nullptr) {
+            const Stream own = driver_.preparation_stream(device_);
+            fill(own);
+            record_prepared(own);
+        }
+        wait_for_preparation(stream, is_captured);
     }
 
     // What of the allocation masks read: images and data.
@@ -43,20 +53,25 @@ public:
     const std::vector<Section>& mask_sections() const { return mask_sections_; }
 
 private:
+    void record_prepared(Stream stream);
+    void wait_for_preparation(Stream stream, bool is_captured);
+
     template <class T>
     T* at(size_t offset) const
     {
         return reinterpret_cast<T*>(memory_->data() + offset);
     }
 
+    const Driver& driver_;
+    int device_;
     std::shared_ptr<const MaskExpr> mask_; // its address is part of the key of the cache
     gpu::FwdPlan plan_;
-    int device_;
     std::vector<size_t> work_, merges_, windows_; // of each group; the last merges are of all of them
     std::vector<Section> mask_sections_;
     std::unique_ptr<DeviceMemory> memory_;
-    std::mutex filling_;
-    bool filled_ = false;
+    std::mutex preparing_;
+    Event prepared_ = nullptr;
+    bool is_prepared_ = false; // seen by the host
 };
 
-} // namespace ck_fmha::hip
+} // namespace ck_fmha::gpu

@@ -4,9 +4,9 @@
 // an array.
 
 #include "gpu/kernel/fwd_args.hpp"
-#include "gpu/runtime/hip_abi.hpp"
+#include "gpu/runtime/driver.hpp"
 
-namespace ck_fmha::hip {
+namespace ck_fmha::gpu {
 
 inline Extent array(const char* name, const void* data, size_t element_size, int64_t count)
 {
@@ -41,4 +41,4 @@ inline Extent to_add(Extent e)
     return e;
 }
 
-} // namespace ck_fmha::hip
+} // namespace ck_fmha::gpu

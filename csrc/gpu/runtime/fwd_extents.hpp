@@ -6,7 +6,7 @@
 #include "gpu/runtime/device_plan.hpp"
 #include "gpu/runtime/extents.hpp"
 
-namespace ck_fmha::hip {
+namespace ck_fmha::gpu {
 
 // What the kernels of a group may access, for drivers that check it: the elements of tensors without the gaps between
 // their rows, and every array of the plan by itself.
@@ -54,4 +54,4 @@ private:
     std::vector<Extent> plan_, fwd_, combine_;
 };
 
-} // namespace ck_fmha::hip
+} // namespace ck_fmha::gpu

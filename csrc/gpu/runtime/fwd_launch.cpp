@@ -1,15 +1,17 @@
 #include "gpu/runtime/fwd_launch.hpp"
 
 #include "fmha/validate.hpp"
+#include "gpu/kernel/fwd_launch.hpp"
 #include "gpu/runtime/fwd_extents.hpp"
 #include "gpu/runtime/launch_call.hpp"
 
-namespace ck_fmha::hip {
+namespace ck_fmha::gpu {
 namespace {
 
 using gpu::FwdArgs;
 
-constexpr index_t kCombineSize = 256; // work-items of a work-group that merges
+constexpr GroupSize kCombineSize{256};
+
 FwdArgs common_args(const ck_fmha_fwd_args& args, const gpu::FwdPlan& plan)
 {
     const ck_fmha_problem& p = args.problem;
@@ -40,7 +42,8 @@ void check(const ck_fmha_fwd_args& args, const FwdLaunch& launch)
         refuse("a module must be given for each of the plan's " + std::to_string(launch.plan->plan().groups.size()) +
                " groups, got " + std::to_string(launch.modules.size()));
     for (const auto& module : launch.modules)
-        if (module->device() != launch.plan->device()) refuse("a module is on another device than the plan");
+        if (!module->is_on(launch.plan->driver(), launch.plan->device()))
+            refuse("a module is on another device than the plan");
     if (launch.plan->plan().workspace_size(p.head_dim_v) > 0 &&
         (launch.workspace == nullptr || reinterpret_cast<uintptr_t>(launch.workspace) % 16 != 0))
         refuse("the workspace must be there, aligned to 16 bytes");
@@ -53,19 +56,21 @@ public:
         : args_(args),
           launch_(launch),
           plan_(launch.plan->plan()),
-          driver_(Driver::get()),
+          driver_(launch.plan->driver()),
+          lanes_(driver_.device(launch.plan->device()).lanes),
           common_(common_args(args, plan_))
     {
         common_.images = launch.plan->images();
         common_.partial_o = launch.workspace;
     }
 
-    void fill_windows() const
+    void fill_windows(Stream stream) const
     {
         for_each_group([&](const gpu::FwdGroup& group, const FwdModule& module, FwdArgs a, const FwdExtents& extents) {
             if (group.num_windows == 0) return;
             a.num_shared = 1; // one work-group an item
-            run(module.plan(), a, group.work.size(), group.num_waves * kWaveSize, extents.of_plan(), [&](size_t items) {
+            const GroupSize size{threads_of(group), gpu::fwd_plan_launch_shared_bytes(lanes_)};
+            run(module.plan(), size, a, group.work.size(), stream, extents.of_plan(), [&](size_t items) {
                 a.work += items;
                 a.windows += items * a.num_windows;
             });
@@ -75,12 +80,14 @@ public:
     void compute() const
     {
         for_each_group([&](const gpu::FwdGroup& group, const FwdModule& module, FwdArgs a, const FwdExtents& extents) {
-            run(module.fwd(), a, group.work.size(), group.num_waves * kWaveSize, extents.of_fwd(), [&](size_t items) {
+            const GroupSize size{threads_of(group),
+                                 gpu::fwd_launch_shared_bytes(lanes_, group.num_waves, plan_.shape.head_dim)};
+            run(module.fwd(), size, a, group.work.size(), launch_.stream, extents.of_fwd(), [&](size_t items) {
                 a.work += items;
                 a.windows += items * a.num_windows;
             });
             if (!group.merges.empty())
-                run(module.combine(), a, group.merges.size(), kCombineSize, extents.of_combine(),
+                run(module.combine(), kCombineSize, a, group.merges.size(), launch_.stream, extents.of_combine(),
                     [&](size_t items) { a.merges += items; });
         });
     }
@@ -102,17 +109,22 @@ private:
         }
     }
 
-    template <class Advance>
-    void run(Function function, FwdArgs& a, size_t num_items, index_t size, const std::vector<Extent>& extents,
-             const Advance& advance) const
+    index_t threads_of(const gpu::FwdGroup& group) const
     {
-        launch_items(function, a, num_items, a.num_shared, size, launch_.stream, extents, advance);
+        return gpu::fwd_threads(lanes_, group.num_waves, plan_.shape.head_dim);
+    }
+    template <class Advance>
+    void run(Function function, const GroupSize& size, FwdArgs& a, size_t num_items, Stream stream,
+             const std::vector<Extent>& extents, const Advance& advance) const
+    {
+        launch_items(driver_, function, size, a, num_items, a.num_shared, stream, extents, advance);
     }
 
     const ck_fmha_fwd_args& args_;
     const FwdLaunch& launch_;
     const gpu::FwdPlan& plan_;
     const Driver& driver_;
+    const index_t lanes_; // of a wave
     FwdArgs common_;
 };
 
@@ -121,17 +133,13 @@ private:
 void attention_forward(const ck_fmha_fwd_args& args, const FwdLaunch& launch)
 {
     check(args, launch);
-    const Driver& driver = Driver::get();
-    const OnDevice on(launch.plan->device());
+    const Driver& driver = launch.plan->driver();
+    const OnDevice on(driver, launch.plan->device());
     const bool capturing = driver.is_capturing(launch.stream);
     if (capturing) keep_for_good(std::pair(launch.plan, launch.modules));
     const Launches launches(args, launch);
-    launch.plan->fill_windows_once([&] {
-        launches.fill_windows();
-        if (!capturing) driver.synchronize(launch.stream); // calls on other streams do not wait for this one
-        return !capturing;
-    });
+    launch.plan->prepare(launch.stream, capturing, [&](Stream stream) { launches.fill_windows(stream); });
     launches.compute();
 }
 
-} // namespace ck_fmha::hip
+} // namespace ck_fmha::gpu

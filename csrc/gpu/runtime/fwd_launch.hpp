@@ -6,7 +6,7 @@
 #include "fmha/fmha_args.h"
 #include "gpu/runtime/device_plan.hpp"
 
-namespace ck_fmha::hip {
+namespace ck_fmha::gpu {
 
 // What of a call GPUs need besides ck_fmha_fwd_args: modules for the plan's groups, in their order; float32 numbers of
 // FwdPlan::workspace_size.
@@ -22,4 +22,4 @@ struct FwdLaunch {
 // are kept for good, because the graph refers to them.
 void attention_forward(const ck_fmha_fwd_args& args, const FwdLaunch& launch);
 
-} // namespace ck_fmha::hip
+} // namespace ck_fmha::gpu

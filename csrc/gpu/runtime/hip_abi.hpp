@@ -1,21 +1,18 @@
 #pragma once
 
-// The part of HIP's binary interface that the launch path uses, as the published headers of ROCm 6 define it, and what
-// a driver may offer beyond it.
+// The part of HIP's binary interface that the launch path uses, as the published headers of ROCm 6 define it.
 
 #include <cstddef>
-#include <cstdint>
 
-namespace ck_fmha::hip {
+namespace ck_fmha::gpu::hip {
 
 using Error = int;
-constexpr Error kSuccess = 0;
-using Stream = void*;
-using Module = void*;
-using Function = void*;
+constexpr Error kSuccess = 0, kNotReady = 600;
 
 enum MemcpyKind { kHostToDevice = 1 };
 enum CaptureStatus { kNotCapturing = 0 };
+enum CaptureMode { kRelaxed = 2 };
+constexpr unsigned kNonBlockingStream = 1, kEventWithoutTime = 2;
 
 // hipDeviceProp_tR0600: the layout belongs to the name of the function that fills it.
 struct DeviceProperties {
@@ -29,18 +26,4 @@ struct DeviceProperties {
 static_assert(offsetof(DeviceProperties, num_processors) == 388, "layout of hipDeviceProp_tR0600");
 static_assert(offsetof(DeviceProperties, architecture) == 1160, "layout of hipDeviceProp_tR0600");
 
-// A driver that checks memory accesses takes the exact extents of a launch's arguments: those of
-// tests/amd_emulator/emulator_api.h.
-constexpr int kMaxRank = 6;
-enum Access : uint32_t { kRead = 1, kWrite = 2 };
-struct Extent {
-    const void* base;
-    uint64_t element_size; // bytes
-    int64_t sizes[kMaxRank];
-    int64_t strides[kMaxRank]; // bytes
-    uint32_t rank;
-    uint32_t access;
-    const char* name;
-};
-
-} // namespace ck_fmha::hip
+} // namespace ck_fmha::gpu::hip

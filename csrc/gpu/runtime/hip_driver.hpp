@@ -1,66 +1,40 @@
 #pragma once
 
-#include <mutex>
-#include <stdexcept>
-#include <string>
-#include <vector>
-
+#include "gpu/runtime/driver.hpp"
 #include "gpu/runtime/hip_abi.hpp"
 
-namespace ck_fmha::hip {
+namespace ck_fmha::gpu {
 
-// What a driver refused: its own words, and which call it was.
-class DriverError : public std::runtime_error {
+// AMD GPUs: libamdhip64.
+class HipDriver : public Driver {
 public:
-    using std::runtime_error::runtime_error;
-};
+    HipDriver(const std::string& path, const std::vector<std::string>& folders);
 
-struct Device {
-    std::string architecture; // as compilers name it: "gfx942"
-    int num_compute_units;
-};
+    void* allocate(size_t size) const override;
+    void release(void* memory) const noexcept override;
+    void copy_to_device(void* to, const void* from, size_t size, Stream stream) const override;
+    void synchronize() const noexcept override;
+    Module load_module(const void* image) const override;
+    void unload(Module module) const noexcept override;
+    Function function(Module module, const char* name) const override;
+    bool is_capturing(Stream stream) const override;
+    Event make_event() const override;
+    void destroy(Event event) const noexcept override;
+    void record(Event event, Stream stream) const override;
+    bool is_over(Event event) const override;
+    void synchronize(Event event) const override;
+    void wait(Stream stream, Event event) const override;
 
-// libamdhip64, found when it is first needed. One for the process.
-class Driver {
-public:
-    // Loads it from `path` if that is not empty, else from the first place that has it: a copy that is in the process
-    // already, the folders given, the loader's path, the usual folders. Once it is loaded, the arguments do not matter.
-    // Throws DriverError with every place that was tried.
-    static Driver& load(const std::string& path, const std::vector<std::string>& folders);
-    // @pre load was successful
-    static Driver& get();
-
-    const std::string& path() const { return path_; }
-    int num_devices() const;
-    const Device& device(int index) const;
-
-    void* allocate(size_t size) const;
-    void release(void* memory) const noexcept;
-    void copy_to_device(void* to, const void* from, size_t size) const;
-    void synchronize() const noexcept;
-    Module load_module(const void* image) const;
-    void unload(Module module) const noexcept;
-    Function function(Module module, const char* name) const;
-    // The driver's limit is 2^32 work-items. `extents` are told to a driver that wants them.
-    void launch(Function function, unsigned num_groups, unsigned group_size, Stream stream, void* args,
-                const std::vector<Extent>& extents) const;
-    void synchronize(Stream stream) const;
-    bool is_capturing(Stream stream) const;
-
-    // May kernels access memory of the host, so that tensors on the CPU can be passed?
-    bool accesses_host_memory() const;
-    bool wants_extents() const { return next_launch_ != nullptr; }
+protected:
+    Before enter(int device) const override;
+    void leave(const Before& before) const noexcept override;
+    Stream make_stream() const override;
+    void launch_kernel(Function function, const LaunchSize& size, Stream stream, void** parameters) const override;
 
 private:
-    friend class OnDevice;
-
-    Driver(void* library, std::string path);
+    using Error = hip::Error;
     void check(Error error, const char* call) const;
     void read_devices();
-
-    std::string path_;
-    std::vector<Device> devices_;
-    mutable std::mutex launching_; // the extents belong to the launch that follows
 
     Error (*init_)(unsigned);
     const char* (*get_error_name_)(Error);
@@ -68,34 +42,26 @@ private:
     Error (*get_device_count_)(int*);
     Error (*get_device_)(int*);
     Error (*set_device_)(int);
-    Error (*get_device_properties_)(DeviceProperties*, int);
+    Error (*get_device_properties_)(hip::DeviceProperties*, int);
     Error (*device_synchronize_)();
-    Error (*stream_synchronize_)(Stream);
     Error (*malloc_)(void**, size_t);
     Error (*free_)(void*);
-    Error (*memcpy_)(void*, const void*, size_t, MemcpyKind);
+    Error (*memcpy_async_)(void*, const void*, size_t, hip::MemcpyKind, Stream);
     Error (*module_load_data_)(Module*, const void*);
     Error (*module_unload_)(Module);
     Error (*module_get_function_)(Function*, Module, const char*);
     Error (*module_launch_kernel_)(Function, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,
                                    Stream, void**, void**);
+    Error (*stream_create_)(Stream*, unsigned);
+    Error (*stream_wait_event_)(Stream, Event, unsigned);
+    Error (*event_create_)(Event*, unsigned);
+    Error (*event_destroy_)(Event);
+    Error (*event_record_)(Event, Stream);
+    Error (*event_query_)(Event);
+    Error (*event_synchronize_)(Event);
     // May be missing.
-    Error (*stream_is_capturing_)(Stream, CaptureStatus*);
-    Error (*next_launch_)(const Extent*, size_t);
-    int (*accesses_host_memory_)();
-    const char* (*last_failure_)();
+    Error (*stream_is_capturing_)(Stream, hip::CaptureStatus*);
+    Error (*exchange_capture_mode_)(hip::CaptureMode*);
 };
 
-// Makes a device the thread's current one, and the previous one again at the end.
-class OnDevice {
-public:
-    explicit OnDevice(int device);
-    ~OnDevice();
-    OnDevice(const OnDevice&) = delete;
-    OnDevice& operator=(const OnDevice&) = delete;
-
-private:
-    int previous_ = 0;
-};
-
-} // namespace ck_fmha::hip
+} // namespace ck_fmha::gpu

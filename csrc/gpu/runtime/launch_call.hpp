@@ -11,12 +11,10 @@
 #include <vector>
 
 #include "fmha/fmha_args.h"
-#include "gpu/runtime/fwd_plan.hpp"
-#include "gpu/runtime/hip_driver.hpp"
+#include "gpu/runtime/device_plan.hpp"
 
-namespace ck_fmha::hip {
+namespace ck_fmha::gpu {
 
-constexpr index_t kWaveSize = 64;            // of the processors that there are instances for
 constexpr int64_t kMaxStrideBytes = 1 << 25; // between rows: a tile's offsets fit a buffer descriptor
 
 [[noreturn]] inline void refuse(const std::string& what) { throw std::invalid_argument("ck_fmha: " + what); }
@@ -47,29 +45,38 @@ inline float scale_log2(double softmax_scale)
 inline void check_problem(const ck_fmha_problem& p, const gpu::FwdShape& shape)
 {
     if (p.dtype != CK_FMHA_BFLOAT16 && p.dtype != CK_FMHA_FLOAT16)
-        refuse("dtype must be CK_FMHA_BFLOAT16 or CK_FMHA_FLOAT16 on AMD GPUs, got " + std::to_string(p.dtype));
+        refuse("dtype must be CK_FMHA_BFLOAT16 or CK_FMHA_FLOAT16 on GPUs, got " + std::to_string(p.dtype));
     if (p.head_dim % 8 != 0 || p.head_dim_v % 8 != 0)
-        refuse("head_dim and head_dim_v must be multiples of 8 on AMD GPUs, got " + std::to_string(p.head_dim) +
-               " and " + std::to_string(p.head_dim_v));
+        refuse("head_dim and head_dim_v must be multiples of 8 on GPUs, got " + std::to_string(p.head_dim) + " and " +
+               std::to_string(p.head_dim_v));
     if (p.batch != shape.batch || p.num_heads != shape.num_heads || p.seqlen_q != shape.seqlen_q ||
         p.seqlen_k != shape.seqlen_k || gpu::instance_head_dim(p.head_dim, p.head_dim_v) != shape.head_dim)
         refuse("the plan was made for another call");
     const ck_fmha_extras& e = p.extras;
     if (e.bias.tensor.data || e.attended.tensor.data || e.alibi_slopes || e.softcap != 0 || e.dropout_p != 0)
-        refuse("bias, attended, ALiBi, softcap and dropout are not covered on AMD GPUs");
+        refuse("bias, attended, ALiBi, softcap and dropout are not covered on GPUs");
 }
+
+// A work-group: its threads, and what of shared memory the launch gives.
+struct GroupSize {
+    index_t threads;
+    index_t shared_bytes = 0;
+};
 
 // Launches `per_item` work-groups for each item, in pieces where all of them are more than the driver takes at once;
 // advance(n) makes the arguments begin n items later.
 template <class Args, class Advance>
-void launch_items(Function function, Args& args, size_t num_items, index_t per_item, index_t size, Stream stream,
-                  const std::vector<Extent>& extents, const Advance& advance)
+void launch_items(const Driver& driver, Function function, const GroupSize& size, Args& args, size_t num_items,
+                  index_t per_item, Stream stream, const std::vector<Extent>& extents, const Advance& advance)
 {
-    const uint64_t most = (uint64_t{1} << 32) / size / per_item;
+    const uint64_t most = (uint64_t{1} << 32) / size.threads / per_item;
     if (most <= 1) refuse("batch * num_heads is more than a launch takes: split the call");
     for (size_t begin = 0; begin < num_items; begin += most - 1) {
         const size_t items = std::min<size_t>(most - 1, num_items - begin);
-        Driver::get().launch(function, static_cast<unsigned>(items * per_item), size, stream, &args, extents);
+        driver.launch(function,
+                      {static_cast<unsigned>(items * per_item), static_cast<unsigned>(size.threads),
+                       static_cast<unsigned>(size.shared_bytes)},
+                      stream, &args, extents);
         advance(items);
     }
 }
@@ -84,4 +91,4 @@ void keep_for_good(const Kept& kept)
     if (std::find(all.begin(), all.end(), kept) == all.end()) all.push_back(kept);
 }
 
-} // namespace ck_fmha::hip
+} // namespace ck_fmha::gpu

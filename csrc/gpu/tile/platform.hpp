@@ -35,6 +35,8 @@ using ck_tile_masks::bits_t;
 using ck_tile_masks::index_t;
 using ck_tile_masks::long_index_t;
 
+inline constexpr float kInfinity = __builtin_bit_cast(float, 0x7f800000); // NVRTC lacks __builtin_inff
+
 template <index_t kValue>
 struct Constant {
     static constexpr index_t value = kValue;

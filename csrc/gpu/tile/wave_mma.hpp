@@ -93,8 +93,9 @@ struct MmaWave {
     CK_FMHA_DEVICE static void add_products(Output& o, const Probabilities& p, const Values& values)
     {
         unroll<kKeyChunks>([&](auto c) {
+            constexpr index_t kChunk = c;
             unroll<kDimBlocks / 2>([&](auto pair) {
-                const Dword4 v = values.template operands<pair, c>();
+                const Dword4 v = values.template operands<pair, kChunk>();
                 unroll<kRowBlocks>([&](auto m) {
                     Element::multiply_add(o.block[m][2 * pair], p.chunk[m][c], v[0], v[1]);
                     Element::multiply_add(o.block[m][2 * pair + 1], p.chunk[m][c], v[2], v[3]);
@@ -216,8 +217,6 @@ struct MmaWave {
     CK_FMHA_DEVICE static bool first_of_query() { return lane_index() % 4 == 0; }
 
 private:
-    static constexpr float kInfinity = __builtin_inff();
-
     // Of this warp, counted from the wave's.
     CK_FMHA_DEVICE static index_t first_row()
     {

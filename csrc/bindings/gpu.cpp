@@ -11,10 +11,10 @@ namespace py = pybind11;
 namespace ck_fmha::bindings {
 namespace {
 
+using gpu::DevicePlan;
+using gpu::Driver;
 using gpu::FwdGroup;
 using gpu::FwdPlan;
-using hip::DevicePlan;
-using hip::Driver;
 
 gpu::FwdShape shape_of(const Sizes& s, index_t num_compute_units)
 {
@@ -37,7 +37,7 @@ std::vector<std::tuple<std::string, index_t, bool>> groups(const FwdPlan& plan)
     return groups;
 }
 
-void hip_forward(std::shared_ptr<DevicePlan> plan, std::vector<std::shared_ptr<hip::FwdModule>> modules,
+void gpu_forward(std::shared_ptr<DevicePlan> plan, std::vector<std::shared_ptr<gpu::FwdModule>> modules,
                  uintptr_t stream, int32_t dtype, const Sizes& sizes, double softmax_scale, const Tensor& q,
                  const Tensor& k, const Tensor& v, const Tensor& o, uintptr_t lse, uintptr_t workspace)
 {
@@ -49,17 +49,17 @@ void hip_forward(std::shared_ptr<DevicePlan> plan, std::vector<std::shared_ptr<h
     args.o = to_tensor(o);
     args.lse = reinterpret_cast<void*>(lse);
     const py::gil_scoped_release release;
-    hip::attention_forward(args, {std::move(plan), std::move(modules), reinterpret_cast<float*>(workspace),
-                                  reinterpret_cast<hip::Stream>(stream)});
+    gpu::attention_forward(args, {std::move(plan), std::move(modules), reinterpret_cast<float*>(workspace),
+                                  reinterpret_cast<gpu::Stream>(stream)});
 }
 
 int64_t bwd_workspace_size(const DevicePlan& columns, const std::shared_ptr<DevicePlan>& rows, const Sizes& s)
 {
-    return hip::BwdWorkspace(columns.plan(), rows ? &rows->plan() : nullptr, s[5], s[6]).size;
+    return gpu::BwdWorkspace(columns.plan(), rows ? &rows->plan() : nullptr, s[5], s[6]).size;
 }
 
-void hip_backward(std::shared_ptr<DevicePlan> columns, std::vector<std::shared_ptr<hip::BwdModule>> modules,
-                  std::shared_ptr<DevicePlan> rows, std::vector<std::shared_ptr<hip::BwdDqModule>> dq_modules,
+void gpu_backward(std::shared_ptr<DevicePlan> columns, std::vector<std::shared_ptr<gpu::BwdModule>> modules,
+                  std::shared_ptr<DevicePlan> rows, std::vector<std::shared_ptr<gpu::BwdDqModule>> dq_modules,
                   uintptr_t stream, int32_t dtype, const Sizes& sizes, double softmax_scale,
                   const std::array<Tensor, 8>& tensors, uintptr_t lse, uintptr_t dlse, uintptr_t workspace)
 {
@@ -71,24 +71,24 @@ void hip_backward(std::shared_ptr<DevicePlan> columns, std::vector<std::shared_p
     args.lse = reinterpret_cast<const void*>(lse);
     args.dlse = reinterpret_cast<const void*>(dlse);
     const py::gil_scoped_release release;
-    hip::attention_backward(args, {std::move(columns), std::move(modules), std::move(rows), std::move(dq_modules),
-                                   reinterpret_cast<float*>(workspace), reinterpret_cast<hip::Stream>(stream)});
+    gpu::attention_backward(args, {std::move(columns), std::move(modules), std::move(rows), std::move(dq_modules),
+                                   reinterpret_cast<float*>(workspace), reinterpret_cast<gpu::Stream>(stream)});
 }
 
 template <class Module>
 void bind_module(py::module_& m, const char* name)
 {
     py::class_<Module, std::shared_ptr<Module>>(m, name).def(
-        py::init([](int device, const py::bytes& image, const std::string& instance) {
+        py::init([](const Driver& driver, int device, const py::bytes& image, const std::string& instance) {
             const std::string code = image;
             const py::gil_scoped_release release;
-            return std::make_shared<Module>(device, code, instance);
+            return std::make_shared<Module>(driver, device, code, instance);
         }));
 }
 
 } // namespace
 
-void bind_hip(py::module_& m)
+void bind_gpu(py::module_& m)
 {
     m.def("instance_head_dim", &gpu::instance_head_dim);
 
@@ -119,37 +119,44 @@ void bind_hip(py::module_& m)
                                })
         .def("workspace_size", &FwdPlan::workspace_size);
 
-    m.def("hip_load", [](const std::string& path, const std::vector<std::string>& folders) {
-        const py::gil_scoped_release release;
-        return Driver::load(path, folders).path();
-    });
-    m.def("hip_num_devices", [] { return Driver::get().num_devices(); });
-    m.def("hip_device", [](int device) {
-        const hip::Device& found = Driver::get().device(device);
-        return py::make_tuple(found.architecture, found.num_compute_units);
-    });
-    m.def("hip_accesses_host_memory", [] { return Driver::get().accesses_host_memory(); });
+    // One for each vendor, which lives as long as the process.
+    py::class_<Driver, std::unique_ptr<Driver, py::nodelete>>(m, "GpuDriver")
+        .def_static(
+            "load",
+            [](const std::string& backend, const std::string& path, const std::vector<std::string>& folders) {
+                const py::gil_scoped_release release;
+                return &Driver::load(backend == "hip" ? gpu::Vendor::amd : gpu::Vendor::nvidia, path, folders);
+            },
+            py::return_value_policy::reference)
+        .def_property_readonly("path", &Driver::path)
+        .def_property_readonly("num_devices", &Driver::num_devices)
+        .def("device",
+             [](const Driver& driver, int device) {
+                 const gpu::Device& found = driver.device(device);
+                 return py::make_tuple(found.architecture, found.num_compute_units);
+             })
+        .def("accesses_host_memory", &Driver::accesses_host_memory);
 
-    bind_module<hip::FwdModule>(m, "HipFwdModule");
-    bind_module<hip::BwdModule>(m, "HipBwdModule");
-    bind_module<hip::BwdDqModule>(m, "HipBwdDqModule");
-    py::class_<DevicePlan, std::shared_ptr<DevicePlan>>(m, "HipFwdPlan")
+    bind_module<gpu::FwdModule>(m, "FwdModule");
+    bind_module<gpu::BwdModule>(m, "BwdModule");
+    bind_module<gpu::BwdDqModule>(m, "BwdDqModule");
+    py::class_<DevicePlan, std::shared_ptr<DevicePlan>>(m, "GpuPlan")
         .def_static("find",
-                    [](const std::shared_ptr<MaskExpr>& mask, const Sizes& sizes, int device) {
+                    [](const Driver& driver, int device, const std::shared_ptr<MaskExpr>& mask, const Sizes& sizes) {
                         const py::gil_scoped_release release;
-                        return DevicePlan::find(mask, shape_of(sizes, 0), device);
+                        return DevicePlan::find(driver, device, mask, shape_of(sizes, 0));
                     })
         .def_static("find_columns",
-                    [](const std::shared_ptr<MaskExpr>& mask, const Sizes& sizes, int device) {
+                    [](const Driver& driver, int device, const std::shared_ptr<MaskExpr>& mask, const Sizes& sizes) {
                         const py::gil_scoped_release release;
-                        return DevicePlan::find(mask, column_shape_of(sizes, 0), device);
+                        return DevicePlan::find(driver, device, mask, column_shape_of(sizes, 0));
                     })
         .def_property_readonly("groups", [](const DevicePlan& plan) { return groups(plan.plan()); })
         .def("workspace_size",
              [](const DevicePlan& plan, int64_t head_dim_v) { return plan.plan().workspace_size(head_dim_v); });
-    m.def("hip_forward", &hip_forward);
+    m.def("gpu_forward", &gpu_forward);
     m.def("bwd_workspace_size", &bwd_workspace_size);
-    m.def("hip_backward", &hip_backward);
+    m.def("gpu_backward", &gpu_backward);
 }
 
 } // namespace ck_fmha::bindings

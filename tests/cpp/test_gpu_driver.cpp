@@ -1,13 +1,13 @@
-// The HIP driver where there is none, and the layout of what is told to one that checks accesses.
+// GPU drivers where there are none, and the layout of what is told to one that checks accesses.
 
 #include <gtest/gtest.h>
 
 #include <string>
 
 #include "../amd_emulator/emulator_api.h"
-#include "gpu/runtime/hip_driver.hpp"
+#include "gpu/runtime/driver.hpp"
 
-namespace ck_fmha::hip {
+namespace ck_fmha::gpu {
 namespace {
 
 static_assert(sizeof(Extent) == sizeof(ck_fmha_emulator_extent));
@@ -37,15 +37,25 @@ void expect_says(const std::string& text, const std::string& part)
     EXPECT_NE(text.find(part), std::string::npos) << "'" << text << "' lacks '" << part << "'";
 }
 
-TEST(HipDriver, SaysWhatWasTried)
+struct Missing {
+    Vendor vendor;
+    const char* function;
+};
+
+class GpuDriver : public testing::TestWithParam<Missing> {};
+
+TEST_P(GpuDriver, SaysWhatWasTried)
 {
-    expect_says(refusal([] { Driver::get(); }), "was not loaded");
-    const std::string asked = refusal([] { Driver::load("/no/such/library.so", {"/no/such/folder"}); });
+    const auto& [vendor, function] = GetParam();
+    const std::string asked = refusal([&] { Driver::load(vendor, "/no/such/library.so", {"/no/such/folder"}); });
     expect_says(asked, "/no/such/library.so");
     EXPECT_EQ(asked.find("/no/such/folder"), std::string::npos) << "what is asked for is not replaced";
-    expect_says(refusal([] { Driver::load("libc.so.6", {}); }), "libc.so.6 has no hipInit: ROCm 6.0 or newer");
-    expect_says(refusal([] { Driver::get(); }), "was not loaded");
+    expect_says(refusal([&] { Driver::load(vendor, "libc.so.6", {}); }), std::string("libc.so.6 has no ") + function);
 }
 
+INSTANTIATE_TEST_SUITE_P(Vendors, GpuDriver,
+                         testing::Values(Missing{Vendor::amd, "hipInit: ROCm 6.0 or newer"},
+                                         Missing{Vendor::nvidia, "cuInit: a driver for CUDA 12.0 or newer"}));
+
 } // namespace
-} // namespace ck_fmha::hip
+} // namespace ck_fmha::gpu

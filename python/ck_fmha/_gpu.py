@@ -1,4 +1,4 @@
-"""Attention on AMD GPUs: which calls it covers, and how they reach the kernels."""
+"""Attention on GPUs: which calls it covers, and how they reach the kernels."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ import torch
 
 from ck_fmha import _native
 from ck_fmha._extras import Extras
-from ck_fmha._hip_driver import device_index, load_driver, stream_of
+from ck_fmha._gpu_driver import device_index, load_driver, stream_of
 from ck_fmha._instances import Instance, modules, where_found
 
 _DTYPES = {torch.float16: ("fp16", _native.FLOAT16), torch.bfloat16: ("bf16", _native.BFLOAT16)}
+_WAYS_OUT = {
+    "hip": 'backend="cpu" covers all of it.',
+    "cuda": 'backend="cpu" covers all of it, for tensors on the CPU.',
+}
 _ROW_ALIGNMENT = 16  # bytes
 _MAX_ROW_STRIDE = 2**25  # bytes: offsets inside a tile fit a buffer descriptor
 
@@ -47,12 +51,21 @@ def not_supported_reasons(
     return reasons
 
 
-def check(q: torch.Tensor, sizes: Sizes, bias: torch.Tensor | None, extras: Extras) -> None:
+def check(backend: str, q: torch.Tensor, sizes: Sizes, bias: torch.Tensor | None, extras: Extras) -> None:
     """Raise NotImplementedError with every reason that keeps a call from this back end."""
     reasons = not_supported_reasons(q.dtype, sizes[5:], bias, extras)
     if reasons:
         raise NotImplementedError(
-            'backend="hip" does not cover this call:\n  ' + "\n  ".join(reasons) + '\nbackend="cpu" covers all of it.'
+            f'backend="{backend}" does not cover this call:\n  ' + "\n  ".join(reasons) + "\n" + _WAYS_OUT[backend]
+        )
+
+
+def check_backward(backend: str) -> None:
+    """Raise NotImplementedError if a back end computes no gradients."""
+    if backend == "cuda":
+        raise NotImplementedError(
+            'backend="cuda" computes no gradients yet: call it under torch.no_grad() or with tensors that require no '
+            'gradient, or compute on the CPU (backend="cpu", q.cpu(), k.cpu(), v.cpu())'
         )
 
 
@@ -89,6 +102,7 @@ def _address(t: torch.Tensor, layout: str) -> tuple[int, int, int, int]:
 
 
 def forward(
+    backend: str,
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
@@ -105,12 +119,12 @@ def forward(
     if out.numel() == 0 or seqlen_k == 0:
         return out.zero_(), lse.fill_(-math.inf)
     q, k, v = (_readable(t, layout) for t in (q, k, v))
-    device = device_index(q)
+    driver, device = load_driver(backend), device_index(backend, q)
     dtype_name, dtype = _DTYPES[q.dtype]
-    plan = _native.HipFwdPlan.find(mask, sizes, device)
-    loaded = modules(plan.groups, dtype_name, _native.instance_head_dim(*sizes[5:]), device)
+    plan = _native.GpuPlan.find(driver, device, mask, sizes)
+    loaded = modules(driver, device, plan.groups, dtype_name, _native.instance_head_dim(*sizes[5:]))
     workspace = torch.empty(plan.workspace_size(head_dim_v), dtype=torch.float32, device=q.device)
-    _native.hip_forward(
+    _native.gpu_forward(
         plan,
         loaded,
         stream_of(q),
@@ -128,6 +142,7 @@ def forward(
 
 
 def backward(
+    backend: str,
     d_out: torch.Tensor,
     d_lse: torch.Tensor | None,
     q: torch.Tensor,
@@ -145,7 +160,11 @@ def backward(
 
     With `deterministic`, dQ is computed by kernels of its own, which compute the scores once more; else it is summed by
     atomic additions, in an order that may differ from run to run.
+
+    Raises:
+        NotImplementedError: The back end has no backward.
     """
+    check_backward(backend)
     batch, num_heads, _, seqlen_q, seqlen_k, *head_dims = sizes
     mask.check_counts(batch, num_heads)
     dq, dk, dv = (torch.empty(t.shape, dtype=t.dtype, device=t.device) for t in (q, k, v))
@@ -155,18 +174,18 @@ def backward(
     lse = lse.contiguous()
     if d_lse is not None:
         d_lse = d_lse.resolve_neg().contiguous()
-    device = device_index(q)
+    driver, device = load_driver(backend), device_index(backend, q)
     dtype_name, dtype = _DTYPES[q.dtype]
     head_dim = _native.instance_head_dim(*head_dims)
-    columns = _native.HipFwdPlan.find_columns(mask, sizes, device)
-    rows = _native.HipFwdPlan.find(mask, sizes, device) if deterministic else None
+    columns = _native.GpuPlan.find_columns(driver, device, mask, sizes)
+    rows = _native.GpuPlan.find(driver, device, mask, sizes) if deterministic else None
     kernels = "bwd_deterministic" if deterministic else "bwd"
     workspace = torch.empty(_native.bwd_workspace_size(columns, rows, sizes), dtype=torch.float32, device=q.device)
-    _native.hip_backward(
+    _native.gpu_backward(
         columns,
-        modules(columns.groups, dtype_name, head_dim, device, kernels),
+        modules(driver, device, columns.groups, dtype_name, head_dim, kernels),
         rows,
-        [] if rows is None else modules(rows.groups, dtype_name, head_dim, device, "bwd_dq"),
+        [] if rows is None else modules(driver, device, rows.groups, dtype_name, head_dim, "bwd_dq"),
         stream_of(q),
         dtype,
         sizes,
@@ -187,7 +206,7 @@ class Launch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class HipPlan:
+class GpuCall:
     """How a call would run on a device.
 
     `launches` has one entry for each structure of mask among the heads and samples; `copies` says which tensors are
@@ -204,19 +223,18 @@ class HipPlan:
 
 
 def explain(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: _native.Mask, layout: str, sizes: Sizes
-) -> HipPlan:
+    backend: str, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: _native.Mask, layout: str, sizes: Sizes
+) -> GpuCall:
     """Return what `forward` would launch; nothing is compiled or launched."""
-    load_driver()
-    device = device_index(q)
-    arch, num_compute_units = _native.hip_device(device)
+    device = device_index(backend, q)
+    arch, num_compute_units = load_driver(backend).device(device)
     plan = _native.FwdPlan(mask, sizes, num_compute_units)
     dtype, head_dim = _DTYPES[q.dtype][0], _native.instance_head_dim(*sizes[5:])
     instances = [
         Instance(structure, dtype, head_dim, num_waves, asks, arch) for structure, num_waves, asks in plan.groups
     ]
     reasons = [(name, needs_copy(t, layout)) for name, t in zip("qkv", (q, k, v), strict=True) if t.numel()]
-    return HipPlan(
+    return GpuCall(
         arch=arch,
         launches=tuple(Launch(str(instance), where_found(instance, device)) for instance in instances),
         num_work_groups=plan.num_work_groups,

@@ -1,26 +1,35 @@
 #pragma once
 
 #include <string>
-#include <utility>
 #include <vector>
 
-#include "gpu/runtime/hip_driver.hpp"
+#include "gpu/runtime/driver.hpp"
 
-namespace ck_fmha::hip {
+namespace ck_fmha::gpu {
+
+// On a device, for what frees something of it: at the end of the process the driver may be gone, and nothing is to be
+// done.
+template <class Use>
+void on_device_at_end(const Driver& driver, int device, const Use& use) noexcept
+{
+    try {
+        const OnDevice on(driver, device);
+        use();
+    } catch (const DriverError&) {
+    }
+}
 
 // Memory of one device.
 class DeviceMemory {
 public:
-    DeviceMemory(int device, size_t size) : device_(device)
+    DeviceMemory(const Driver& driver, int device, size_t size) : driver_(driver), device_(device)
     {
-        const OnDevice on(device);
-        data_ = static_cast<char*>(Driver::get().allocate(size));
+        const OnDevice on(driver, device);
+        data_ = static_cast<char*>(driver.allocate(size));
     }
-    // Waits for the kernels that use it: hipFree does.
     ~DeviceMemory()
     {
-        const OnDevice on(device_);
-        Driver::get().release(data_);
+        on_device_at_end(driver_, device_, [this] { driver_.release(data_); });
     }
     DeviceMemory(const DeviceMemory&) = delete;
     DeviceMemory& operator=(const DeviceMemory&) = delete;
@@ -28,6 +37,7 @@ public:
     char* data() const { return data_; }
 
 private:
+    const Driver& driver_;
     int device_;
     char* data_;
 };
@@ -36,12 +46,12 @@ private:
 class KernelModule {
 public:
     // `image`: the code object; `name` stands in messages.
-    KernelModule(int device, const std::string& image, const std::string& name, const std::vector<const char*>& kernels)
-        : device_(device)
+    KernelModule(const Driver& driver, int device, const std::string& image, const std::string& name,
+                 const std::vector<const char*>& kernels)
+        : driver_(driver), device_(device)
     {
-        const Driver& driver = Driver::get();
         driver.device(device);
-        const OnDevice on(device);
+        const OnDevice on(driver, device);
         try {
             module_ = driver.load_module(image.data());
             for (const char* kernel : kernels)
@@ -53,19 +63,21 @@ public:
     }
     ~KernelModule()
     {
-        const OnDevice on(device_);
-        Driver::get().synchronize();
-        Driver::get().unload(module_);
+        on_device_at_end(driver_, device_, [this] {
+            driver_.synchronize();
+            driver_.unload(module_);
+        });
     }
     KernelModule(const KernelModule&) = delete;
     KernelModule& operator=(const KernelModule&) = delete;
 
-    int device() const { return device_; }
+    bool is_on(const Driver& driver, int device) const { return &driver_ == &driver && device_ == device; }
 
 protected:
     Function kernel(size_t n) const { return kernels_[n]; }
 
 private:
+    const Driver& driver_;
     int device_;
     Module module_ = nullptr;
     std::vector<Function> kernels_;
@@ -73,8 +85,8 @@ private:
 
 class FwdModule : public KernelModule {
 public:
-    FwdModule(int device, const std::string& image, const std::string& name)
-        : KernelModule(device, image, name, {"ck_fmha_fwd_plan", "ck_fmha_fwd", "ck_fmha_fwd_combine"})
+    FwdModule(const Driver& driver, int device, const std::string& image, const std::string& name)
+        : KernelModule(driver, device, image, name, {"ck_fmha_fwd_plan", "ck_fmha_fwd", "ck_fmha_fwd_combine"})
     {
     }
     Function plan() const { return kernel(0); }
@@ -84,8 +96,8 @@ public:
 
 class BwdModule : public KernelModule {
 public:
-    BwdModule(int device, const std::string& image, const std::string& name)
-        : KernelModule(device, image, name,
+    BwdModule(const Driver& driver, int device, const std::string& image, const std::string& name)
+        : KernelModule(driver, device, image, name,
                        {"ck_fmha_bwd_plan", "ck_fmha_bwd_dot_do_o", "ck_fmha_bwd_dq_dk_dv", "ck_fmha_bwd_combine",
                         "ck_fmha_bwd_convert"})
     {
@@ -99,8 +111,8 @@ public:
 
 class BwdDqModule : public KernelModule {
 public:
-    BwdDqModule(int device, const std::string& image, const std::string& name)
-        : KernelModule(device, image, name, {"ck_fmha_bwd_dq_plan", "ck_fmha_bwd_dq", "ck_fmha_bwd_dq_combine"})
+    BwdDqModule(const Driver& driver, int device, const std::string& image, const std::string& name)
+        : KernelModule(driver, device, image, name, {"ck_fmha_bwd_dq_plan", "ck_fmha_bwd_dq", "ck_fmha_bwd_dq_combine"})
     {
     }
     Function plan() const { return kernel(0); }
@@ -108,4 +120,4 @@ public:
     Function combine() const { return kernel(2); }
 };
 
-} // namespace ck_fmha::hip
+} // namespace ck_fmha::gpu

@@ -1,0 +1,72 @@
+"""Clang, and what calls one, as the compiler for AMD GPUs."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from ck_fmha._compiler_base import INCLUDE, VENDORS, CommandCompiler, Compiler, say_version, user_flags
+
+_OLDEST_CLANG = 17  # that of ROCm 6.0
+_FLAGS = (
+    "-x", "hip", "--offload-device-only", "--no-gpu-bundle-output", "-nogpulib", "-nogpuinc",
+    "-O3", "-std=c++17", "-mcode-object-version=5",
+)  # fmt: skip
+
+
+class Clang(CommandCompiler):
+    """A clang, or what calls one."""
+
+    suffix = ".hip"
+
+    def flags(self, arch: str) -> list[str]:
+        """As `Compiler.flags`."""
+        return [*_FLAGS, *shlex.split(user_flags(arch)), f"--offload-arch={arch}", f"-I{INCLUDE}"]
+
+
+def _candidates() -> Iterator[str]:
+    asked = os.environ.get(VENDORS["amd"].compiler_variable)
+    if asked:
+        yield asked  # and no other: what is asked for is not replaced in silence
+        return
+    rocm = [os.environ[name] for name in ("ROCM_PATH", "ROCM_HOME", "HIP_PATH") if os.environ.get(name)]
+    yield "amdclang++"
+    for folder in [*rocm, "/opt/rocm"]:
+        yield f"{folder}/llvm/bin/clang++"
+    yield from ("clang++-22", "clang++-21", "clang++-20", "clang++-19", "clang++", "hipcc")
+
+
+def find(arch: str) -> Iterator[Compiler | str]:
+    """Yield the compilers of this machine for `arch`, or why one will not do."""
+    for name in _candidates():
+        path = shutil.which(name)
+        if path is None:
+            yield f"{name}: not found"
+            continue
+        stat = Path(path).stat()
+        yield _probe(path, arch, stat.st_mtime_ns, stat.st_size)
+
+
+@functools.cache
+def _probe(path: str, arch: str, _mtime: int, _size: int) -> Compiler | str:
+    """Return the compiler, or why it will not do; asked again only where the file has changed."""
+    try:
+        said = say_version(path)
+        clang = re.search(r"clang version (\d+)", said)
+        if clang is None:
+            return f"{path}: not a clang"
+        if int(clang[1]) < _OLDEST_CLANG:
+            return f"{path}: clang {clang[1]}, older than {_OLDEST_CLANG}"
+        command = [path, *_FLAGS, f"--offload-arch={arch}", "-fsyntax-only", os.devnull]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    except (OSError, subprocess.CalledProcessError) as error:
+        return f"{path}: {error}"
+    if done.returncode:
+        return f"{path}: {(done.stderr.strip().splitlines() or ['it failed'])[0]}"
+    return Clang(path, said)
