@@ -294,7 +294,9 @@ def test_table_says_what_is_missed_and_what_is_left_out():
         (["--tile-seqlens", "64"], ["tile_seqlens", "64"]),
         (["--tile-seqlens", "64", "128", "256"], ["tile_seqlens", "short and a long"]),
         (["--memory-seqlens", "128", "64"], ["memory_seqlens", "ascending"]),
-        (["--device", "cuda"], ["device", "cuda", "cpu"]),
+        (["--device", "cuda", "--heads", "4"], ["--heads", "--device cpu"]),
+        (["--device", "cuda", "--masks", "full"], ["masks", "full", "big_bird"]),
+        (["--device", "cuda", "--seqlens", "64"], ["seqlens", "64", "16384"]),
         (["--plot", "chart.jpeg"], ["png", "svg", "chart.jpeg"]),
         (["--json", "nowhere/bench.json"], ["nowhere", "bench.json"]),
         (["--quick", "--full"], ["--quick", "--full"]),
@@ -312,8 +314,8 @@ def test_arguments_that_are_refused(options, words, capsys, tmp_path, monkeypatc
         assert word in errors
 
 
-def test_cuda_is_not_there_yet(raises):
-    raises(NotImplementedError, lambda: replace(preset(), device="cuda"), "device", "cuda")
+def test_settings_are_those_of_the_cpu(raises):
+    raises(ValueError, lambda: replace(preset(), device="cuda"), "device", "cuda")
 
 
 def test_without_matplotlib_the_chart_names_the_extra(monkeypatch, capsys, tmp_path):

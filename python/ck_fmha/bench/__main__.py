@@ -3,6 +3,7 @@
 python -m ck_fmha.bench --quick
 python -m ck_fmha.bench --json bench.json --plot bench.png
 python -m ck_fmha.bench --sections rates --seqlens 4096 --head-dims 128 --dtypes float16 float32
+python -m ck_fmha.bench --device cuda --json bench.json --plot bench.png
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ck_fmha.bench.cases import DTYPES, MASKS
 from ck_fmha.bench.chart import check_path, draw, require_matplotlib
 from ck_fmha.bench.peers import PEERS
 from ck_fmha.bench.report import run
-from ck_fmha.bench.settings import DEVICES, SECTIONS, Settings, preset, product
+from ck_fmha.bench.settings import DEVICES, SECTIONS, Settings, check_names, preset, product
 from ck_fmha.bench.table import render
 
 _GIB = 2**30
@@ -70,7 +71,13 @@ def _arguments() -> _Parser:
         metavar="GIB",
         help="GiB; peers whose mask needs more are left out, and the table says so (default: 2)",
     )
-    parser.add_argument("--device", choices=DEVICES, default="cpu", help="where to run (default: cpu)")
+    parser.add_argument(
+        "--device",
+        choices=DEVICES,
+        default="cpu",
+        help="where to run (default: cpu); cuda: an NVIDIA GPU "
+        "beside FlexAttention and SDPA, with --quick, --masks, --seqlens, --seconds, --max-rounds, --json, --plot",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything there, as JSON")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="also draw a chart there, .png or .svg")
     return parser
@@ -130,11 +137,42 @@ def _check_files(*files: Path | None) -> None:
             raise ValueError(f"there is no folder {str(file.parent)!r} to write {file.name!r} into")
 
 
+_OF_CUDA = {"device", "quick", "masks", "seqlens", "seconds", "max_rounds", "json", "plot"}
+
+
+def _run_cuda(arguments: argparse.Namespace) -> None:
+    from ck_fmha.bench import cuda, cuda_table
+
+    for name, value in vars(arguments).items():
+        if name not in _OF_CUDA and value not in (None, False):
+            raise ValueError(f"--{name.replace('_', '-')} is of --device cpu: leave it out")
+    sizes = tuple(seqlen for seqlen, _ in cuda.SHAPES)
+    names = tuple(arguments.masks or cuda.MASKS)
+    seqlens = tuple(arguments.seqlens or (sizes[-1:] if arguments.quick else sizes))
+    check_names("masks", names, cuda.MASKS)
+    check_names("seqlens", map(str, seqlens), map(str, sizes))
+    _check_files(arguments.json, arguments.plot)
+    if arguments.plot is not None:
+        check_path(arguments.plot)
+        require_matplotlib()
+    seconds = 4.0 if arguments.seconds is None else arguments.seconds
+    rounds = 30 if arguments.max_rounds is None else arguments.max_rounds
+    report = cuda.run(names, seqlens, seconds, rounds, lambda text: print(text, file=sys.stderr))
+    print(cuda_table.render(report))
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(report.to_dict(), indent=1) + "\n", encoding="utf-8")
+    if arguments.plot is not None:
+        cuda_table.draw(report, arguments.plot)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark and return the exit status: 0, or 2 after one line that says what is wrong."""
     parser = _arguments()
     arguments = parser.parse_args(argv)
     try:
+        if arguments.device == "cuda":
+            _run_cuda(arguments)
+            return 0
         settings = settings_of(arguments)
         _check_files(arguments.json, arguments.plot)
         if arguments.plot is not None:

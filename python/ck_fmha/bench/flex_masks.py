@@ -61,7 +61,7 @@ def block_mask(name: str, seqlen: int, heads: int) -> BlockMask:
     status = torch.stack(
         [mask.tile_status(seqlen, seqlen, (_BLOCK, _BLOCK), head=h) for h in range(distinct_heads(mask, heads))]
     )[None]
-    edge, full = _lists(status == 1), _lists(status == 2)
+    edge, full = block_lists(status == 1), block_lists(status == 2)
     made = BlockMask.from_kv_blocks(
         *edge,
         *full,
@@ -72,7 +72,7 @@ def block_mask(name: str, seqlen: int, heads: int) -> BlockMask:
     return made
 
 
-def _lists(blocks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def block_lists(blocks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return how many blocks each row has, and the columns of the row, these first."""
     columns = torch.argsort(blocks.to(torch.int8), dim=-1, descending=True, stable=True)
     return blocks.sum(-1, dtype=torch.int32), columns.to(torch.int32).contiguous()
