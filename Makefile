@@ -17,7 +17,7 @@ SETUP := scripts/setup.sh
 # CMake and Ninja of the virtual environment; the module and the C++ tests share one build tree.
 CMAKE := $(BIN)/cmake
 CONFIGURE := $(CMAKE) -G Ninja -S . -DCMAKE_MAKE_PROGRAM=$(BIN)/ninja
-CPP_FILES = $(shell find ck_tile_masks csrc tests/cpp tests/fuzz tests/amd_emulator tests/python benchmarks -name '*.hpp' -o -name '*.cpp')
+CPP_FILES = $(shell find ck_tile_masks csrc tests/cpp tests/fuzz tests/amd_emulator tests/gpu_stand_ins tests/python benchmarks -name '*.hpp' -o -name '*.cpp')
 # Everything that the installed package is made of. The list itself is kept in a file, so that a file that is
 # added or removed counts as a change too.
 SOURCES := setup.py pyproject.toml CMakeLists.txt $(wildcard README.md) \

@@ -71,9 +71,8 @@ def check_backward(backend: str) -> None:
 
 def _strides(t: torch.Tensor, layout: str) -> tuple[int, int, int]:
     """Return the strides of batch, heads and positions, 0 for those that no element is reached by."""
-    order = (0, 1, 2) if layout == "bhsd" else (0, 2, 1)
-    batch, head, seq = (t.stride(n) if t.shape[n] > 1 else 0 for n in order)
-    return batch, head, seq
+    first, second, third = (stride if size > 1 else 0 for stride, size in zip(t.stride()[:3], t.shape, strict=False))
+    return (first, second, third) if layout == "bhsd" else (first, third, second)
 
 
 def needs_copy(t: torch.Tensor, layout: str) -> str:

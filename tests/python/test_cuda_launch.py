@@ -16,6 +16,7 @@ from cuda_stand_in import calls, capture, forget, pending_events
 pytestmark = cuda_stand_in.needs_stand_ins
 
 STREAM = 4242
+BEFORE_TILES = 2816  # bytes of shared memory in which warps keep things
 CALL = Call(masks.Causal("bottom-right"), torch.bfloat16, 64, seqlens=(300, 700), heads=(4, 2), batch=2)
 
 
@@ -42,14 +43,16 @@ def launches(kernel: str) -> list[str]:
 
 @pytest.mark.parametrize(
     "head_dim, threads, shared",
-    # Two stages of 64 (32) keys and values; with head_dim 128, 128 queries; 2816 bytes before them.
+    # Two stages of 64 (32) keys and values; with head_dim 128, 128 queries; BEFORE_TILES before them.
     [(32, 128, 16384), (64, 128, 32768), (128, 128, 65536 + 32768), (256, 256, 65536)],
 )
 def test_launches(head_dim, threads, shared):
     on_cuda(replace(CALL, head_dim=head_dim))
     # Three rows of tiles of 128, each cut in two.
-    assert launches("ck_fmha_fwd_plan") == [f"groups 6 threads {threads} shared 2816 stream 7000 on 0"]
-    assert launches("ck_fmha_fwd") == [f"groups 48 threads {threads} shared {shared + 2816} stream {STREAM} on 0"]
+    assert launches("ck_fmha_fwd_plan") == [f"groups 6 threads {threads} shared {BEFORE_TILES} stream 7000 on 0"]
+    assert launches("ck_fmha_fwd") == [
+        f"groups 48 threads {threads} shared {shared + BEFORE_TILES} stream {STREAM} on 0"
+    ]
     assert launches("ck_fmha_fwd_combine") == [f"groups 24 threads 256 shared 0 stream {STREAM} on 0"]
 
 

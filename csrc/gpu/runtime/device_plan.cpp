@@ -128,6 +128,7 @@ std::shared_ptr<DevicePlan> DevicePlan::find(const Driver& driver, int device,
         if (auto plan = look_up()) return plan;
     }
     shape.num_compute_units = driver.device(device).num_compute_units;
+    shape.lanes = driver.device(device).lanes;
     auto made = std::make_shared<DevicePlan>(driver, device, mask, make_fwd_plan(*mask, shape));
     std::shared_ptr<DevicePlan> dropped; // outside the lock: to free memory waits for the device
     const std::lock_guard<std::mutex> lock(cache.mutex);

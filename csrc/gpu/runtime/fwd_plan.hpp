@@ -22,6 +22,7 @@ struct FwdShape {
     index_t num_compute_units;                            // of the device
     ck_tile_masks::Axis axis = ck_tile_masks::Axis::rows; // cols: of the backward
     index_t heads_per_kv = 1;                             // of the backward: query heads that share a head of K and V
+    index_t lanes = 64;                                   // of the device's waves (warps)
 
     ck_tile_masks::DynamicTile tile() const;
 };
