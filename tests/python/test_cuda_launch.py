@@ -117,6 +117,24 @@ def test_several_devices(monkeypatch):
     assert ck_fmha.explain(*make_tensors(CALL)[:3], enable_gqa=True, backend="cuda").isa == "sm_80"
 
 
+def test_more_plans_than_are_kept():
+    q, k, v, *_ = make_tensors(replace(CALL, seqlens=(1, 1100), batch=1))
+
+    def call(seqlen: int) -> None:
+        keys = slice(0, seqlen)
+        ck_fmha.attention(q, k[:, :, keys], v[:, :, keys], masks.Full(), enable_gqa=True, backend="cuda")
+
+    for seqlen in range(1, 1100):
+        call(seqlen)
+    # Of other tests, too; 1024 are kept.
+    assert len(calls("allocate")) == 1099 and len(calls("free")) >= 1099 - 1024
+    forget()
+    call(1099)
+    assert not calls("allocate")
+    call(1)
+    assert len(calls("allocate")) == 1
+
+
 def test_heads_that_differ_have_launches_of_their_own():
     mask = masks.per_head([masks.Causal(), masks.Causal() & masks.Window(9, 9), masks.Causal(), masks.Full()])
     call = replace(CALL, mask=mask, seqlens=(200, 200))

@@ -142,12 +142,3 @@ def test_several_devices_in_one_process(monkeypatch):
         results.append(on_hip(call))
     assert all(bits_equal(results[0][n], other[n]) for other in results[1:] for n in (0, 1))
 
-
-def test_more_plans_than_are_kept():
-    mask = masks.BlockList.from_tensor(LAYOUT[:20, :30], (8, 8))
-    call = Call(mask, torch.float16, 8, seqlens=(20, 30), batch=1)
-    first = on_hip(call)
-    for seqlen in range(1, 70):
-        on_hip(Call(None, torch.float16, 8, seqlens=(seqlen, 1), heads=(1, 1), batch=1))
-    again = on_hip(call)
-    assert bits_equal(first[0], again[0])

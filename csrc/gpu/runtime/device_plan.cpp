@@ -110,9 +110,11 @@ std::shared_ptr<DevicePlan> DevicePlan::find(const Driver& driver, int device,
     struct Cache {
         std::mutex mutex;
         std::list<std::pair<Key, std::shared_ptr<DevicePlan>>> recent; // the last used first
+        size_t size = 0;
     };
     static Cache& cache = *new Cache; // never destroyed: at the end of the process the driver may be gone
-    constexpr size_t kMaxPlans = 64;
+    // Many: to free a plan's memory waits for the device.
+    constexpr size_t kMaxPlans = 1024, kMaxSize = size_t{256} << 20;
 
     const Key key{mask.get(),     &driver,        device,         shape.batch, shape.num_heads,
                   shape.seqlen_q, shape.seqlen_k, shape.head_dim, shape.axis,  shape.heads_per_kv};
@@ -130,12 +132,14 @@ std::shared_ptr<DevicePlan> DevicePlan::find(const Driver& driver, int device,
     shape.num_compute_units = driver.device(device).num_compute_units;
     shape.lanes = driver.device(device).lanes;
     auto made = std::make_shared<DevicePlan>(driver, device, mask, make_fwd_plan(*mask, shape));
-    std::shared_ptr<DevicePlan> dropped; // outside the lock: to free memory waits for the device
+    std::vector<std::shared_ptr<DevicePlan>> dropped; // outside the lock
     const std::lock_guard<std::mutex> lock(cache.mutex);
     if (auto plan = look_up()) return plan; // another thread was faster
     cache.recent.emplace_front(key, made);
-    if (cache.recent.size() > kMaxPlans) {
-        dropped = std::move(cache.recent.back().second);
+    cache.size += made->size();
+    while (cache.recent.size() > kMaxPlans || (cache.size > kMaxSize && cache.recent.size() > 1)) {
+        cache.size -= cache.recent.back().second->size();
+        dropped.push_back(std::move(cache.recent.back().second));
         cache.recent.pop_back();
     }
     return made;

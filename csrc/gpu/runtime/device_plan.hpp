@@ -23,6 +23,7 @@ public:
     const gpu::FwdPlan& plan() const { return plan_; }
     const Driver& driver() const { return driver_; }
     int device() const { return device_; }
+    size_t size() const { return memory_->size(); } // bytes on the device
 
     const char* images() const { return memory_->data(); }
     const gpu::FwdWork* work(size_t group) const { return at<gpu::FwdWork>(work_[group]); }

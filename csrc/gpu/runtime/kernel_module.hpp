@@ -22,7 +22,7 @@ void on_device_at_end(const Driver& driver, int device, const Use& use) noexcept
 // Memory of one device.
 class DeviceMemory {
 public:
-    DeviceMemory(const Driver& driver, int device, size_t size) : driver_(driver), device_(device)
+    DeviceMemory(const Driver& driver, int device, size_t size) : driver_(driver), device_(device), size_(size)
     {
         const OnDevice on(driver, device);
         data_ = static_cast<char*>(driver.allocate(size));
@@ -35,10 +35,12 @@ public:
     DeviceMemory& operator=(const DeviceMemory&) = delete;
 
     char* data() const { return data_; }
+    size_t size() const { return size_; }
 
 private:
     const Driver& driver_;
     int device_;
+    size_t size_;
     char* data_;
 };
 
