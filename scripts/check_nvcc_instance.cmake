@@ -1,19 +1,27 @@
-# cmake -D NVCC=<nvcc or empty> -D ROOT=<project> -D SOURCE=<.cu file> -D WORK=<folder> -P check_nvcc_instance.cmake
+# cmake -D NVCC=<nvcc or empty> -D ROOT=<project> -D SOURCE=<.cu file> -D CUBIN=<file> -P check_nvcc_instance.cmake
 # The source compiles for sm_90, without a warning, and its kernels keep everything in registers.
 
 if(NOT NVCC)
     message("skipped: no nvcc on the PATH; -D CK_FMHA_NVCC=/path/to/nvcc names one")
     return()
 endif()
-file(MAKE_DIRECTORY ${WORK})
 execute_process(
     COMMAND ${NVCC} -std=c++17 -O3 -arch=sm_90 -cubin -Xptxas -v -I${ROOT} -I${ROOT}/csrc ${SOURCE}
-            -o ${WORK}/instance.cubin
+            -o ${CUBIN}
     RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
 if(NOT result EQUAL 0 OR output MATCHES "warning")
     message(FATAL_ERROR "${output}")
 endif()
-foreach(kernel IN ITEMS ck_fmha_fwd_plan ck_fmha_fwd ck_fmha_fwd_combine)
+# That of the kernels' entries.
+file(STRINGS ${SOURCE} entry REGEX "#include")
+string(REGEX REPLACE ".*\"(.*)\".*" "\\1" entry "${entry}")
+file(READ ${ROOT}/csrc/${entry} kernels)
+string(REGEX MATCHALL "void ck_fmha_[a-z_]+" kernels "${kernels}")
+if(NOT kernels)
+    message(FATAL_ERROR "no kernels in ${entry}")
+endif()
+foreach(kernel IN LISTS kernels)
+    string(REPLACE "void " "" kernel "${kernel}")
     if(NOT output MATCHES "Function properties for ${kernel}\n *0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads")
         message(FATAL_ERROR "${kernel} is missing or spills:\n${output}")
     endif()

@@ -36,13 +36,4 @@ struct BwdArgs {
     float scale_log2; // scale * log2(e), of any sign
 };
 
-// The tile of a work-group of four waves: rows of Q and columns of K. A wave takes 32 of the columns and all dimensions
-// of their gradients, or half of these where registers do not suffice for more.
-constexpr index_t kBwdWaves = 4;
-constexpr index_t kBwdRowsPerGroup = 64; // rows of Q of a work-group that only prepares or converts them
-constexpr index_t kBwdTileQ = 32;
-constexpr index_t kBwdKeysPerWave = 32;
-constexpr index_t bwd_waves_per_key(index_t head_dim) { return head_dim > 128 ? 2 : 1; }
-constexpr index_t bwd_tile_k(index_t head_dim) { return kBwdWaves / bwd_waves_per_key(head_dim) * kBwdKeysPerWave; }
-
 } // namespace ck_fmha::gpu

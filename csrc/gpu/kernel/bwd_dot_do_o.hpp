@@ -16,7 +16,7 @@ namespace ck_fmha::gpu {
 template <class Traits>
 struct BwdDotDoOKernel {
     using T = typename Traits::T;
-    static constexpr index_t kThreads = 256;
+    static constexpr index_t kThreads = kBwdThreads;
     static constexpr index_t kThreadsPerRow = Traits::kHeadDim / 8; // 16 bytes of dO and of O each
     static constexpr index_t kRowsAtOnce = kThreads / kThreadsPerRow;
     static constexpr float kInfinity = __builtin_inff();
@@ -32,7 +32,7 @@ struct BwdDotDoOKernel {
              n += kRowsAtOnce) { // with all threads of a row
             float sum = 0.f;
             if (dim < args.head_dim_v) sum = dot(o + n * args.o.stride_seq, d_o + n * args.d_o.stride_seq);
-            unroll<kExchanges>([&](auto step) { sum += other_lane(sum, 1 << step); });
+            unroll<kExchanges>([&](auto step) { sum += other_lane<kThreadsPerRow>(sum, 1 << step); });
 
             const long_index_t number = rows.first_number + n;
             if constexpr (Traits::kAddsDq) {
@@ -53,14 +53,12 @@ private:
 
     CK_FMHA_DEVICE static float dot(const T* a, const T* b)
     {
-        using Eight = T __attribute__((ext_vector_type(8)));
-        const auto x = __builtin_convertvector(*reinterpret_cast<const Eight*>(a), Float8);
-        const auto y = __builtin_convertvector(*reinterpret_cast<const Eight*>(b), Float8);
+        const Float8 x = MatrixElement<T>::unpack(*reinterpret_cast<const Dword4*>(a));
+        const Float8 y = MatrixElement<T>::unpack(*reinterpret_cast<const Dword4*>(b));
         float sum = 0.f;
         unroll<8>([&](auto n) { sum = __builtin_fmaf(x[n.value], y[n.value], sum); });
         return sum;
     }
-    using Float8 = float __attribute__((ext_vector_type(8)));
 };
 
 } // namespace ck_fmha::gpu

@@ -18,9 +18,9 @@ extern "C" CK_FMHA_KERNEL(ck_fmha::gpu::structure::InstanceTraits::kThreads,
     ck_fmha::gpu::plan_windows<ck_fmha::gpu::structure::InstanceKernel>(args);
 }
 
-extern "C" CK_FMHA_KERNEL(
-    ck_fmha::gpu::structure::InstanceTraits::kThreads,
-    ck_fmha::gpu::structure::InstanceTraits::kWavesPerSimd) void ck_fmha_bwd_dq(const ck_fmha::gpu::BwdArgs args)
+extern "C" CK_FMHA_KERNEL(ck_fmha::gpu::structure::InstanceTraits::kThreads,
+                          ck_fmha::gpu::BwdDqPolicy<ck_fmha::gpu::structure::InstanceTraits>::
+                              kWavesPerSimd) void ck_fmha_bwd_dq(const ck_fmha::gpu::BwdArgs args)
 {
     ck_fmha::gpu::structure::InstanceKernel::run(args);
 }

@@ -20,7 +20,7 @@ struct BwdDqKernel {
 
     CK_FMHA_DEVICE static void run(const BwdArgs& args)
     {
-        const auto dq = compute(args);
+        auto dq = compute(args);
         store(read_arguments_anew(args), dq);
     }
 
@@ -58,34 +58,39 @@ private:
                              window, work.begin, work.end, mask, args.scale_log2);
     }
 
-    CK_FMHA_DEVICE static void store(const BwdArgs& args, const typename Wave::Output& dq)
+    CK_FMHA_DEVICE static void store(const BwdArgs& args, typename Wave::Output& dq)
     {
         const WorkIndex index(args);
         const auto work = load_uniform<FwdWork>(args.work + index.item);
         const index_t lane = lane_index_anew();
-        const index_t row_in_tile = Mask::wave() * Wave::kRows + lane % Wave::kRows;
-        const index_t row = work.row * kTileQ + row_in_tile;
-        if (row >= args.seqlen_q) return;
-        const float factor = args.scale * exp2(-Wave::Element::kGradientExponent);
-        if (work.slot >= 0) {
-            const long_index_t partial = static_cast<long_index_t>(index.slot(args, work.slot)) * kTileQ + row_in_tile;
-            float* const out = args.dq_sum + partial * args.head_dim;
-            Wave::template for_each_quad<0>(
-                dq, args.head_dim, [&](index_t dim, Float4 x) { *reinterpret_cast<Float4*>(out + dim) = x * factor; },
-                lane / 32);
-            return;
-        }
-        const index_t batch = index.batch(args, work.batch), head = index.head(args, work.head);
-        T* const out = static_cast<T*>(args.dq.data) + batch * args.dq.stride_batch + head * args.dq.stride_head +
-                       row * args.dq.stride_seq;
-        Wave::template for_each_quad<0>(
-            dq, args.head_dim,
-            [&](index_t dim, Float4 x) {
-                x *= factor;
-                *reinterpret_cast<Dword2*>(out + dim) =
-                    Dword2{Wave::Element::pack(x[0], x[1]), Wave::Element::pack(x[2], x[3])};
-            },
-            lane / 32);
+        Wave::gather_quads(dq);
+        const index_t first_row = Mask::wave() * Wave::kRows;
+        unroll<Wave::kQueriesOfLane>([&](auto n) {
+            const index_t row_in_tile = first_row + Wave::query_of_lane(n, lane);
+            const index_t row = work.row * kTileQ + row_in_tile;
+            if (row >= args.seqlen_q) return;
+            const float factor = args.scale * exp2(-Wave::Element::kGradientExponent);
+            if (work.slot >= 0) {
+                const long_index_t partial =
+                    static_cast<long_index_t>(index.slot(args, work.slot)) * kTileQ + row_in_tile;
+                float* const out = args.dq_sum + partial * args.head_dim;
+                Wave::template for_each_quad<n>(
+                    dq, args.head_dim,
+                    [&](index_t dim, Float4 x) { *reinterpret_cast<Float4*>(out + dim) = x * factor; }, lane);
+                return;
+            }
+            const index_t batch = index.batch(args, work.batch), head = index.head(args, work.head);
+            T* const out = static_cast<T*>(args.dq.data) + batch * args.dq.stride_batch + head * args.dq.stride_head +
+                           row * args.dq.stride_seq;
+            Wave::template for_each_quad<n>(
+                dq, args.head_dim,
+                [&](index_t dim, Float4 x) {
+                    x *= factor;
+                    *reinterpret_cast<Dword2*>(out + dim) =
+                        Dword2{Wave::Element::pack(x[0], x[1]), Wave::Element::pack(x[2], x[3])};
+                },
+                lane);
+        });
     }
 };
 

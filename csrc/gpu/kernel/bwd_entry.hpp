@@ -26,8 +26,8 @@ extern "C" CK_FMHA_KERNEL(256, 1) void ck_fmha_bwd_dot_do_o(const ck_fmha::gpu::
     ck_fmha::gpu::BwdDotDoOKernel<ck_fmha::gpu::structure::InstanceTraits>::run(args);
 }
 
-extern "C" CK_FMHA_KERNEL(256, ck_fmha::gpu::structure::InstanceTraits::kWavesPerSimd) void ck_fmha_bwd_dq_dk_dv(
-    const ck_fmha::gpu::BwdArgs args)
+extern "C" CK_FMHA_KERNEL(256, ck_fmha::gpu::BwdPolicy<ck_fmha::gpu::structure::InstanceTraits>::
+                                   kWavesPerSimd) void ck_fmha_bwd_dq_dk_dv(const ck_fmha::gpu::BwdArgs args)
 {
     ck_fmha::gpu::BwdKernel<ck_fmha::gpu::structure::InstanceTraits>::run(args);
 }

@@ -16,7 +16,7 @@ struct BwdKernel {
 
     CK_FMHA_DEVICE static void run(const BwdArgs& args)
     {
-        const auto result = compute(args);
+        auto result = compute(args);
         // What the end needs is read at the end, so that it takes no registers from the loop.
         store(read_arguments_anew(args), result);
     }
@@ -62,41 +62,47 @@ private:
             window, work.begin, work.end, mask, args.scale_log2);
     }
 
-    CK_FMHA_DEVICE static void store(const BwdArgs& args, const typename Pipeline::Result& result)
+    CK_FMHA_DEVICE static void store(const BwdArgs& args, typename Pipeline::Result& result)
     {
         const WorkIndex index(args);
         const auto work = load_uniform<FwdWork>(args.work + index.item);
         const index_t lane = lane_index_anew();
-        const index_t key_in_tile = Mask::band_in_tile() * Wave::kKeys + Wave::key_of_lane(lane);
-        const index_t key = work.row * kTileK + key_in_tile;
-        if (key >= args.seqlen_k) return;
         const float factor_dv = exp2(-Wave::Element::kGradientExponent), factor_dk = args.scale * factor_dv;
-        if (work.slot >= 0) {
-            const long_index_t row = static_cast<long_index_t>(index.slot(args, work.slot)) * kTileK + key_in_tile;
-            store_partial(args.partial_dk + row * args.head_dim, args.head_dim, lane, result.dk, factor_dk);
-            store_partial(args.partial_dv + row * args.head_dim_v, args.head_dim_v, lane, result.dv, factor_dv);
-            return;
-        }
-        const index_t batch = index.batch(args, work.batch), head = index.head(args, work.head) / args.heads_per_kv;
-        store_row(args.dk, batch, head, key, args.head_dim, lane, result.dk, factor_dk);
-        store_row(args.dv, batch, head, key, args.head_dim_v, lane, result.dv, factor_dv);
+        Wave::gather_quads(result.dk);
+        Wave::gather_quads(result.dv);
+        unroll<Wave::kKeysOfLane>([&](auto n) {
+            const index_t key_in_tile = Mask::band_in_tile() * Wave::kKeys + Wave::key_of_lane(lane, n);
+            const index_t key = work.row * kTileK + key_in_tile;
+            if (key >= args.seqlen_k) return;
+            if (work.slot >= 0) {
+                const long_index_t row = static_cast<long_index_t>(index.slot(args, work.slot)) * kTileK + key_in_tile;
+                store_partial<n>(args.partial_dk + row * args.head_dim, args.head_dim, lane, result.dk, factor_dk);
+                store_partial<n>(args.partial_dv + row * args.head_dim_v, args.head_dim_v, lane, result.dv, factor_dv);
+                return;
+            }
+            const index_t batch = index.batch(args, work.batch), head = index.head(args, work.head) / args.heads_per_kv;
+            store_row<n>(args.dk, batch, head, key, args.head_dim, lane, result.dk, factor_dk);
+            store_row<n>(args.dv, batch, head, key, args.head_dim_v, lane, result.dv, factor_dv);
+        });
     }
 
+    template <index_t kKeyOfLane>
     CK_FMHA_DEVICE static void store_row(const Tensor& t, index_t batch, index_t head, index_t key, index_t head_dim,
                                          index_t lane, const typename Wave::Gradients& g, float factor)
     {
         T* const out = static_cast<T*>(t.data) + batch * t.stride_batch + head * t.stride_head + key * t.stride_seq;
-        Wave::for_each_quad(g, head_dim, lane, [&](index_t dim, Float4 x) {
+        Wave::template for_each_quad<kKeyOfLane>(g, head_dim, lane, [&](index_t dim, Float4 x) {
             x *= factor;
             *reinterpret_cast<Dword2*>(out + dim) =
                 Dword2{Wave::Element::pack(x[0], x[1]), Wave::Element::pack(x[2], x[3])};
         });
     }
+    template <index_t kKeyOfLane>
     CK_FMHA_DEVICE static void store_partial(float* out, index_t head_dim, index_t lane,
                                              const typename Wave::Gradients& g, float factor)
     {
-        Wave::for_each_quad(g, head_dim, lane,
-                            [&](index_t dim, Float4 x) { *reinterpret_cast<Float4*>(out + dim) = x * factor; });
+        Wave::template for_each_quad<kKeyOfLane>(
+            g, head_dim, lane, [&](index_t dim, Float4 x) { *reinterpret_cast<Float4*>(out + dim) = x * factor; });
     }
 };
 

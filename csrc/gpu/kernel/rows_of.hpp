@@ -1,6 +1,6 @@
 #pragma once
 
-#include "gpu/kernel/bwd_args.hpp"
+#include "gpu/kernel/bwd_launch.hpp"
 #include "gpu/tile/load_uniform.hpp"
 #include "gpu/tile/rows_in_memory.hpp"
 

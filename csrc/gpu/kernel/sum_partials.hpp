@@ -1,7 +1,7 @@
 #pragma once
 
 #include "gpu/kernel/fwd_args.hpp"
-#include "gpu/tile/mfma_32x32x8.hpp"
+#include "gpu/pipeline/fwd_policy.hpp"
 
 namespace ck_fmha::gpu {
 

@@ -5,9 +5,9 @@
 namespace ck_fmha::gpu {
 
 // A column of tiles of a bound mask, cut into bands of kKeys keys: a row of tiles of the transposed mask.
-template <class Mask, index_t kKeys, index_t kBands, index_t kTileQ>
-class BandedColumns : public BandedMask<ck_tile_masks::Transposed<Mask>, kKeys, kBands, kTileQ> {
-    using Base = BandedMask<ck_tile_masks::Transposed<Mask>, kKeys, kBands, kTileQ>;
+template <class Mask, index_t kKeys, index_t kBands, index_t kTileQ, index_t kThreadsPerBand>
+class BandedColumns : public BandedMask<ck_tile_masks::Transposed<Mask>, kKeys, kBands, kTileQ, kThreadsPerBand> {
+    using Base = BandedMask<ck_tile_masks::Transposed<Mask>, kKeys, kBands, kTileQ, kThreadsPerBand>;
     static_assert(kKeys <= 32, "ck_fmha: the keys of a band are bits of a word");
 
 public:
@@ -20,9 +20,10 @@ public:
     CK_FMHA_DEVICE unsigned row_bits(index_t query) const
     {
         const index_t seqlen_q = this->num_columns(), seqlen_k = this->num_rows(); // of the transposed mask
-        if (query >= seqlen_q) return 0;
-        const Mask bound = MaskImage(read_anew(this->image())).template read<Mask>();
+        const char* const image = this->image();                                   // by all lanes, as is the next
         const index_t first = this->band() * kKeys;
+        if (query >= seqlen_q) return 0;
+        const Mask bound = MaskImage(read_anew(image)).template read<Mask>();
         return static_cast<unsigned>(
             ck_tile_masks::row_bits(bound, query, first, ck_tile_masks::min(kKeys, seqlen_k - first)));
     }

@@ -1,12 +1,11 @@
 #pragma once
 
 #include "ck_tile_masks/index_iterator.hpp"
-#include "gpu/pipeline/bwd_traits.hpp"
-#include "gpu/pipeline/fwd_policy.hpp"
+#include "gpu/pipeline/bwd_dq_policy.hpp"
 #include "gpu/pipeline/live_tile_window.hpp"
 
-// dQ of one work-group in one order: Q and dO of a row of tiles in registers, K and V through shared memory, K as rows
-// and then transposed. It walks the live tiles of its row as the forward does, and computes S and dP once more:
+// dQ of one work-group in one order: Q and dO of a row of tiles at hand, K and V through shared memory. It walks the
+// live tiles of its row as the forward does, and computes S and dP once more:
 //
 //     for each live tile J:    S^T  = K_J Q^T
 //                              P    = 2^(scale S - LSE), 0 where not attended
@@ -16,14 +15,14 @@
 
 namespace ck_fmha::gpu {
 
-template <class Traits>
+template <class Traits, class Policy = BwdDqPolicy<Traits>>
 class BwdPipelineDq {
 public:
-    using Wave = typename FwdPolicy<Traits>::Wave;
-    using Mask = BandedMask<typename Traits::Mask, Wave::kRows, Traits::kWaves, Traits::kTileK>;
+    using Wave = typename Policy::Wave;
+    using Mask =
+        BandedMask<typename Traits::Mask, Wave::kRows, Traits::kWaves, Traits::kTileK, Traits::kThreadsPerWave>;
     using Window = LiveTileWindow<Mask, Traits::kAsks>;
-    using Rows = SharedRows<Traits::kTileK, Traits::kHeadDim>;
-    using Transposed = SharedTransposed<Traits::kTileK, Traits::kHeadDim>;
+    using KeyTiles = typename Policy::KeyTiles;
 
     struct Tensors {
         RowsInMemory q, k, v, d_o;
@@ -34,52 +33,57 @@ public:
     CK_FMHA_DEVICE static typename Wave::Output run(const Tensors& t, Window window, index_t begin, index_t end,
                                                     const Mask& mask, float scale_log2)
     {
-        const SharedMemory shared = SharedMemory::allocate<2 * Rows::kBytes>();
-        const Rows k(shared), v(shared + Rows::kBytes);
-        const Transposed k_t(shared);
-        TransposingCopy<Traits::kTileK, Traits::kHeadDim, Traits::kThreads> k_copy(t.k);
-        RowCopy<Traits::kTileK, Traits::kHeadDim, Traits::kThreads> v_copy(t.v);
-        const auto places = k_copy.row_places();
+        const SharedMemory shared = SharedMemory::allocate<KeyTiles::kBytes + 2 * Policy::kQueryBytes>();
+        KeyTiles keys(shared, t.k, t.v);
 
         typename Wave::Output dq = {};
         auto tiles = ck_tile_masks::IndexIterator(Next{&window}, begin, end);
         if (tiles.at_end()) return dq;
-        const auto q = Wave::load_query(t.q, mask.band()), d_o = Wave::load_query(t.d_o, mask.band());
-        const index_t row = mask.band() * Wave::kRows + Wave::query_of_bits();
-        const Float2 statistics = t.statistics[ck_tile_masks::min(row, t.q.num_rows - 1)];
-        k_copy.load(tiles.current());
-        v_copy.load(tiles.current());
+        const auto q = Wave::load_query(t.q, mask.band(), shared + KeyTiles::kBytes);
+        const auto d_o = Wave::load_query(t.d_o, mask.band(), shared + (KeyTiles::kBytes + Policy::kQueryBytes));
+        const index_t first_row = mask.band() * Wave::kRows;
+        typename Wave::PerQuery lse, delta;
+        unroll<Wave::kQueriesOfLane>([&](auto n) {
+            const index_t row = first_row + Wave::query_of_lane(n);
+            const Float2 pair = t.statistics[ck_tile_masks::min(row, t.q.num_rows - 1)];
+            lse.of_query[n] = pair[0];
+            delta.of_query[n] = -pair[1];
+        });
+        const auto load_next = [&] {
+            tiles.advance();
+            if (!tiles.at_end()) keys.load(tiles.current());
+        };
+        keys.load(tiles.current());
 
         do {
             const index_t tile = tiles.current();
             const BandWork work = window.work();
-            if constexpr (Traits::kWavesPerSimd == 1)
+            if constexpr (Policy::kWavesPerSimd == 1)
                 unroll<Wave::kDimBlocks>([&](auto b) { to_accumulators(dq.block[b]); });
-            barrier(); // the tile before is no longer read
-            k_copy.store_rows(k, places);
-            v_copy.store(v);
-            barrier();
-            typename Wave::Probabilities ds;
-            if (work.live()) {
-                typename Wave::Scores p = Wave::scores(q, k);
-                Wave::scale_and_shift(p, scale_log2, {statistics.x});
-                if (work.edge()) Wave::keep(p, mask.row_bits(row, tile));
-                Wave::exp2(p);
-                no_load_crosses();
-                typename Wave::Scores dp = Wave::scores(d_o, v);
-                Wave::shift(dp, {-statistics.y});
-                Wave::multiply(dp, p);
-                ds = Wave::to_operand(dp);
+            keys.receive(load_next);
+            bits_t attended = 0; // of a row of S
+            const auto find_attended = [&] { attended = mask.row_bits(first_row + Wave::query_of_bits(), tile); };
+            if constexpr (Wave::kScoresLeaveNoRegisters)
+                if (work.edge()) find_attended();
+            for (index_t part = 0; part < KeyTiles::kParts; ++part) {
+                typename Wave::Probabilities ds;
+                if (work.live()) {
+                    typename Wave::Scores p = Wave::scores(q, keys.k(part));
+                    Wave::scale_and_shift(p, scale_log2, lse);
+                    if (work.edge()) {
+                        if constexpr (!Wave::kScoresLeaveNoRegisters) find_attended();
+                        Wave::keep(p, attended >> part * KeyTiles::kPartKeys);
+                    }
+                    Wave::exp2(p);
+                    no_load_crosses();
+                    typename Wave::Scores dp = Wave::scores(d_o, keys.v(part));
+                    Wave::shift(dp, delta);
+                    Wave::multiply(dp, p);
+                    ds = Wave::to_operand(dp);
+                }
+                keys.receive_transposed(load_next);
+                if (work.live()) Wave::add_products(dq, ds, keys.k_transposed(part));
             }
-            barrier(); // the rows are no longer read
-            k_copy.store(k_t);
-            tiles.advance();
-            if (!tiles.at_end()) {
-                k_copy.load(tiles.current());
-                v_copy.load(tiles.current());
-            }
-            barrier();
-            if (work.live()) Wave::add_products(dq, ds, k_t);
         } while (!tiles.at_end());
         return dq;
     }

@@ -4,10 +4,12 @@
 #include "gpu/pipeline/banded_columns.hpp"
 #include "gpu/pipeline/bwd_policy.hpp"
 
-// The backward of one work-group: K and V of a column of tiles in registers, Q and dO through shared memory, as rows
-// and transposed. It walks the live tiles of its column:
+// The backward of one work-group: K and V of a column of tiles at hand, Q and dO through shared memory. It walks the
+// live tiles of its column:
 //
-//     for each live tile I:    S  = Q_I K^T                             a wave: its 32 keys
+//     while this tile is computed, the next live tile's loads are in flight
+//
+//     for each live tile I:    S  = Q_I K^T                             the waves of a band: its 32 keys
 //                              P  = 2^(scale S - LSE), 0 where not attended
 //                              dP = dO_I V^T
 //                              dS = P (dP - delta)
@@ -23,8 +25,11 @@ template <class Traits, class Policy = BwdPolicy<Traits>>
 class BwdPipelineDqDkDv {
 public:
     using Wave = typename Policy::Wave;
-    using Mask = BandedColumns<typename Traits::Mask, Wave::kKeys, Traits::kBands, Traits::kTileQ>;
+    using Mask =
+        BandedColumns<typename Traits::Mask, Wave::kKeys, Traits::kBands, Traits::kTileQ, Wave::kThreadsPerWave>;
     using Window = LiveTileWindow<Mask, Traits::kAsks, true>;
+    using QueryTiles = typename Policy::QueryTiles;
+    using Exchange = typename Wave::Exchange;
 
     struct Tensors {
         RowsInMemory q, k, v, d_o;
@@ -39,84 +44,72 @@ public:
     CK_FMHA_DEVICE static Result run(const Tensors& t, Window window, index_t begin, index_t end, const Mask& mask,
                                      float scale_log2)
     {
-        constexpr index_t kTile = Wave::Rows::kBytes; // and of a transposed one
-        constexpr index_t kTiles = Traits::kInTurns ? 2 : 4;
-        constexpr index_t kStatistics = kTiles * kTile + Wave::Exchange::kBytes;
-        const SharedMemory shared = SharedMemory::allocate<kStatistics + 2 * Wave::kStatisticsBytes>();
-        const SharedMemory transposed = shared + (kTiles - 2) * kTile;
-        const typename Wave::Rows q(shared), d_o(shared + kTile);
-        const typename Wave::Transposed q_t(transposed), d_o_t(transposed + kTile);
-        const typename Wave::Exchange exchange(shared + kTiles * kTile);
-        const SharedMemory lse = shared + kStatistics, minus_delta = lse + Wave::kStatisticsBytes;
+        constexpr index_t kColumn = QueryTiles::kBytes + Exchange::kBytes;
+        const SharedMemory shared = SharedMemory::allocate<kColumn + 2 * Wave::kColumnBytes>();
+        const Exchange exchange(shared + QueryTiles::kBytes);
 
         Result result = {};
         auto tiles = ck_tile_masks::IndexIterator(Next{&window}, begin, end);
         if (tiles.at_end()) return result;
-        const auto k = Wave::load_keys(t.k, mask.band()), v = Wave::load_keys(t.v, mask.band());
-        const typename Wave::QueryGradients dq(t.k, mask.row(), q_t, exchange);
-        const TilesInMemory<Traits::kTileQ> dq_tiles(t.dq);
+        const auto k = Wave::load_keys(t.k, mask.row(), mask.band(), shared + kColumn);
+        const auto v = Wave::load_keys(t.v, mask.row(), mask.band(), shared + (kColumn + Wave::kColumnBytes));
+        const typename Wave::QueryGradients dq(k, t, mask.row(), shared, exchange);
         const bool short_of_keys = (mask.band() + 1) * Wave::kKeys > t.k.num_rows;
 
-        typename Policy::QueryCopy q_copy(t.q), d_o_copy(t.d_o);
-        typename Policy::StatisticsCopy statistics_copy(t.statistics, t.q.num_rows);
-        const auto places = Policy::QueryCopy::row_places();
-        const auto load = [&](index_t tile) {
-            q_copy.load(tile);
-            d_o_copy.load(tile);
-            statistics_copy.load(tile);
-        };
-        const auto store_transposed_and_load_next = [&] {
-            q_copy.store(q_t);
-            d_o_copy.store(d_o_t);
+        QueryTiles queries(shared, t.q, t.d_o, t.statistics);
+        const auto load_next = [&] {
             tiles.advance();
-            if (!tiles.at_end()) load(tiles.current());
+            if (!tiles.at_end()) queries.load(tiles.current());
         };
-        load(tiles.current());
+        queries.load(tiles.current());
         do {
             const index_t tile = tiles.current();
             const BandWork work = window.work();
-            if constexpr (Traits::kWavesPerSimd == 1) {
+            if constexpr (Policy::kWavesPerSimd == 1) {
                 Wave::to_accumulators(result.dk);
                 Wave::to_accumulators(result.dv);
             }
-            barrier(); // the tile before is no longer read
-            q_copy.store_rows(q, places);
-            d_o_copy.store_rows(d_o, places);
-            statistics_copy.store(lse);
-            if constexpr (!Traits::kInTurns) store_transposed_and_load_next();
-            barrier();
+            queries.receive(load_next);
 
             typename Wave::Operand p, ds;
             if (work.live()) {
+                unsigned attended = 0; // bits of the keys
+                const bool some_are_not = work.edge() || short_of_keys;
+                const auto find_attended = [&] {
+                    attended = mask.row_bits(tile * Traits::kTileQ + Wave::query_of_bits());
+                };
+                if constexpr (Wave::kScoresLeaveNoRegisters)
+                    if (some_are_not) find_attended();
+                const auto statistics = queries.statistics(tile);
                 typename Wave::Acc s = {};
-                Wave::add_scores(s, q, k);
-                Wave::scale_and_shift(s, scale_log2, Wave::load_statistics(lse));
+                Wave::add_scores(s, queries.q(), k);
+                Wave::scale_and_shift(s, scale_log2, statistics.lse());
                 no_load_crosses();
-                if (work.edge() || short_of_keys)
-                    Wave::keep(s, mask.row_bits(tile * Traits::kTileQ + lane_index() % Traits::kTileQ));
+                if (some_are_not) {
+                    if constexpr (!Wave::kScoresLeaveNoRegisters) find_attended();
+                    Wave::keep(s, attended);
+                }
                 Wave::exp2(s);
-                p = Wave::to_operand(s);
-                typename Wave::Acc dp = Wave::load_statistics(minus_delta);
-                Wave::add_scores(dp, d_o, v);
+                if constexpr (!Wave::kScoresLeaveNoRegisters) p = Wave::to_operand(s);
+                typename Wave::Acc dp = statistics.minus_delta();
+                Wave::add_scores(dp, queries.d_o(), v);
                 no_load_crosses();
+                if constexpr (Wave::kScoresLeaveNoRegisters) p = Wave::to_operand(s); // not beside both S and dP
                 Wave::multiply(dp, s);
                 ds = Wave::to_operand(dp);
             }
-            if constexpr (Traits::kInTurns) {
-                barrier(); // the rows are no longer read
-                store_transposed_and_load_next();
-            }
-            if (Traits::kAddsDq && work.live()) exchange.store(ds);
-            if constexpr (Traits::kInTurns) barrier();
+            queries.receive_transposed(load_next);
+            if ((Traits::kAddsDq || Exchange::kForGradients) && work.live()) exchange.store(p, ds);
+            if constexpr (Exchange::kBeforeGradients) barrier();
             if (work.live()) {
                 no_load_crosses();
-                Wave::add_products(result.dv, d_o_t.memory(), p);
+                Wave::add_products(result.dv, queries.d_o_transposed(), p, exchange.p());
                 no_load_crosses();
-                Wave::add_products(result.dk, q_t.memory(), ds);
+                Wave::add_products(result.dk, queries.q_transposed(), ds, exchange.ds());
             }
             if constexpr (Traits::kAddsDq) {
-                if constexpr (!Traits::kInTurns) barrier(); // dS of all waves is there
-                dq.add([&](index_t band) { return work.live(band); }, dq_tiles.tile(tile));
+                if constexpr (!Exchange::kBeforeGradients) barrier(); // dS of all waves is there
+                dq.add([&](index_t band) { return work.live(band); }, tile);
             }
         } while (!tiles.at_end());
         return result;

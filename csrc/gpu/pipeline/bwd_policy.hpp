@@ -3,7 +3,11 @@
 #include "gpu/pipeline/bwd_traits.hpp"
 
 #if defined(__AMDGCN__) || defined(__HIP__)
+#include "gpu/tile/bwd_query_tiles_amd.hpp"
 #include "gpu/tile/bwd_wave_mfma.hpp"
+#else
+#include "gpu/tile/bwd_query_tiles_nvidia.hpp"
+#include "gpu/tile/bwd_wave_mma.hpp"
 #endif
 
 namespace ck_fmha::gpu {
@@ -11,9 +15,18 @@ namespace ck_fmha::gpu {
 // Which tiles and copies an architecture computes the backward with.
 template <class Traits>
 struct BwdPolicy {
-    using Wave = MfmaBwdWave<typename Traits::T, Traits::kHeadDim, Traits::kWaves, Traits::kBands>;
-    using QueryCopy = TransposingCopy<Traits::kTileQ, Traits::kHeadDim, Traits::kThreads>;
-    using StatisticsCopy = PairCopy<Traits::kTileQ>;
+#if defined(__AMDGCN__) || defined(__HIP__)
+    using Wave = MfmaBwdWave<typename Traits::T, Traits::kHeadDim, Traits::kThreads / kWaveSize, Traits::kBands>;
+    // Waves that a SIMD is to hold, which bounds the registers.
+    static constexpr index_t kWavesPerSimd = Traits::kHeadDim > 64 ? 1 : 2;
+#else
+    using Wave = MmaBwdWave<typename Traits::T, Traits::kHeadDim>;
+    // Warps that a quarter of a multiprocessor is to hold: with two, each has the 255 registers that it can name.
+    static constexpr index_t kWavesPerSimd = 2;
+#endif
+    using QueryTiles = BwdQueryTiles<Wave, Traits::kHeadDim>;
+    static_assert(Wave::kTileQ == Traits::kTileQ && Wave::kTileK == bwd_tile_k(Traits::kHeadDim),
+                  "ck_fmha: the host cuts Q and K into the tiles of bwd_launch.hpp");
 };
 
 } // namespace ck_fmha::gpu

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "gpu/kernel/bwd_args.hpp"
+#include "gpu/kernel/bwd_launch.hpp"
 #include "gpu/pipeline/fwd_traits.hpp"
 
 namespace ck_fmha::gpu {
@@ -13,22 +13,16 @@ struct BwdTraits {
     static constexpr index_t kHeadDim = kHeadDim_; // padded: 32, 64, 128 or 256
     static constexpr bool kAsks = kAsks_;          // the mask for tiles, past the stored windows
     static constexpr bool kAddsDq = kAddsDq_;      // or leaves it to others
-    static constexpr index_t kWaves = kBwdWaves;
-    static constexpr index_t kThreads = kWaves * kWaveSize;
-    static constexpr index_t kTileQ = kBwdTileQ;
-    static constexpr index_t kBands = kWaves / bwd_waves_per_key(kHeadDim); // of 32 keys
-    static constexpr index_t kWavesPerSimd = kHeadDim > 64 ? 1 : 2;         // which bounds the registers
-    // Shared memory does not hold Q and dO both as rows and transposed: first come the rows, then the others.
-    static constexpr bool kInTurns = kHeadDim > 128;
+    static constexpr index_t kThreads = kBwdThreads;
+    static constexpr index_t kTileQ = bwd_tile_q(kWaveSize);
+    static constexpr index_t kBands = bwd_bands(kHeadDim); // of 32 keys
 
     static_assert(kHeadDim == 32 || kHeadDim == 64 || kHeadDim == 128 || kHeadDim == 256,
                   "ck_fmha: instances exist for head_dim 32, 64, 128 and 256; others are padded to the next");
 };
 
-// The same for dQ by rows: the forward's, but dO and dP take registers, too.
+// dQ by rows: the forward's.
 template <class Mask, class T, index_t kHeadDim, index_t kWaves, bool kAsks>
-struct BwdDqTraits : FwdTraits<Mask, T, kHeadDim, kWaves, kAsks> {
-    static constexpr index_t kWavesPerSimd = kHeadDim > 64 ? 1 : 2;
-};
+using BwdDqTraits = FwdTraits<Mask, T, kHeadDim, kWaves, kAsks>;
 
 } // namespace ck_fmha::gpu

@@ -12,7 +12,7 @@ namespace {
 using ck_tile_masks::Axis;
 using gpu::BwdArgs;
 
-constexpr GroupSize kSize{256}; // of every work-group
+constexpr GroupSize kSize{kBwdThreads};
 
 BwdArgs common_args(const ck_fmha_bwd_args& args)
 {

@@ -150,7 +150,7 @@ private:
     void cut_column(const Distinct& d, index_t column)
     {
         FwdGroup& group = plan_.groups[d.group];
-        group.num_waves = kBwdWaves;
+        group.num_waves = kBwdThreads / plan_.shape.lanes;
         const TiledMask tiled(MaskRef(*d.bound), d.call, plan_.shape.tile());
         ck_tile_masks::cut_line<Axis::cols>(tiled, column, d.counts[column], limit_, [&](const TileRange& range) {
             const bool whole = range.num_parts == 1 && plan_.shape.heads_per_kv == 1;
@@ -180,7 +180,7 @@ private:
 ck_tile_masks::DynamicTile FwdShape::tile() const
 {
     if (axis == Axis::rows) return {fwd_tile_q(kWaves), fwd_tile_k(head_dim)};
-    return {kBwdTileQ, bwd_tile_k(head_dim)};
+    return {bwd_tile_q(lanes), bwd_tile_k(head_dim)};
 }
 
 index_t FwdPlan::num_shared() const

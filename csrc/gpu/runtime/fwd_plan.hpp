@@ -9,7 +9,7 @@
 
 #include "ck_tile_masks/tile_schedule.hpp"
 #include "fmha/mask_expr.hpp"
-#include "gpu/kernel/bwd_args.hpp"
+#include "gpu/kernel/bwd_launch.hpp"
 
 namespace ck_fmha::gpu {
 

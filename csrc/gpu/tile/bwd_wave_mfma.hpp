@@ -17,6 +17,8 @@ struct MfmaBwdWave {
     static constexpr index_t kTileQ = 32;
     static constexpr index_t kKeys = 32;
     static constexpr index_t kTileK = kBands * kKeys;
+    static constexpr index_t kThreadsPerWave = kWaveSize;
+    static constexpr bool kScoresLeaveNoRegisters = false;
     static constexpr index_t kOwnDims = kHeadDim / (kWaves / kBands); // of the gradients of the wave's keys
 
     using Whole = MfmaWave<T, kTileQ, kHeadDim>;
@@ -31,12 +33,17 @@ struct MfmaBwdWave {
 
     // Rows of K or V as operands: this lane's key.
     using Keys = typename Whole::Query;
-    CK_FMHA_DEVICE static Keys load_keys(const RowsInMemory& rows, index_t band)
+    static constexpr index_t kColumnBytes = 0; // of shared memory
+    CK_FMHA_DEVICE static Keys load_keys(const RowsInMemory& rows, index_t, index_t band, SharedMemory)
     {
         return Whole::load_query(rows, band);
     }
-    CK_FMHA_DEVICE static index_t key_of_lane(index_t lane = lane_index()) { return lane % 32; }
+    static constexpr index_t kKeysOfLane = 1;
+    CK_FMHA_DEVICE static index_t key_of_lane(index_t lane = lane_index(), index_t = 0) { return lane % 32; }
+    // The query of the tile whose bits this lane gives to `keep`.
+    CK_FMHA_DEVICE static index_t query_of_bits() { return lane_index() % kTileQ; }
 
+    struct Nothing {}; // of what other waves hold
     // P or dS.
     struct Operand {
         Dword4 chunk[2];
@@ -50,7 +57,7 @@ struct MfmaBwdWave {
             s = Element::multiply(q.zw, keys.chunk[c].zw, s);
         });
     }
-    CK_FMHA_DEVICE static void add_products(Gradients& g, const SharedMemory& transposed, const Operand& p)
+    CK_FMHA_DEVICE static void add_products(Gradients& g, const SharedMemory& transposed, const Operand& p, Nothing)
     {
         const Transposed rows(transposed + first_dim() * Transposed::kRowBytes);
         unroll<2>([&](auto c) {
@@ -67,12 +74,13 @@ struct MfmaBwdWave {
     {
         unroll<Part::kDimBlocks>([&](auto b) { gpu::to_accumulators(g.block[b]); });
     }
+    CK_FMHA_DEVICE static void gather_quads(Gradients&) {}
     // store(dim, four values) as in MfmaWave, of the wave's dimensions and the key of `lane`, this one.
-    template <class Store>
+    template <index_t, class Store>
     CK_FMHA_DEVICE static void for_each_quad(const Gradients& g, index_t head_dim, index_t lane, const Store& store)
     {
         Part::template for_each_quad<0>(
-            g, head_dim - first_dim(), [&](index_t dim, Float4 x) { store(first_dim() + dim, x); }, lane / 32);
+            g, head_dim - first_dim(), [&](index_t dim, Float4 x) { store(first_dim() + dim, x); }, lane);
     }
 
     // One number for each query of the tile, as shared memory holds them.
@@ -127,6 +135,9 @@ struct MfmaBwdWave {
     public:
         using Shared = SharedRows<kTileQ, kTileK>;
         static constexpr index_t kBytes = Shared::kBytes;
+        // It serves dQ alone. With transposed tiles that come in turns, they are waited for together.
+        static constexpr bool kForGradients = false;
+        static constexpr bool kBeforeGradients = kHeadDim > 128;
 
         CK_FMHA_DEVICE explicit Exchange(SharedMemory memory) : memory_(memory)
         {
@@ -135,7 +146,9 @@ struct MfmaBwdWave {
             unroll<4>(
                 [&](auto i) { place_[i] = Shared::place(4 * Atom::half() + i, position / 8) + position % 8 * 2; });
         }
-        CK_FMHA_DEVICE void store(const Operand& ds) const
+        CK_FMHA_DEVICE static Nothing p() { return {}; }
+        CK_FMHA_DEVICE static Nothing ds() { return {}; }
+        CK_FMHA_DEVICE void store(const Operand&, const Operand& ds) const
         {
             if (kBands < kWaves && wave_index<kWaveSize>() >= kBands) return; // another wave has the same
             unroll<16>([&](auto e) {
@@ -163,12 +176,14 @@ struct MfmaBwdWave {
 
     public:
         // K^T of the column's keys, by way of a shared tile that nobody uses yet.
-        CK_FMHA_DEVICE QueryGradients(const RowsInMemory& keys, index_t column, const Transposed& shared,
+        template <class Tensors>
+        CK_FMHA_DEVICE QueryGradients(const Keys&, const Tensors& t, index_t column, SharedMemory unused,
                                       const Exchange& exchange)
-            : ds_(exchange.memory(), share() * kOwnBands * 2)
+            : ds_(exchange.memory(), share() * kOwnBands * 2), sums_(t.dq)
         {
-            TransposingCopy<kTileQ, kHeadDim, kWaves * kWaveSize> copy(keys);
-            const index_t last = (keys.num_rows - 1) / kKeys;
+            const Transposed shared(unused);
+            TransposingCopy<kTileQ, kHeadDim, kWaves * kWaveSize> copy(t.k);
+            const index_t last = (t.k.num_rows - 1) / kKeys;
             unroll<kBands>([&](auto band) {
                 // A band past the end has nothing to do.
                 copy.load(ck_tile_masks::min(column * kBands + band, last));
@@ -184,8 +199,9 @@ struct MfmaBwdWave {
         }
         // Adds what the live bands contribute to the sums of the tile's rows.
         template <class Live>
-        CK_FMHA_DEVICE void add(const Live& live, const Buffer& sums) const
+        CK_FMHA_DEVICE void add(const Live& live, index_t tile) const
         {
+            const Buffer sums = sums_.tile(tile);
             Acc sum[kOwned] = {};
             unroll<kOwnBands>([&](auto band) {
                 if (!live(static_cast<index_t>(share() * kOwnBands) + band)) return;
@@ -207,6 +223,8 @@ struct MfmaBwdWave {
             });
         }
 
+        static constexpr bool kSumsInOrder = true;
+
     private:
         CK_FMHA_DEVICE static unsigned share()
         {
@@ -221,6 +239,7 @@ struct MfmaBwdWave {
             Dword4 chunk[kOwned][2];
         };
         typename Exchange::Shared ds_;
+        TilesInMemory<kTileQ> sums_; // of dQ
         Band keys_[kOwnBands];
     };
 

@@ -50,20 +50,20 @@ private:
     static_assert(kPieces >= 1 && kTileRows % kRowsAtOnce == 0, "ck_fmha: threads do not share the tile evenly");
 };
 
-// K and V of two tiles: the next one's loads are in flight while this one is read.
-template <index_t kTileK, index_t kHeadDim, index_t kThreads>
-class KeyValueTiles {
-    using Copy = TileCopy<kTileK, kHeadDim, kThreads>;
+// Tiles of two tensors, K and V or Q and dO, in two stages: the next one's copies are in flight while this one is read.
+template <index_t kTileRows, index_t kHeadDim, index_t kThreads>
+class TilePairs {
+    using Copy = TileCopy<kTileRows, kHeadDim, kThreads>;
+    static constexpr index_t kStages = 2;
     static constexpr index_t kStageBytes = 2 * Copy::kBytes;
-    static_assert(kFwdStages == 2, "ck_fmha: of two stages, one is computed and one on its way");
 
 public:
-    using Keys = SharedKeys<kHeadDim>;
-    using Values = SharedValues<kHeadDim>;
-    static constexpr index_t kBytes = kFwdStages * kStageBytes;
+    static constexpr index_t kBytes = kStages * kStageBytes;
 
-    CK_FMHA_DEVICE KeyValueTiles(SharedMemory shared, const RowsInMemory& k, const RowsInMemory& v)
-        : shared_(shared), data_({k.data, v.data}), keys_(k), values_(v)
+    // `more`: another address that is needed seldom.
+    CK_FMHA_DEVICE TilePairs(SharedMemory shared, const RowsInMemory& first, const RowsInMemory& second,
+                             const void* more = nullptr)
+        : shared_(shared), data_({first.data, second.data, more}), first_(first), second_(second)
     {
     }
     // Begins to load a tile.
@@ -71,10 +71,10 @@ public:
     {
         const SharedMemory to = shared_ + (kStageBytes - current_);
         const Data data = data_.get();
-        Copy::load({data.keys, keys_.row_bytes, keys_.used_bytes, keys_.num_rows}, tile, to);
-        Copy::load({data.values, values_.row_bytes, values_.used_bytes, values_.num_rows}, tile, to + Copy::kBytes);
+        Copy::load({data.first, first_.row_bytes, first_.used_bytes, first_.num_rows}, tile, to);
+        Copy::load({data.second, second_.row_bytes, second_.used_bytes, second_.num_rows}, tile, to + Copy::kBytes);
     }
-    // From here on, keys() and values() are those of the tile loaded last; no warp reads the tile before any more, so
+    // From here on, first() and second() are those of the tile loaded last; no warp reads the tile before any more, so
     // that the next may be loaded over it.
     CK_FMHA_DEVICE void receive()
     {
@@ -82,19 +82,35 @@ public:
         barrier();
         current_ = kStageBytes - current_;
     }
-    CK_FMHA_DEVICE Keys keys() const { return Keys(shared_ + current_); }
-    CK_FMHA_DEVICE Values values() const { return Values(shared_ + current_ + Copy::kBytes); }
+    CK_FMHA_DEVICE SharedMemory first() const { return shared_ + current_; }
+    CK_FMHA_DEVICE SharedMemory second() const { return shared_ + current_ + Copy::kBytes; }
+    CK_FMHA_DEVICE const void* more() const { return data_.get().more; }
 
 private:
     SharedMemory shared_;
     struct Data {
-        const char* keys;
-        const char* values;
+        const char* first;
+        const char* second;
+        const void* more;
     };
     Seldom<2, Data> data_;
-    RowsInMemory keys_;
-    RowsInMemory values_;
+    RowsInMemory first_;
+    RowsInMemory second_;
     index_t current_ = 0; // the stage being read, in bytes
+};
+
+// K and V of the forward.
+template <index_t kTileK, index_t kHeadDim, index_t kThreads>
+class KeyValueTiles : public TilePairs<kTileK, kHeadDim, kThreads> {
+    static_assert(kFwdStages == 2, "ck_fmha: of two stages, one is computed and one on its way");
+
+public:
+    using Keys = SharedKeys<kHeadDim>;
+    using Values = SharedValues<kHeadDim>;
+
+    using TilePairs<kTileK, kHeadDim, kThreads>::TilePairs;
+    CK_FMHA_DEVICE Keys keys() const { return Keys(this->first()); }
+    CK_FMHA_DEVICE Values values() const { return Values(this->second()); }
 };
 
 } // namespace ck_fmha::gpu

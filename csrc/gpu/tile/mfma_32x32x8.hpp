@@ -40,6 +40,11 @@ struct MatrixElement<_Float16> {
         const Pair pair = {static_cast<_Float16>(low), static_cast<_Float16>(high)};
         return __builtin_bit_cast(unsigned, pair);
     }
+    CK_FMHA_DEVICE static Float8 unpack(Dword4 eight)
+    {
+        using Eight = _Float16 __attribute__((ext_vector_type(8)));
+        return __builtin_convertvector(__builtin_bit_cast(Eight, eight), Float8);
+    }
 };
 
 template <>
@@ -61,6 +66,11 @@ struct MatrixElement<__bf16> {
         const unsigned a = __builtin_bit_cast(unsigned, low) + 0x8000u;
         const unsigned b = __builtin_bit_cast(unsigned, high) + 0x8000u;
         return __builtin_amdgcn_perm(b, a, 0x07060302u);
+    }
+    CK_FMHA_DEVICE static Float8 unpack(Dword4 eight)
+    {
+        using Eight = __bf16 __attribute__((ext_vector_type(8)));
+        return __builtin_convertvector(__builtin_bit_cast(Eight, eight), Float8);
     }
 };
 

@@ -27,6 +27,7 @@ struct MatrixElement<f16> {
     // See the CDNA atom: 2^15 fits, and small probabilities stay normal numbers.
     static constexpr float kProbabilityExponent = 14.f;
     static constexpr float kExponentSlack = 1.f;
+    static constexpr float kGradientExponent = 4.f; // as there
 
     CK_FMHA_DEVICE static void multiply_add(MmaAcc& c, const MmaA& a, unsigned b0, unsigned b1)
     {
@@ -42,12 +43,23 @@ struct MatrixElement<f16> {
         asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
         return both;
     }
+    CK_FMHA_DEVICE static Float8 unpack(const Dword4& eight)
+    {
+        Float8 x;
+        unroll<4>([&](auto n) {
+            asm("{.reg .f16 low, high;\n mov.b32 {low, high}, %2;\n cvt.f32.f16 %0, low;\n cvt.f32.f16 %1, high;}"
+                : "=f"(x[2 * n]), "=f"(x[2 * n + 1])
+                : "r"(eight[n]));
+        });
+        return x;
+    }
 };
 
 template <>
 struct MatrixElement<bf16> {
     static constexpr float kProbabilityExponent = 0.f;
     static constexpr float kExponentSlack = 8.f;
+    static constexpr float kGradientExponent = 0.f;
 
     CK_FMHA_DEVICE static void multiply_add(MmaAcc& c, const MmaA& a, unsigned b0, unsigned b1)
     {
@@ -61,6 +73,15 @@ struct MatrixElement<bf16> {
         unsigned both;
         asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
         return both;
+    }
+    CK_FMHA_DEVICE static Float8 unpack(const Dword4& eight)
+    {
+        Float8 x;
+        unroll<4>([&](auto n) {
+            x[2 * n] = __uint_as_float(eight[n] << 16);
+            x[2 * n + 1] = __uint_as_float(eight[n] & 0xffff0000u);
+        });
+        return x;
     }
 };
 

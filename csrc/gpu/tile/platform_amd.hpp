@@ -16,6 +16,7 @@ using Dword2 = unsigned __attribute__((ext_vector_type(2)));
 using Dword4 = unsigned __attribute__((ext_vector_type(4)));
 using Float2 = float __attribute__((ext_vector_type(2)));
 using Float4 = float __attribute__((ext_vector_type(4)));
+using Float8 = float __attribute__((ext_vector_type(8)));
 
 CK_FMHA_DEVICE index_t thread_index() { return static_cast<index_t>(__builtin_amdgcn_workitem_id_x()); }
 CK_FMHA_DEVICE index_t block_index() { return static_cast<index_t>(__builtin_amdgcn_workgroup_id_x()); }
@@ -81,7 +82,8 @@ CK_FMHA_DEVICE index_t value_of_lane(index_t value, index_t lane) { return __bui
 // The number of the lowest bit that is set.
 CK_FMHA_DEVICE index_t lowest_bit(bits_t bits) { return __builtin_ctzll(bits); }
 
-// The value of lane (lane xor flip).
+// The value of lane (lane xor flip), of the kGroup neighbouring lanes that are here together.
+template <index_t kGroup = kWaveSize>
 CK_FMHA_DEVICE float other_lane(float value, index_t flip)
 {
     const int from = static_cast<int>((lane_index() ^ flip) * 4);

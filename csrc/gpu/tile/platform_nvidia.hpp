@@ -37,6 +37,7 @@ using Dword2 = Vector<unsigned, 2>;
 using Dword4 = Vector<unsigned, 4>;
 using Float2 = Vector<float, 2>;
 using Float4 = Vector<float, 4>;
+using Float8 = Vector<float, 8>;
 
 // Read from its special register whenever it is asked for: else what comes from it takes registers of the whole loop.
 CK_FMHA_DEVICE index_t thread_index()
@@ -47,6 +48,7 @@ CK_FMHA_DEVICE index_t thread_index()
     return index;
 }
 CK_FMHA_DEVICE index_t lane_index() { return thread_index() % kWaveSize; }
+CK_FMHA_DEVICE index_t lane_index_anew() { return lane_index(); }
 CK_FMHA_DEVICE index_t block_index() { return static_cast<index_t>(blockIdx.x); }
 
 // A value that is the same for all lanes, moved to where the compiler knows that it is. All lanes must be here.
@@ -81,6 +83,9 @@ CK_FMHA_DEVICE const Args& read_arguments_anew(const Args& args)
     return args;
 }
 
+// Loads stay on their side of this: else the compiler moves them up until registers run out. All lanes must be here.
+CK_FMHA_DEVICE void no_load_crosses() { __syncwarp(); }
+
 // Bit l of the result: the condition in lane l.
 CK_FMHA_DEVICE bits_t ballot(bool condition) { return __ballot_sync(kAllLanes, condition); }
 CK_FMHA_DEVICE bool any_lane(bool condition) { return __any_sync(kAllLanes, condition) != 0; }
@@ -94,7 +99,18 @@ CK_FMHA_DEVICE T from_neighbour(T value)
 {
     return __shfl_xor_sync(kAllLanes, value, kOther);
 }
-CK_FMHA_DEVICE bits_t from_lane(bits_t value, index_t lane) { return __shfl_sync(kAllLanes, value, lane); }
+template <class T>
+CK_FMHA_DEVICE T from_lane(T value, index_t lane)
+{
+    return __shfl_sync(kAllLanes, value, lane);
+}
+// The value of lane (lane xor flip), of the kGroup neighbouring lanes that are here together.
+template <index_t kGroup>
+CK_FMHA_DEVICE float other_lane(float value, index_t flip)
+{
+    const unsigned group = kAllLanes >> (kWaveSize - kGroup) << lane_index() / kGroup * kGroup;
+    return __shfl_xor_sync(group, value, flip);
+}
 
 CK_FMHA_DEVICE float larger(float a, float b) { return fmaxf(a, b); }
 CK_FMHA_DEVICE float exp2(float x)
@@ -110,13 +126,34 @@ CK_FMHA_DEVICE float log2(float x)
     return y;
 }
 
+// What no kernel writes, asked for here and not where it is needed.
+CK_FMHA_DEVICE Float2 load_now(const Float2* at)
+{
+    Float2 x;
+    asm volatile("ld.global.nc.v2.f32 {%0, %1}, [%2];" : "=f"(x[0]), "=f"(x[1]) : "l"(at));
+    return x;
+}
+// Four sums in a row in global memory; each number is added at once, the four are not.
+CK_FMHA_DEVICE void atomic_add(float* to, const Float4& x)
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("red.relaxed.gpu.global.add.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(to), "f"(x[0]), "f"(x[1]), "f"(x[2]),
+                 "f"(x[3])
+                 : "memory");
+#else
+    unroll<4>([&](auto n) {
+        asm volatile("red.relaxed.gpu.global.add.f32 [%0], %1;" ::"l"(to + n), "f"(x[n]) : "memory");
+    });
+#endif
+}
+
 // All warps of the work-group are here, and what they wrote to shared memory is seen.
 CK_FMHA_DEVICE void barrier() { __syncthreads(); }
 
 // The work-group's shared memory, which the launch gives. It begins with what warps keep there: Seldom,
 // NumbersOfTiles.
 extern __shared__ __align__(128) char ck_fmha_shared[];
-inline constexpr index_t kSeldomSlots = 3;
+inline constexpr index_t kSeldomSlots = 4;
 inline constexpr index_t kNumbersAt = kSeldomSlots * kMostWarps * kSeldomBytes;
 static_assert(kSharedBytesBeforeTiles == kNumbersAt + 64 * 4 * kMostWarps && kSharedBytesBeforeTiles % 128 == 0,
               "ck_fmha: tiles begin, at a multiple of 128 bytes, behind what warps keep");

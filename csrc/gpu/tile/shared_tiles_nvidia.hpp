@@ -45,6 +45,13 @@ public:
         rows.address_ ^= static_cast<unsigned>(32 * n);
         return rows;
     }
+    // The same for any n, a multiple of a power of two above all numbers of chunks that follow.
+    CK_FMHA_DEVICE MatrixRows from_any_chunk(index_t n) const
+    {
+        MatrixRows rows = from_chunk(n % kChunksOfSwizzle);
+        rows.address_ += static_cast<unsigned>(n / kChunksOfSwizzle * kChunksOfSwizzle * 32);
+        return rows;
+    }
     // Four matrices from row kRow and dimension 16 kChunk on.
     template <index_t kRow, index_t kChunk>
     CK_FMHA_DEVICE Dword4 load() const
@@ -65,6 +72,23 @@ public:
         return x;
     }
 
+    // The other way round.
+    template <index_t kRow, index_t kChunk>
+    CK_FMHA_DEVICE void store(const Dword4& x) const
+    {
+#if __CUDA_ARCH__ >= 900
+        asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(address<kRow, kChunk>()),
+                     "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3])
+                     : "memory");
+#else
+        // Dword n of a lane is of row l / 4 of matrix n, whose address lane 8 n + l / 4 has.
+        unroll<4>([&](auto n) {
+            const unsigned row = from_lane(address<kRow, kChunk>(), 8 * n + lane_index() / 4);
+            asm volatile("st.shared.b32 [%0], %1;" ::"r"(row + lane_index() % 4 * 4), "r"(x[n]) : "memory");
+        });
+#endif
+    }
+
 private:
     // The tile begins at a multiple of 128 bytes: the piece's number, 2 kChunk + half, is xored where it stands.
     template <index_t kRow, index_t kChunk>
@@ -78,7 +102,7 @@ private:
     unsigned address_;
 };
 
-// Q as the operand A of S.
+// Q as the operand A of S (backward: K and V of S^T and dP^T, P^T and dS^T of dV and dK).
 template <index_t kHeadDim>
 class SharedQueries {
 public:
@@ -94,13 +118,18 @@ public:
     {
         return rows_.template load<16 * kRowBlock, kChunk>();
     }
+    template <index_t kRowBlock, index_t kChunk>
+    CK_FMHA_DEVICE void store(const MmaA& x) const
+    {
+        rows_.template store<16 * kRowBlock, kChunk>(x);
+    }
 
 private:
     CK_FMHA_DEVICE SharedQueries(SharedMemory tile, index_t lane) : rows_(tile, lane % 16, lane / 16) {}
     MatrixRows<kHeadDim> rows_;
 };
 
-// K as the operand B of S.
+// K as the operand B of S (backward: Q and dO of S^T and dP^T).
 template <index_t kHeadDim>
 class SharedKeys {
 public:
@@ -118,17 +147,31 @@ public:
     {
         return rows_.template load<16 * kPair, kChunk>();
     }
+    // The transposed tile as an operand A: of columns 16 kColumnBlock .. + 15, rows 16 kChunk .. + 15 (backward: dS of
+    // dQ, from dS^T).
+    template <index_t kColumnBlock, index_t kChunk>
+    CK_FMHA_DEVICE MmaA operand_of_columns() const
+    {
+        return rows_.template load_transposed<16 * kChunk, kColumnBlock>();
+    }
 
 private:
     CK_FMHA_DEVICE SharedKeys(SharedMemory tile, index_t lane) : rows_(tile, lane / 16 * 8 + lane % 8, lane / 8 % 2) {}
     MatrixRows<kHeadDim> rows_;
 };
 
-// V as the operand B of O.
+// V as the operand B of O (backward: dO of dV, Q of dK, K of dQ).
 template <index_t kHeadDim>
 class SharedValues {
 public:
     CK_FMHA_DEVICE explicit SharedValues(SharedMemory tile) : SharedValues(tile, lane_index()) {}
+    // The same rows from dimension 16 n on; n is a multiple of a power of two above all numbers of pairs that follow.
+    CK_FMHA_DEVICE SharedValues from_dims(index_t n) const
+    {
+        SharedValues x = *this;
+        x.rows_ = rows_.from_any_chunk(n);
+        return x;
+    }
     // Dimensions 16 kPair .. + 15, keys 16 kChunk .. + 15: the operands of two blocks of 8 dimensions.
     template <index_t kPair, index_t kChunk>
     CK_FMHA_DEVICE Dword4 operands() const

@@ -43,7 +43,7 @@ struct MfmaWave {
 
     // The row of Q that this lane's number n belongs to, counted from the wave's first; and that whose bits it gives
     // to `keep`.
-    CK_FMHA_DEVICE static index_t query_of_lane(index_t) { return Atom::query_of_lane(); }
+    CK_FMHA_DEVICE static index_t query_of_lane(index_t, index_t lane = lane_index()) { return lane % kRows; }
     CK_FMHA_DEVICE static index_t query_of_bits() { return Atom::query_of_lane(); }
 
     CK_FMHA_DEVICE static Query load_query(const RowsInMemory& rows, index_t band, SharedMemory)
@@ -170,8 +170,9 @@ struct MfmaWave {
     // store(dim, four values): dimensions dim .. dim + 3 of this lane's query n; dim is a multiple of 4.
     template <index_t, class Store>
     CK_FMHA_DEVICE static void for_each_quad(const Output& o, index_t head_dim, const Store& store,
-                                             index_t half = Atom::half())
+                                             index_t lane = lane_index())
     {
+        const index_t half = lane / 32;
         unroll<kDimBlocks>([&](auto b) {
             if constexpr (kDimBlocks > kMostInVectorRegisters) no_load_crosses();
             unroll<4>([&](auto j) {

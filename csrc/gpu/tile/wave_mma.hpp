@@ -2,6 +2,7 @@
 
 #include "gpu/kernel/fwd_launch.hpp"
 #include "gpu/tile/per_query.hpp"
+#include "gpu/tile/quads_of_rows.hpp"
 #include "gpu/tile/query_nvidia.hpp"
 
 // The tiles of one wave, and what a pipeline does with them. A wave holds kRows queries: in one warp as two blocks of
@@ -10,7 +11,7 @@
 
 namespace ck_fmha::gpu {
 
-template <class T, index_t kTileK, index_t kHeadDim>
+template <class T, index_t kTileK, index_t kHeadDim, bool kQueryInShared = fwd_query_in_shared(kHeadDim)>
 struct MmaWave {
     using Atom = MmaAtom;
     using Element = MatrixElement<T>;
@@ -32,7 +33,7 @@ struct MmaWave {
     using PerQuery = gpu::PerQuery<kQueriesOfLane>;
     using Sums = PerQuery;
 
-    using Query = QueryOperands<kWarpRows, kHeadDim>;
+    using Query = QueryOperands<kWarpRows, kHeadDim, kQueryInShared>;
     struct Scores {
         MmaAcc block[kRowBlocks][kKeyBlocks];
     };
@@ -45,7 +46,7 @@ struct MmaWave {
 
     // The row of Q that this lane's number n belongs to, counted from the wave's first; and that whose bits it gives
     // to `keep`.
-    CK_FMHA_DEVICE static index_t query_of_lane(index_t n)
+    CK_FMHA_DEVICE static index_t query_of_lane(index_t n, index_t = 0)
     {
         return first_row() + n / 2 * Atom::kRows + n % 2 * 8 + Atom::row_of_lane();
     }
@@ -112,6 +113,12 @@ struct MmaWave {
     CK_FMHA_DEVICE static void shift(Scores& s, const PerQuery& by)
     {
         for_each(s.block, [&](float& x, index_t n) { x -= by[n]; });
+    }
+    CK_FMHA_DEVICE static void multiply(Scores& a, const Scores& b)
+    {
+        unroll<kRowBlocks>([&](auto m) {
+            unroll<kKeyBlocks>([&](auto n) { unroll<4>([&](auto e) { a.block[m][n][e] *= b.block[m][n][e]; }); });
+        });
     }
     // Bit n of `bits`: key n of the tile is attended by query_of_bits(); the others' scores become -inf.
     CK_FMHA_DEVICE static void keep(Scores& s, bits_t bits)
@@ -182,36 +189,13 @@ struct MmaWave {
         for_each(o.block, [&](float& x, index_t n) { x *= factor[n]; });
     }
 
-    // Before for_each_quad, by all lanes: of two neighbouring blocks of 8 dimensions, lanes with even numbers take
-    // their neighbours' share of the first and give theirs of the second, so that a lane holds four dimensions in a
-    // row.
-    CK_FMHA_DEVICE static void gather_quads(Output& o)
-    {
-        const bool odd = lane_index() % 2 != 0;
-        unroll<kRowBlocks>([&](auto m) {
-            unroll<kDimBlocks / 2>([&](auto pair) {
-                unroll<4>([&](auto e) {
-                    float &first = o.block[m][2 * pair][e], &second = o.block[m][2 * pair + 1][e];
-                    const float got = from_neighbour<1>(odd ? first : second);
-                    first = odd ? got : first;
-                    second = odd ? second : got;
-                });
-            });
-        });
-    }
+    // Before for_each_quad, by all lanes.
+    CK_FMHA_DEVICE static void gather_quads(Output& o) { gpu::gather_quads(o.block); }
     // store(dim, four values): dimensions dim .. dim + 3 of this lane's query n; dim is a multiple of 4.
     template <index_t kQueryOfLane, class Store>
-    CK_FMHA_DEVICE static void for_each_quad(const Output& o, index_t head_dim, const Store& store)
+    CK_FMHA_DEVICE static void for_each_quad(const Output& o, index_t head_dim, const Store& store, index_t = 0)
     {
-        constexpr index_t kElement = kQueryOfLane % 2 * 2;
-        const index_t of_lane = lane_index() % 2 * 8 + lane_index() % 4 / 2 * 4;
-        unroll<kDimBlocks / 2>([&](auto pair) {
-            const index_t dim = 16 * pair + of_lane;
-            if (dim >= head_dim) return;
-            const MmaAcc &first = o.block[kQueryOfLane / 2][2 * pair],
-                         &second = o.block[kQueryOfLane / 2][2 * pair + 1];
-            store(dim, Float4{first[kElement], first[kElement + 1], second[kElement], second[kElement + 1]});
-        });
+        gpu::for_each_quad<kQueryOfLane>(o.block, head_dim, store);
     }
     // Is this the lane that writes what belongs to the whole query?
     CK_FMHA_DEVICE static bool first_of_query() { return lane_index() % 4 == 0; }

@@ -1,0 +1,49 @@
+#pragma once
+
+// The tiles of the backward's work-groups, and what a launch of its kernels needs besides their arguments: host and
+// device compute it here. `lanes` is the size of the device's waves (warps): 64 on AMD, 32 on NVIDIA.
+
+#include "gpu/kernel/bwd_args.hpp"
+#include "gpu/kernel/fwd_launch.hpp"
+
+namespace ck_fmha::gpu {
+
+constexpr index_t kBwdThreads = 256;     // of a work-group of ck_fmha_bwd_..., but for those of dQ by rows
+constexpr index_t kBwdRowsPerGroup = 64; // rows of Q of a work-group that only prepares or converts them
+
+// The tile of a work-group: rows of Q and columns of K. Waves that share a band of 32 columns divide the dimensions of
+// their gradients; registers hold the gradients of 128 columns, or of 64 that are 256 long.
+constexpr index_t kBwdKeysPerBand = 32;
+constexpr index_t bwd_tile_q(index_t lanes) { return lanes == 64 ? 32 : 64; }
+constexpr index_t bwd_tile_k(index_t head_dim) { return head_dim > 128 ? 64 : 128; }
+constexpr index_t bwd_bands(index_t head_dim) { return bwd_tile_k(head_dim) / kBwdKeysPerBand; }
+
+// NVIDIA: tiles of Q and dO in shared memory at once, of which one is computed while the next is on its way.
+constexpr index_t kBwdStages = 2;
+
+// NVIDIA: K and V of the column, tiles of Q and dO, P and dS.
+constexpr index_t bwd_shared_bytes_of_tiles(index_t head_dim)
+{
+    return 2 * 2 * bwd_tile_k(head_dim) * head_dim + kBwdStages * 2 * 2 * bwd_tile_q(32) * head_dim +
+           2 * 2 * bwd_tile_k(head_dim) * bwd_tile_q(32);
+}
+
+// Shared memory that the launch of ck_fmha_bwd_dq_dk_dv asks for, more than 48 KiB of it after raising the function's
+// limit (99 KiB at head_dim 64, 163 KiB at 128, 211 KiB at 256). On AMD the code object has it.
+constexpr index_t bwd_launch_shared_bytes(index_t lanes, index_t head_dim)
+{
+    return lanes == 64 ? 0 : kSharedBytesBeforeTiles + bwd_shared_bytes_of_tiles(head_dim);
+}
+constexpr index_t bwd_plan_launch_shared_bytes(index_t lanes) { return fwd_plan_launch_shared_bytes(lanes); }
+
+// dQ by rows has the forward's tiles and threads, fwd_tile_q and fwd_threads. NVIDIA: Q and dO lie in shared memory
+// where they do not fit into registers beside 32 rows of dQ.
+constexpr bool bwd_dq_query_in_shared(index_t head_dim) { return head_dim > 64; }
+constexpr index_t bwd_dq_launch_shared_bytes(index_t lanes, index_t num_waves, index_t head_dim)
+{
+    return lanes == 64 ? 0
+                       : kSharedBytesBeforeTiles + kFwdStages * fwd_tile_bytes(head_dim) +
+                             (bwd_dq_query_in_shared(head_dim) ? 2 * 2 * fwd_tile_q(num_waves) * head_dim : 0);
+}
+
+} // namespace ck_fmha::gpu

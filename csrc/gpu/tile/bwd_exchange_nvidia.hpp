@@ -1,0 +1,160 @@
+#pragma once
+
+#include "gpu/kernel/bwd_launch.hpp"
+#include "gpu/tile/copy_nvidia.hpp"
+
+// What the warps of the backward give each other: P and dS of a tile in shared memory, and dQ, which needs dS of all
+// of them.
+
+namespace ck_fmha::gpu {
+
+// Which keys and queries of a tile a warp computes scores of.
+template <index_t kHeadDim>
+struct BwdPart {
+    static constexpr index_t kTileQ = bwd_tile_q(kWaveSize);
+    static constexpr index_t kTileK = bwd_tile_k(kHeadDim);
+    static constexpr index_t kWarps = kBwdThreads / kWaveSize;
+    static constexpr index_t kBands = bwd_bands(kHeadDim);
+    static constexpr index_t kShare = kWarps / kBands;   // warps of a band
+    static constexpr index_t kQueries = kTileQ / kShare; // of each
+
+    CK_FMHA_DEVICE static index_t warp() { return thread_index() / kWaveSize; }
+    CK_FMHA_DEVICE static index_t band() { return warp() / kShare; }
+    CK_FMHA_DEVICE static index_t of_warp() { return warp() % kShare; }
+    CK_FMHA_DEVICE static index_t first_query() { return of_warp() * kQueries; }
+};
+
+// P^T or dS^T of a warp as the operand A.
+template <index_t kHeadDim>
+struct BwdOperand {
+    MmaA chunk[kBwdKeysPerBand / MmaAtom::kRows][BwdPart<kHeadDim>::kQueries / MmaAtom::kDepth];
+};
+
+// P^T and dS^T of all warps: a row for each key, along it the queries.
+template <index_t kHeadDim>
+class BwdExchange {
+    using Part = BwdPart<kHeadDim>;
+    using Rows = SharedQueries<Part::kTileQ>;
+    using Operand = BwdOperand<kHeadDim>;
+    static constexpr index_t kRowBytes = 2 * Part::kTileQ;
+    static constexpr index_t kKeyBlocks = kBwdKeysPerBand / MmaAtom::kRows;
+    static constexpr index_t kQueryChunks = Part::kQueries / MmaAtom::kDepth;
+
+public:
+    static constexpr index_t kMatrixBytes = Part::kTileK * kRowBytes;
+    static constexpr index_t kBytes = 2 * kMatrixBytes;
+    // The gradients of K and V need them, not dQ alone: they wait for a barrier.
+    static constexpr bool kForGradients = true;
+    static constexpr bool kBeforeGradients = true;
+
+    CK_FMHA_DEVICE explicit BwdExchange(SharedMemory memory) : memory_(memory) {}
+    CK_FMHA_DEVICE SharedMemory p() const { return memory_; }
+    CK_FMHA_DEVICE SharedMemory ds() const { return memory_ + kMatrixBytes; }
+
+    CK_FMHA_DEVICE void store(const Operand& p, const Operand& ds) const
+    {
+        store(p, rows(this->p(), Part::of_warp()));
+        store(ds, rows(this->ds(), Part::of_warp()));
+    }
+    // What another warp of the band has stored.
+    CK_FMHA_DEVICE static Operand load(const SharedMemory& matrix, index_t part)
+    {
+        const Rows from = rows(matrix, part);
+        Operand x;
+        unroll<kKeyBlocks>(
+            [&](auto m) { unroll<kQueryChunks>([&](auto c) { x.chunk[m][c] = from.template operand<m, c>(); }); });
+        return x;
+    }
+
+private:
+    CK_FMHA_DEVICE static Rows rows(const SharedMemory& matrix, index_t part)
+    {
+        return Rows(matrix + Part::band() * kBwdKeysPerBand * kRowBytes).from_chunk(part * kQueryChunks);
+    }
+    CK_FMHA_DEVICE static void store(const Operand& x, const Rows& to)
+    {
+        unroll<kKeyBlocks>(
+            [&](auto m) { unroll<kQueryChunks>([&](auto c) { to.template store<m, c>(x.chunk[m][c]); }); });
+    }
+    SharedMemory memory_;
+};
+
+// A warp's part of dQ: some queries and some dimensions, all keys. Sums lie in the order in which a lane holds them,
+// four in a row: of 16 dimensions, numbers 4 t + {0, 1} are dimensions 2 t + {0, 1}, and 4 t + {2, 3} those + 8.
+template <class T, index_t kHeadDim>
+class BwdQueryGradients {
+    using Part = BwdPart<kHeadDim>;
+    using Element = MatrixElement<T>;
+    static constexpr index_t kDimWarps = kHeadDim / 16 < 4 ? kHeadDim / 16 : 4;
+    static constexpr index_t kQueryWarps = Part::kWarps / kDimWarps;
+    static constexpr index_t kDims = kHeadDim / kDimWarps;
+    static constexpr index_t kRows = Part::kTileQ / kQueryWarps;
+    static constexpr index_t kRowBlocks = kRows / MmaAtom::kRows;
+
+public:
+    template <class Keys, class Tensors>
+    CK_FMHA_DEVICE BwdQueryGradients(const Keys& keys, const Tensors& t, index_t, SharedMemory,
+                                     const BwdExchange<kHeadDim>& exchange)
+        : keys_(keys.column),
+          ds_(exchange.ds()),
+          sums_({reinterpret_cast<float*>(const_cast<char*>(t.dq.data))}),
+          num_rows_(t.dq.num_rows)
+    {
+    }
+    // Adds what the live bands contribute to the sums of the tile's rows.
+    template <class Live>
+    CK_FMHA_DEVICE void add(const Live& live, index_t tile) const
+    {
+        const auto keys = SharedValues<kHeadDim>(keys_).from_dims(first_dim() / 16);
+        const auto queries = SharedKeys<Part::kTileQ>(ds_).from_chunk(first_row() / 16);
+        MmaAcc sum[kRowBlocks][kDims / 8] = {};
+        unroll<Part::kBands>([&](auto band) {
+            if (!live(static_cast<index_t>(band))) return;
+            unroll<kBwdKeysPerBand / MmaAtom::kDepth>([&](auto n) {
+                constexpr index_t kChunk = 2 * band + n;
+                MmaA ds[kRowBlocks];
+                unroll<kRowBlocks>([&](auto m) { ds[m] = queries.template operand_of_columns<m, kChunk>(); });
+                unroll<kDims / 16>([&](auto pair) {
+                    const Dword4 k = keys.template operands<pair, kChunk>();
+                    unroll<kRowBlocks>([&](auto m) {
+                        Element::multiply_add(sum[m][2 * pair], ds[m], k[0], k[1]);
+                        Element::multiply_add(sum[m][2 * pair + 1], ds[m], k[2], k[3]);
+                    });
+                });
+            });
+        });
+        float* const first = sums_.get().first + first_dim() + 2 * MmaAtom::column_of_lane();
+        unroll<kRowBlocks>([&](auto m) {
+            unroll<2>([&](auto half) {
+                const index_t row = tile * Part::kTileQ + first_row() + 16 * m + 8 * half + MmaAtom::row_of_lane();
+                if (row >= num_rows_) return;
+                float* const to = first + static_cast<bits_t>(static_cast<unsigned>(row)) * kHeadDim;
+                unroll<kDims / 16>([&](auto pair) {
+                    const MmaAcc &first = sum[m][2 * pair], &second = sum[m][2 * pair + 1];
+                    atomic_add(to + 16 * pair,
+                               Float4{first[2 * half], first[2 * half + 1], second[2 * half], second[2 * half + 1]});
+                });
+            });
+        });
+    }
+
+    static constexpr bool kSumsInOrder = false;
+    // Of the pair of sums from `position` on, an even number.
+    CK_FMHA_DEVICE static index_t dim_of_sums(index_t position)
+    {
+        return position / 16 * 16 + position % 16 / 4 * 2 + position % 4 / 2 * 8;
+    }
+
+private:
+    CK_FMHA_DEVICE static index_t first_dim() { return Part::warp() % kDimWarps * kDims; }
+    CK_FMHA_DEVICE static index_t first_row() { return Part::warp() / kDimWarps * kRows; }
+
+    SharedMemory keys_, ds_;
+    struct Sums {
+        float* first;
+    };
+    Seldom<3, Sums> sums_;
+    index_t num_rows_;
+};
+
+} // namespace ck_fmha::gpu
