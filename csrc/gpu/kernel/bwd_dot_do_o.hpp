@@ -19,7 +19,6 @@ struct BwdDotDoOKernel {
     static constexpr index_t kThreads = kBwdThreads;
     static constexpr index_t kThreadsPerRow = Traits::kHeadDim / 8; // 16 bytes of dO and of O each
     static constexpr index_t kRowsAtOnce = kThreads / kThreadsPerRow;
-    static constexpr float kInfinity = __builtin_inff();
     static constexpr float kLogToLog2 = 1.44269504088896341f;
 
     CK_FMHA_DEVICE static void run(const BwdArgs& args)
@@ -32,7 +31,8 @@ struct BwdDotDoOKernel {
              n += kRowsAtOnce) { // with all threads of a row
             float sum = 0.f;
             if (dim < args.head_dim_v) sum = dot(o + n * args.o.stride_seq, d_o + n * args.d_o.stride_seq);
-            unroll<kExchanges>([&](auto step) { sum += other_lane<kThreadsPerRow>(sum, 1 << step); });
+            for (index_t flip = 1; flip < kThreadsPerRow; flip *= 2)
+                sum += other_lane<kThreadsPerRow>(sum, flip);
 
             const long_index_t number = rows.first_number + n;
             if constexpr (Traits::kAddsDq) {
@@ -49,14 +49,12 @@ struct BwdDotDoOKernel {
     }
 
 private:
-    static constexpr index_t kExchanges = __builtin_ctz(kThreadsPerRow);
-
     CK_FMHA_DEVICE static float dot(const T* a, const T* b)
     {
         const Float8 x = MatrixElement<T>::unpack(*reinterpret_cast<const Dword4*>(a));
         const Float8 y = MatrixElement<T>::unpack(*reinterpret_cast<const Dword4*>(b));
         float sum = 0.f;
-        unroll<8>([&](auto n) { sum = __builtin_fmaf(x[n.value], y[n.value], sum); });
+        unroll<8>([&](auto n) { sum = multiply_add(x[n.value], y[n.value], sum); });
         return sum;
     }
 };

@@ -61,8 +61,10 @@ public:
     {
         const Rows from = rows(matrix, part);
         Operand x;
-        unroll<kKeyBlocks>(
-            [&](auto m) { unroll<kQueryChunks>([&](auto c) { x.chunk[m][c] = from.template operand<m, c>(); }); });
+        unroll<kKeyBlocks>([&](auto m) {
+            constexpr index_t kBlock = m;
+            unroll<kQueryChunks>([&](auto c) { x.chunk[m][c] = from.template operand<kBlock, c>(); });
+        });
         return x;
     }
 
@@ -73,8 +75,10 @@ private:
     }
     CK_FMHA_DEVICE static void store(const Operand& x, const Rows& to)
     {
-        unroll<kKeyBlocks>(
-            [&](auto m) { unroll<kQueryChunks>([&](auto c) { to.template store<m, c>(x.chunk[m][c]); }); });
+        unroll<kKeyBlocks>([&](auto m) {
+            constexpr index_t kBlock = m;
+            unroll<kQueryChunks>([&](auto c) { to.template store<kBlock, c>(x.chunk[m][c]); });
+        });
     }
     SharedMemory memory_;
 };
@@ -87,9 +91,11 @@ class BwdQueryGradients {
     using Element = MatrixElement<T>;
     static constexpr index_t kDimWarps = kHeadDim / 16 < 4 ? kHeadDim / 16 : 4;
     static constexpr index_t kQueryWarps = Part::kWarps / kDimWarps;
-    static constexpr index_t kDims = kHeadDim / kDimWarps;
+    static constexpr index_t kWarpDims = kHeadDim / kDimWarps;
+    static constexpr index_t kDims = kWarpDims < 32 ? kWarpDims : 32; // at once: for more there are no registers
     static constexpr index_t kRows = Part::kTileQ / kQueryWarps;
     static constexpr index_t kRowBlocks = kRows / MmaAtom::kRows;
+    static constexpr index_t kChunksOfBand = kBwdKeysPerBand / MmaAtom::kDepth;
 
 public:
     template <class Keys, class Tensors>
@@ -105,37 +111,15 @@ public:
     template <class Live>
     CK_FMHA_DEVICE void add(const Live& live, index_t tile) const
     {
-        const auto keys = SharedValues<kHeadDim>(keys_).from_dims(first_dim() / 16);
-        const auto queries = SharedKeys<Part::kTileQ>(ds_).from_chunk(first_row() / 16);
-        MmaAcc sum[kRowBlocks][kDims / 8] = {};
-        unroll<Part::kBands>([&](auto band) {
-            if (!live(static_cast<index_t>(band))) return;
-            unroll<kBwdKeysPerBand / MmaAtom::kDepth>([&](auto n) {
-                constexpr index_t kChunk = 2 * band + n;
-                MmaA ds[kRowBlocks];
-                unroll<kRowBlocks>([&](auto m) { ds[m] = queries.template operand_of_columns<m, kChunk>(); });
-                unroll<kDims / 16>([&](auto pair) {
-                    const Dword4 k = keys.template operands<pair, kChunk>();
-                    unroll<kRowBlocks>([&](auto m) {
-                        Element::multiply_add(sum[m][2 * pair], ds[m], k[0], k[1]);
-                        Element::multiply_add(sum[m][2 * pair + 1], ds[m], k[2], k[3]);
-                    });
-                });
-            });
-        });
-        float* const first = sums_.get().first + first_dim() + 2 * MmaAtom::column_of_lane();
-        unroll<kRowBlocks>([&](auto m) {
-            unroll<2>([&](auto half) {
-                const index_t row = tile * Part::kTileQ + first_row() + 16 * m + 8 * half + MmaAtom::row_of_lane();
-                if (row >= num_rows_) return;
-                float* const to = first + static_cast<bits_t>(static_cast<unsigned>(row)) * kHeadDim;
-                unroll<kDims / 16>([&](auto pair) {
-                    const MmaAcc &first = sum[m][2 * pair], &second = sum[m][2 * pair + 1];
-                    atomic_add(to + 16 * pair,
-                               Float4{first[2 * half], first[2 * half + 1], second[2 * half], second[2 * half + 1]});
-                });
-            });
-        });
+        unsigned bands = 0;
+        unroll<Part::kBands>([&](auto n) { bands |= static_cast<unsigned>(live(static_cast<index_t>(n))) << n; });
+        if constexpr (kDims == kWarpDims) {
+            add(bands, tile, first_dim());
+        } else {
+#pragma unroll 1
+            for (index_t dim = 0; dim < kWarpDims; dim += kDims)
+                add(bands, tile, first_dim() + dim);
+        }
     }
 
     static constexpr bool kSumsInOrder = false;
@@ -146,14 +130,81 @@ public:
     }
 
 private:
-    CK_FMHA_DEVICE static index_t first_dim() { return Part::warp() % kDimWarps * kDims; }
+    using Sums = MmaAcc[kRowBlocks][kDims / 8];
+    // Of the live bands `left`, at least one; dimensions from first_dim on.
+    CK_FMHA_DEVICE void add(unsigned left, index_t tile, index_t first_dim) const
+    {
+        const auto keys = SharedValues<kHeadDim>(keys_).from_dims(first_dim / 16);
+        const auto queries = SharedKeys<Part::kTileQ>(ds_).from_chunk(first_row() / 16);
+        const auto first_key = [&] { return lowest_bit(left) * kBwdKeysPerBand; };
+        // Operands of the products of 16 keys are loaded while those before are computed.
+        Sums sum = {};
+        index_t key = first_key();
+        Operands now = load<0>(queries.from_row(key), keys.from_row(key));
+#pragma unroll 1
+        do {
+            unroll<kChunksOfBand>([&](auto n) {
+                constexpr index_t kNext = n + 1;
+                Operands next;
+                if constexpr (kNext < kChunksOfBand) {
+                    next = load<kNext>(queries.from_row(key), keys.from_row(key));
+                } else if ((left &= left - 1) != 0) {
+                    key = first_key();
+                    next = load<0>(queries.from_row(key), keys.from_row(key));
+                }
+                add_products(sum, now);
+                now = next;
+            });
+        } while (left != 0);
+        add_to_memory(sum, tile, first_dim);
+    }
+    CK_FMHA_DEVICE void add_to_memory(const Sums& sum, index_t tile, index_t first_dim) const
+    {
+        float* const first = sums_.get().first + first_dim + 2 * MmaAtom::column_of_lane();
+        unroll<kRowBlocks>([&](auto m) {
+            unroll<2>([&](auto half) {
+                const index_t row = tile * Part::kTileQ + first_row() + 16 * m + 8 * half + MmaAtom::row_of_lane();
+                if (row >= num_rows_) return;
+                float* const to = first + static_cast<bits_t>(static_cast<unsigned>(row)) * kHeadDim;
+                unroll<kDims / 16>([&](auto pair) {
+                    const MmaAcc &a = sum[m][2 * pair], &b = sum[m][2 * pair + 1];
+                    atomic_add(to + 16 * pair, Float4{a[2 * half], a[2 * half + 1], b[2 * half], b[2 * half + 1]});
+                });
+            });
+        });
+    }
+    // dS and K of 16 keys.
+    struct Operands {
+        MmaA ds[kRowBlocks];
+        Dword4 keys[kDims / 16];
+    };
+    template <index_t kChunk>
+    CK_FMHA_DEVICE static Operands load(const SharedKeys<Part::kTileQ>& ds, const SharedValues<kHeadDim>& keys)
+    {
+        Operands x;
+        unroll<kRowBlocks>([&](auto m) { x.ds[m] = ds.template operand_of_columns<m, kChunk>(); });
+        unroll<kDims / 16>([&](auto pair) { x.keys[pair] = keys.template operands<pair, kChunk>(); });
+        return x;
+    }
+    CK_FMHA_DEVICE static void add_products(Sums& sum, const Operands& x)
+    {
+        unroll<kDims / 16>([&](auto pair) {
+            unroll<kRowBlocks>([&](auto m) {
+                const Dword4& k = x.keys[pair];
+                Element::multiply_add(sum[m][2 * pair], x.ds[m], k[0], k[1]);
+                Element::multiply_add(sum[m][2 * pair + 1], x.ds[m], k[2], k[3]);
+            });
+        });
+    }
+
+    CK_FMHA_DEVICE static index_t first_dim() { return Part::warp() % kDimWarps * kWarpDims; }
     CK_FMHA_DEVICE static index_t first_row() { return Part::warp() / kDimWarps * kRows; }
 
     SharedMemory keys_, ds_;
-    struct Sums {
+    struct Address {
         float* first;
     };
-    Seldom<3, Sums> sums_;
+    Seldom<3, Address> sums_; // of dQ
     index_t num_rows_;
 };
 

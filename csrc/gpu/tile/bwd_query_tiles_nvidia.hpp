@@ -55,7 +55,7 @@ public:
         unroll<Wave::kQueryBlocks>([&](auto b) {
             unroll<2>([&](auto e) {
                 const index_t query = first + 8 * b + e;
-                Float2 pair = {__builtin_inff(), 0.f};
+                Float2 pair = {kInfinity, 0.f};
                 if (query < num_rows_) pair = load_now(pairs + query);
                 x.lse_.of_block[b][e] = pair[0];
                 x.minus_delta_.of_block[b][e] = pair[1];

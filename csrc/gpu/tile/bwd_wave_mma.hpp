@@ -59,28 +59,33 @@ struct MmaBwdWave {
     // The query of the tile whose bits this lane gives to `keep`.
     CK_FMHA_DEVICE static index_t query_of_bits() { return Part::first_query() + lane_index() % Part::kQueries; }
 
+    // Operands of the products of 16 dimensions are loaded while those before are computed; a loop, because unrolled
+    // the compiler would load until registers run out.
     CK_FMHA_DEVICE static void add_scores(Acc& s, const SharedMemory& queries, const Keys& keys)
     {
-        using Queries = SharedKeys<kHeadDim>; // here the operand B
-        const Queries rows(queries + Part::first_query() * kRowBytes);
-        const auto band = keys.of_band();
-        constexpr index_t kSteps = Queries::kChunksOfSwizzle;
-        // A loop, in which operands are loaded ahead by one step: unrolled, by so many that registers run out.
-#pragma unroll 1
+        const SharedKeys<kHeadDim> rows(queries + Part::first_query() * kRowBytes); // here the operand B
+        const SharedQueries<kHeadDim> band = keys.of_band();
+        constexpr index_t kSteps = SharedKeys<kHeadDim>::kChunksOfSwizzle;
+        ScoreOperands now = load_operands<0>(band, rows);
+#pragma unroll(kHeadDim > 64 ? 1 : kSteps)
         for (index_t n = 0; n < kSteps; ++n) {
             const auto band_n = band.from_chunk(n);
             const auto rows_n = rows.from_chunk(n);
             unroll<kDimChunks / kSteps>([&](auto beyond) {
-                constexpr index_t kChunk = kSteps * beyond;
-                MmaA k[kKeyBlocks];
-                unroll<kKeyBlocks>([&](auto m) { k[m] = band_n.template operand<m, kChunk>(); });
+                constexpr index_t kNext = beyond + 1;
+                ScoreOperands next;
+                if constexpr (kNext < kDimChunks / kSteps)
+                    next = load_operands<kSteps * kNext>(band_n, rows_n);
+                else if (n + 1 < kSteps)
+                    next = load_operands<0>(band.from_chunk(n + 1), rows.from_chunk(n + 1));
                 unroll<kQueryBlocks / 2>([&](auto pair) {
-                    const Dword4 q = rows_n.template operands<pair, kChunk>();
                     unroll<kKeyBlocks>([&](auto m) {
-                        Element::multiply_add(s.block[m][2 * pair], k[m], q[0], q[1]);
-                        Element::multiply_add(s.block[m][2 * pair + 1], k[m], q[2], q[3]);
+                        const Dword4& q = now.queries[pair];
+                        Element::multiply_add(s.block[m][2 * pair], now.keys[m], q[0], q[1]);
+                        Element::multiply_add(s.block[m][2 * pair + 1], now.keys[m], q[2], q[3]);
                     });
                 });
+                now = next;
             });
         }
     }
@@ -121,7 +126,7 @@ struct MmaBwdWave {
                     from_lane(bits, Atom::kColumns * b + Atom::column_of_lane() + e) >> Atom::row_of_lane();
                 unroll<2 * kKeyBlocks>([&](auto eight) {
                     float& x = s.block[eight / 2][b][eight % 2 * 2 + e];
-                    x = (mine & (1u << (8 * eight))) != 0 ? x : -__builtin_inff();
+                    x = (mine & (1u << (8 * eight))) != 0 ? x : -kInfinity;
                 });
             });
         });
@@ -166,13 +171,29 @@ struct MmaBwdWave {
 private:
     static constexpr index_t kRowBytes = 2 * kHeadDim;
 
+    struct ScoreOperands {
+        MmaA keys[kKeyBlocks];
+        Dword4 queries[kQueryBlocks / 2];
+    };
+    // Of dimensions 16 kChunk .. + 15.
+    template <index_t kChunk>
+    CK_FMHA_DEVICE static ScoreOperands load_operands(const SharedQueries<kHeadDim>& keys,
+                                                      const SharedKeys<kHeadDim>& queries)
+    {
+        ScoreOperands x;
+        unroll<kKeyBlocks>([&](auto m) { x.keys[m] = keys.template operand<m, kChunk>(); });
+        unroll<kQueryBlocks / 2>([&](auto pair) { x.queries[pair] = queries.template operands<pair, kChunk>(); });
+        return x;
+    }
+
     CK_FMHA_DEVICE static void add_part(Gradients& g, const SharedMemory& queries, index_t part, const Operand& p)
     {
         const auto values = SharedValues<kHeadDim>(queries + part * Part::kQueries * kRowBytes)
                                 .from_dims(Part::of_warp() * kOwnDims / 16);
         unroll<kQueryChunks>([&](auto c) {
+            constexpr index_t kChunk = c;
             unroll<kDimBlocks / 2>([&](auto pair) {
-                const Dword4 v = values.template operands<pair, c>();
+                const Dword4 v = values.template operands<pair, kChunk>();
                 unroll<kKeyBlocks>([&](auto m) {
                     Element::multiply_add(g.block[m][2 * pair], p.chunk[m][c], v[0], v[1]);
                     Element::multiply_add(g.block[m][2 * pair + 1], p.chunk[m][c], v[2], v[3]);

@@ -92,6 +92,7 @@ CK_FMHA_DEVICE float other_lane(float value, index_t flip)
 CK_FMHA_DEVICE float other_half(float value) { return other_lane(value, 32); }
 
 CK_FMHA_DEVICE float larger(float a, float b) { return __builtin_fmaxf(a, b); }
+CK_FMHA_DEVICE float multiply_add(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 CK_FMHA_DEVICE float exp2(float x) { return __builtin_amdgcn_exp2f(x); }
 CK_FMHA_DEVICE float log2(float x) { return __builtin_amdgcn_logf(x); }
 CK_FMHA_DEVICE float reciprocal(float x) { return __builtin_amdgcn_rcpf(x); }

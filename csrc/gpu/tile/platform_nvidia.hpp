@@ -113,6 +113,7 @@ CK_FMHA_DEVICE float other_lane(float value, index_t flip)
 }
 
 CK_FMHA_DEVICE float larger(float a, float b) { return fmaxf(a, b); }
+CK_FMHA_DEVICE float multiply_add(float a, float b, float c) { return fmaf(a, b, c); }
 CK_FMHA_DEVICE float exp2(float x)
 {
     float y;
