@@ -12,7 +12,7 @@ namespace {
 using ck_tile_masks::Axis;
 using gpu::BwdArgs;
 
-constexpr GroupSize kSize{kBwdThreads};
+constexpr GroupSize kSize{kBwdThreads}; // of kernels that take no tiles to shared memory
 
 BwdArgs common_args(const ck_fmha_bwd_args& args)
 {
@@ -87,6 +87,7 @@ public:
         : problem_(args.problem),
           launch_(launch),
           driver_(launch.columns->driver()),
+          lanes_(driver_.device(launch.columns->device()).lanes),
           workspace_(launch.columns->plan(), launch.rows ? &launch.rows->plan() : nullptr, args.problem.head_dim,
                      args.problem.head_dim_v),
           common_(common_args(args))
@@ -101,13 +102,15 @@ public:
     {
         for_each_column_group(
             [&](const gpu::FwdGroup& group, const BwdModule& module, BwdArgs a, const BwdExtents& extents) {
-                fill_windows(group, module.plan(), a, stream, extents);
+                fill_windows(group, module.plan(), kBwdThreads, a, stream, extents);
             });
     }
     void fill_windows_of_rows(Stream stream) const
     {
-        for_each_row_group([&](const gpu::FwdGroup& group, const BwdDqModule& module, BwdArgs a,
-                               const BwdExtents& extents) { fill_windows(group, module.plan(), a, stream, extents); });
+        for_each_row_group(
+            [&](const gpu::FwdGroup& group, const BwdDqModule& module, BwdArgs a, const BwdExtents& extents) {
+                fill_windows(group, module.plan(), threads_of_rows(group), a, stream, extents);
+            });
     }
 
     void compute() const
@@ -118,7 +121,8 @@ public:
         for_each_column_group(
             [&](const gpu::FwdGroup& group, const BwdModule& module, BwdArgs a, const BwdExtents& extents) {
                 if (left == plan.groups.size()) run_once(module.dot_do_o(), num_row_groups(), a, extents.of_dot_do_o());
-                run_items(group, module.dq_dk_dv(), a, launch_.stream, extents.of_products());
+                run_items(group, module.dq_dk_dv(), {kBwdThreads, bwd_launch_shared_bytes(lanes_, head_dim())}, a,
+                          launch_.stream, extents.of_products());
                 if (--left > 0) return;
                 if (!plan.merges.empty())
                     launch_items(driver_, module.combine(), kSize, a, plan.merges.size(), a.num_shared / a.merge_heads,
@@ -127,7 +131,9 @@ public:
             });
         for_each_row_group(
             [&](const gpu::FwdGroup& group, const BwdDqModule& module, BwdArgs a, const BwdExtents& extents) {
-                run_items(group, module.dq(), a, launch_.stream, extents.of_products());
+                const GroupSize size{threads_of_rows(group),
+                                     bwd_dq_launch_shared_bytes(lanes_, group.num_waves, head_dim())};
+                run_items(group, module.dq(), size, a, launch_.stream, extents.of_products());
                 if (!group.merges.empty())
                     launch_items(driver_, module.combine(), kSize, a, group.merges.size(), a.num_shared, launch_.stream,
                                  extents.of_combine(), [&](size_t items) { a.merges += items; });
@@ -168,17 +174,22 @@ private:
         if (launch_.rows) for_each_group(*launch_.rows, launch_.dq_modules, use);
     }
 
-    void fill_windows(const gpu::FwdGroup& group, Function plan, BwdArgs& a, Stream stream,
+    index_t head_dim() const { return launch_.columns->plan().shape.head_dim; } // of the instances
+    index_t threads_of_rows(const gpu::FwdGroup& group) const
+    {
+        return fwd_threads(lanes_, group.num_waves, head_dim());
+    }
+    void fill_windows(const gpu::FwdGroup& group, Function plan, index_t threads, BwdArgs& a, Stream stream,
                       const BwdExtents& extents) const
     {
         if (group.num_windows == 0) return;
         a.num_shared = 1; // one work-group an item
-        run_items(group, plan, a, stream, extents.of_plan());
+        run_items(group, plan, {threads, bwd_plan_launch_shared_bytes(lanes_)}, a, stream, extents.of_plan());
     }
-    void run_items(const gpu::FwdGroup& group, Function function, BwdArgs a, Stream stream,
+    void run_items(const gpu::FwdGroup& group, Function function, const GroupSize& size, BwdArgs a, Stream stream,
                    const std::vector<Extent>& extents) const
     {
-        launch_items(driver_, function, kSize, a, group.work.size(), a.num_shared, stream, extents, [&](size_t items) {
+        launch_items(driver_, function, size, a, group.work.size(), a.num_shared, stream, extents, [&](size_t items) {
             a.work += items;
             a.windows += items * a.num_windows;
         });
@@ -199,6 +210,7 @@ private:
     const ck_fmha_problem& problem_;
     const BwdLaunch& launch_;
     const Driver& driver_;
+    const index_t lanes_; // of a wave
     BwdWorkspace workspace_;
     BwdArgs common_;
 };
