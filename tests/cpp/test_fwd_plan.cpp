@@ -135,6 +135,23 @@ TEST(FwdPlan, LongRowsAreCut)
     EXPECT_EQ(plan.workspace_size(80), 8 * 2 * fwd_tile_q(plan.groups[0].num_waves) * (80 + 1));
 }
 
+TEST(FwdPlan, RowsThatStandOutAreCutToTheLengthOfTheOthers)
+{
+    const FwdShape many = shape(8, 64, 16384, 16384); // whose balanced shares are longer than any row
+    const auto longformer = build_mask("longformer", {256, 64, 1}, {});
+    const FwdPlan plan = make_fwd_plan(*longformer, many);
+    const FwdGroup& group = plan.groups[0];
+    EXPECT_EQ(group.merges.size(), 1u); // the row of global tokens: 256 tiles, where 11 are usual
+    int64_t total = 0;
+    for (const FwdWork& work : group.work)
+        total += work.num_live;
+    EXPECT_LT(group.work[0].num_live * static_cast<int64_t>(group.work.size()), total * 3 / 2);
+    EXPECT_TRUE(visited(*longformer, plan) == live(*longformer, plan));
+    expect_merges_fit(plan);
+    // Rows of which as many are long as are short do not stand out.
+    EXPECT_TRUE(plan_of("diagonal", {-1, 0, 0, 0}, many).groups[0].merges.empty());
+}
+
 TEST(FwdPlan, RowsAreWholeWhereThereIsWorkForEverybody)
 {
     const FwdPlan plan = plan_of("full", {}, shape(8, 64, 4096, 4096));

@@ -32,7 +32,7 @@ struct BwdDqKernel {
     // The pieces of a cut row.
     CK_FMHA_DEVICE static void combine(const BwdArgs& args)
     {
-        const WorkIndex index(args);
+        const WorkIndex index(args, block_index() / kMergeParts);
         const auto merge = load_uniform<FwdMerge>(args.merges + index.item);
         const index_t batch = index.batch(args, merge.batch), head = index.head(args, merge.head);
         const PartialSums slots{merge, args.num_shared, index.shared, 1};

@@ -31,8 +31,8 @@ struct BwdKernel {
     {
         const index_t num_shared = args.num_shared / args.merge_heads;
         const index_t shared_heads = args.shared_heads / args.merge_heads; // of K and V
-        const index_t shared = block_index() % num_shared;
-        const auto merge = load_uniform<FwdMerge>(args.merges + block_index() / num_shared);
+        const index_t number = block_index() / kMergeParts, shared = number % num_shared;
+        const auto merge = load_uniform<FwdMerge>(args.merges + number / num_shared);
         const index_t batch = merge.batch + shared / shared_heads;
         const index_t head = merge.head / args.heads_per_kv + shared % shared_heads;
         const PartialSums slots{merge, args.num_shared, shared, args.merge_heads};

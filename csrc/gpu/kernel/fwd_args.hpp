@@ -40,6 +40,10 @@ struct FwdMerge {
     index_t unused[3];
 };
 
+// So many work-groups share the positions of a line of tiles whose partial results are merged: a few long lines are
+// merged at the end of a launch, and one work-group for each would leave most of a device idle.
+constexpr index_t kMergeParts = 8;
+
 // Up to 64 tiles of a row of tiles from `base` on, bit by bit: those in which the work-group, and those in which the
 // band of rows of one of its waves, has an attended element; and the band's tiles that need the element check. base is
 // kNone after a row's last window.

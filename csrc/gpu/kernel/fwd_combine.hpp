@@ -8,24 +8,26 @@ namespace ck_fmha::gpu {
 //
 //     O = sum of O_n 2^(L_n - M) / sum of 2^(L_n - M),   LSE = (M + log2 of that sum) ln 2,   M = max of L_n
 //
-// One work-group a cut row; thread by thread two dimensions of a row, so that a row's threads follow each other in
-// memory.
+// kMergeParts work-groups a cut row; thread by thread two dimensions of a row, so that a row's threads follow each
+// other in memory.
 template <class Traits>
 struct FwdCombineKernel {
     using T = typename Traits::T;
     static constexpr index_t kTileQ = FwdKernel<Traits>::kTileQ;
+    static constexpr index_t kRowsOfPart = kTileQ / kMergeParts;
     static constexpr index_t kThreads = 256;
 
     CK_FMHA_DEVICE static void run(const FwdArgs& args)
     {
-        const WorkIndex index(args);
+        const WorkIndex index(args, block_index() / kMergeParts);
         const auto merge = load_uniform<FwdMerge>(args.merges + index.item);
         const index_t batch = index.batch(args, merge.batch), head = index.head(args, merge.head);
         const index_t first_row = merge.row * kTileQ;
-        const index_t num_rows = ck_tile_masks::min(kTileQ, args.seqlen_q - first_row);
+        const index_t begin = block_index() % kMergeParts * kRowsOfPart; // in the tile
+        const index_t end = ck_tile_masks::min(begin + kRowsOfPart, args.seqlen_q - first_row);
         const index_t num_pairs = args.head_dim_v / 2;
-        for (index_t n = thread_index(); n < num_rows * num_pairs; n += kThreads)
-            merge_pair(args, index, merge, batch, head, first_row, n / num_pairs, n % num_pairs * 2);
+        for (index_t n = thread_index(); n < (end - begin) * num_pairs; n += kThreads)
+            merge_pair(args, index, merge, batch, head, first_row, begin + n / num_pairs, n % num_pairs * 2);
     }
 
 private:

@@ -11,8 +11,12 @@ struct WorkIndex {
     index_t item;
     index_t shared;
     template <class Args>
-    CK_FMHA_DEVICE explicit WorkIndex(const Args& args)
-        : item(block_index() / args.num_shared), shared(block_index() % args.num_shared)
+    CK_FMHA_DEVICE explicit WorkIndex(const Args& args) : WorkIndex(args, block_index())
+    {
+    }
+    template <class Args>
+    CK_FMHA_DEVICE WorkIndex(const Args& args, index_t number)
+        : item(number / args.num_shared), shared(number % args.num_shared)
     {
     }
     template <class Args>

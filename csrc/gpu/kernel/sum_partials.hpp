@@ -27,17 +27,19 @@ struct PartialSums {
     }
 };
 
-// Sums the partial gradients of a line of `tile` positions, in one order whoever computed them when. A work-group of
-// 256 threads, each of which takes four dimensions of a position.
+// Sums the partial gradients of a line of `tile` positions, in one order whoever computed them when: one of kMergeParts
+// work-groups of 256 threads, each of which takes four dimensions of a position.
 template <class T>
 CK_FMHA_DEVICE void sum_partials(const float* partial, const PartialSums& slots, const Tensor& t, index_t batch,
                                  index_t head, index_t tile, index_t seqlen, index_t head_dim)
 {
     const index_t first = slots.merge.row * tile;
+    const index_t begin = block_index() % kMergeParts * (tile / kMergeParts); // in the tile
+    const index_t end = ck_tile_masks::min(begin + tile / kMergeParts, seqlen - first);
     const index_t num_quads = head_dim / 4;
     T* const out = static_cast<T*>(t.data) + batch * t.stride_batch + head * t.stride_head + first * t.stride_seq;
-    for (index_t n = thread_index(); n < ck_tile_masks::min(tile, seqlen - first) * num_quads; n += 256) {
-        const index_t position = n / num_quads, dim = n % num_quads * 4;
+    for (index_t n = thread_index(); n < (end - begin) * num_quads; n += 256) {
+        const index_t position = begin + n / num_quads, dim = n % num_quads * 4;
         const Float4 x = slots.sum(partial, static_cast<long_index_t>(tile) * head_dim, position * head_dim + dim);
         *reinterpret_cast<Dword2*>(out + position * t.stride_seq + dim) =
             Dword2{MatrixElement<T>::pack(x[0], x[1]), MatrixElement<T>::pack(x[2], x[3])};

@@ -125,8 +125,9 @@ public:
                           launch_.stream, extents.of_products());
                 if (--left > 0) return;
                 if (!plan.merges.empty())
-                    launch_items(driver_, module.combine(), kSize, a, plan.merges.size(), a.num_shared / a.merge_heads,
-                                 launch_.stream, extents.of_combine(), [&](size_t items) { a.merges += items; });
+                    launch_items(driver_, module.combine(), kSize, a, plan.merges.size(),
+                                 a.num_shared / a.merge_heads * kMergeParts, launch_.stream, extents.of_combine(),
+                                 [&](size_t items) { a.merges += items; });
                 if (!launch_.rows) run_once(module.convert(), num_row_groups(), a, extents.of_convert());
             });
         for_each_row_group(
@@ -135,8 +136,8 @@ public:
                                      bwd_dq_launch_shared_bytes(lanes_, group.num_waves, head_dim())};
                 run_items(group, module.dq(), size, a, launch_.stream, extents.of_products());
                 if (!group.merges.empty())
-                    launch_items(driver_, module.combine(), kSize, a, group.merges.size(), a.num_shared, launch_.stream,
-                                 extents.of_combine(), [&](size_t items) { a.merges += items; });
+                    launch_items(driver_, module.combine(), kSize, a, group.merges.size(), a.num_shared * kMergeParts,
+                                 launch_.stream, extents.of_combine(), [&](size_t items) { a.merges += items; });
             });
     }
 

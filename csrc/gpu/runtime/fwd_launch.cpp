@@ -70,7 +70,7 @@ public:
             if (group.num_windows == 0) return;
             a.num_shared = 1; // one work-group an item
             const GroupSize size{threads_of(group), gpu::fwd_plan_launch_shared_bytes(lanes_)};
-            run(module.plan(), size, a, group.work.size(), stream, extents.of_plan(), [&](size_t items) {
+            run(module.plan(), size, a, group.work.size(), a.num_shared, stream, extents.of_plan(), [&](size_t items) {
                 a.work += items;
                 a.windows += items * a.num_windows;
             });
@@ -82,13 +82,14 @@ public:
         for_each_group([&](const gpu::FwdGroup& group, const FwdModule& module, FwdArgs a, const FwdExtents& extents) {
             const GroupSize size{threads_of(group),
                                  gpu::fwd_launch_shared_bytes(lanes_, group.num_waves, plan_.shape.head_dim)};
-            run(module.fwd(), size, a, group.work.size(), launch_.stream, extents.of_fwd(), [&](size_t items) {
-                a.work += items;
-                a.windows += items * a.num_windows;
-            });
+            run(module.fwd(), size, a, group.work.size(), a.num_shared, launch_.stream, extents.of_fwd(),
+                [&](size_t items) {
+                    a.work += items;
+                    a.windows += items * a.num_windows;
+                });
             if (!group.merges.empty())
-                run(module.combine(), kCombineSize, a, group.merges.size(), launch_.stream, extents.of_combine(),
-                    [&](size_t items) { a.merges += items; });
+                run(module.combine(), kCombineSize, a, group.merges.size(), a.num_shared * kMergeParts, launch_.stream,
+                    extents.of_combine(), [&](size_t items) { a.merges += items; });
         });
     }
 
@@ -114,10 +115,10 @@ private:
         return gpu::fwd_threads(lanes_, group.num_waves, plan_.shape.head_dim);
     }
     template <class Advance>
-    void run(Function function, const GroupSize& size, FwdArgs& a, size_t num_items, Stream stream,
+    void run(Function function, const GroupSize& size, FwdArgs& a, size_t num_items, index_t per_item, Stream stream,
              const std::vector<Extent>& extents, const Advance& advance) const
     {
-        launch_items(driver_, function, size, a, num_items, a.num_shared, stream, extents, advance);
+        launch_items(driver_, function, size, a, num_items, per_item, stream, extents, advance);
     }
 
     const ck_fmha_fwd_args& args_;

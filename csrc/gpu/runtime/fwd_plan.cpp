@@ -18,6 +18,8 @@ using ck_tile_masks::TileRange;
 constexpr index_t kRangesPerComputeUnit = 4;
 // A piece of a row (column) is worth a partial result, written and read again, from so many columns (rows) on.
 constexpr index_t kMinLengthOfPiece = 512;
+// Of a line that is cut because it stands out: as many partial results are merged.
+constexpr index_t kMostPieces = 32;
 // A tile of K and V in shared memory serves the 128 rows of four waves. Two waves would load fewer tiles where
 // neighbouring bands of rows attend different ones (Big Bird: 1220 against 1896 visits of a wave to a tile at seqlen
 // 4096), but each of them would copy twice as much of a tile, and executes more instructions for it.
@@ -110,8 +112,38 @@ private:
             total = std::accumulate(d.counts.begin(), d.counts.end(), total);
         }
         total *= plan_.num_shared();
-        limit_ = ck_tile_masks::balanced_limit(total, plan_.shape.num_compute_units * kRangesPerComputeUnit,
-                                               kMinLengthOfPiece / (rows ? tile.x() : tile.y()));
+        const index_t least = kMinLengthOfPiece / (rows ? tile.x() : tile.y());
+        limit_ =
+            std::min(ck_tile_masks::balanced_limit(total, plan_.shape.num_compute_units * kRangesPerComputeUnit, least),
+                     even_limit(least));
+    }
+
+    // Where a few lines stand out, as those of global tokens do, they are cut to about the length of the others: else
+    // one work-group of them might run when all others are over.
+    index_t even_limit(index_t least) const
+    {
+        const Lines all = lines_up_to(ck_tile_masks::kIndexMax);
+        if (all.number == 0) return ck_tile_masks::kIndexMax;
+        const Lines others = lines_up_to(static_cast<index_t>(2 * all.total / all.number)); // at least half of them
+        const auto even = static_cast<index_t>(std::max<int64_t>(
+            {least, ck_tile_masks::div_up(all.longest, kMostPieces), 3 * others.total / others.number / 2}));
+        return 3 * lines_up_to(even).total >= 2 * all.total ? even : ck_tile_masks::kIndexMax;
+    }
+    struct Lines {
+        int64_t number = 0, total = 0; // of the lines that have live tiles, and their live tiles
+        index_t longest = 0;
+    };
+    Lines lines_up_to(index_t length) const
+    {
+        Lines lines;
+        for (const Distinct& d : distinct_)
+            for (const index_t count : d.counts) {
+                if (count == 0 || count > length) continue;
+                ++lines.number;
+                lines.total += count;
+                lines.longest = std::max(lines.longest, count);
+            }
+        return lines;
     }
 
     void cut_rows(Distinct& d)

@@ -67,9 +67,9 @@ struct Who {
     index_t item, shared, batch, head;
 
     template <class Item>
-    DEVICE Who(const FwdArgs& a, const Item* items)
-        : item(__builtin_amdgcn_workgroup_id_x() / a.num_shared),
-          shared(__builtin_amdgcn_workgroup_id_x() % a.num_shared),
+    DEVICE Who(const FwdArgs& a, const Item* items, index_t groups_of_item = 1)
+        : item(__builtin_amdgcn_workgroup_id_x() / groups_of_item / a.num_shared),
+          shared(__builtin_amdgcn_workgroup_id_x() / groups_of_item % a.num_shared),
           batch(items[item].batch + shared / a.shared_heads),
           head(items[item].head + shared % a.shared_heads)
     {
@@ -173,7 +173,8 @@ extern "C" KERNEL(64 * CK_FMHA_WAVES) ck_fmha_fwd(const ck_fmha::gpu::FwdArgs a)
 extern "C" KERNEL(256) ck_fmha_fwd_combine(const ck_fmha::gpu::FwdArgs a)
 {
     using namespace reference;
-    const Who who(a, a.merges);
+    if (__builtin_amdgcn_workgroup_id_x() % ck_fmha::gpu::kMergeParts != 0) return; // the first does it all
+    const Who who(a, a.merges, ck_fmha::gpu::kMergeParts);
     const FwdMerge merge = a.merges[who.item];
     const index_t in_tile = __builtin_amdgcn_workitem_id_x(), row = merge.row * kRows + in_tile;
     if (in_tile >= kRows || row >= a.seqlen_q) return;
