@@ -78,12 +78,14 @@ void gpu_backward(std::shared_ptr<DevicePlan> columns, std::vector<std::shared_p
 template <class Module>
 void bind_module(py::module_& m, const char* name)
 {
-    py::class_<Module, std::shared_ptr<Module>>(m, name).def(
-        py::init([](const Driver& driver, int device, const py::bytes& image, const std::string& instance) {
+    py::class_<Module, std::shared_ptr<Module>>(m, name)
+        .def(py::init([](const Driver& driver, int device, const py::bytes& image, const std::string& instance) {
             const std::string code = image;
             const py::gil_scoped_release release;
             return std::make_shared<Module>(driver, device, code, instance);
-        }));
+        }))
+        .def("read_variable",
+             [](const Module& module, const std::string& name) { return py::bytes(module.read_variable(name)); });
 }
 
 } // namespace

@@ -37,6 +37,7 @@ def test_without_a_gpu_its_benchmark_says_so(capsys):
 def test_flex_attention_gets_the_same_mask(name, monkeypatch):
     monkeypatch.setattr(torch.Tensor, "cuda", lambda t: t)
     mask, seqlen = cuda.MASKS[name], 1500
-    predicate = cuda_peers._mask_mod(name, mask, seqlen)
-    found = dense(lambda i, j, where: predicate(None, None, i, j), Where(seqlen, seqlen))
-    assert torch.equal(found.expand(seqlen, seqlen), mask.materialize(seqlen, seqlen))
+    predicate = cuda_peers._mask_mod(name, mask, seqlen, cuda.HEADS)
+    for head in (0, cuda.HEADS - 1):
+        found = dense(lambda i, j, where: predicate(None, where.head, i, j), Where(seqlen, seqlen, 0, head))
+        assert torch.equal(found.expand(seqlen, seqlen), mask.materialize(seqlen, seqlen, head=head))

@@ -8,6 +8,7 @@
 #include "gpu/kernel/bwd_dot_do_o.hpp"
 #include "gpu/kernel/bwd_kernel.hpp"
 #include "gpu/kernel/plan_windows.hpp"
+#include "gpu/tile/group_clock.hpp"
 
 namespace ck_fmha::gpu::structure {
 
@@ -29,6 +30,7 @@ extern "C" CK_FMHA_KERNEL(256, 1) void ck_fmha_bwd_dot_do_o(const ck_fmha::gpu::
 extern "C" CK_FMHA_KERNEL(256, ck_fmha::gpu::BwdPolicy<ck_fmha::gpu::structure::InstanceTraits>::
                                    kWavesPerSimd) void ck_fmha_bwd_dq_dk_dv(const ck_fmha::gpu::BwdArgs args)
 {
+    [[maybe_unused]] const ck_fmha::gpu::GroupClock clock{};
     ck_fmha::gpu::BwdKernel<ck_fmha::gpu::structure::InstanceTraits>::run(args);
 }
 

@@ -10,6 +10,7 @@
 
 #include "gpu/kernel/fwd_combine.hpp"
 #include "gpu/kernel/plan_windows.hpp"
+#include "gpu/tile/group_clock.hpp"
 
 namespace ck_fmha::gpu::structure {
 
@@ -27,6 +28,7 @@ extern "C" CK_FMHA_KERNEL(ck_fmha::gpu::structure::InstanceTraits::kThreads,
                           ck_fmha::gpu::FwdPolicy<ck_fmha::gpu::structure::InstanceTraits>::
                               kWavesPerSimd) void ck_fmha_fwd(const ck_fmha::gpu::FwdArgs args)
 {
+    [[maybe_unused]] const ck_fmha::gpu::GroupClock clock{};
     ck_fmha::gpu::FwdKernel<ck_fmha::gpu::structure::InstanceTraits>::run(args);
 }
 

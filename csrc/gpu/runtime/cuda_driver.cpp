@@ -44,6 +44,8 @@ CudaDriver::CudaDriver(const std::string& path, const std::vector<std::string>& 
     library_.require("cuModuleLoadDataEx", module_load_data_);
     library_.require("cuModuleUnload", module_unload_);
     library_.require("cuModuleGetFunction", module_get_function_);
+    library_.require("cuModuleGetGlobal_v2", module_get_global_);
+    library_.require("cuMemcpyDtoH_v2", copy_to_host_);
     library_.require("cuFuncSetAttribute", function_set_attribute_);
     library_.require("cuLaunchKernel", launch_kernel_);
     library_.require("cuStreamCreate", stream_create_);
@@ -146,6 +148,17 @@ Function CudaDriver::function(Module module, const char* name) const
     Function function = nullptr;
     check(module_get_function_(&function, module, name), "cuModuleGetFunction");
     return function;
+}
+
+std::string CudaDriver::read_variable(Module module, const char* name) const
+{
+    cuda::Address where = 0;
+    size_t size = 0;
+    check(module_get_global_(&where, &size, module, name), "cuModuleGetGlobal");
+    context_synchronize_(); // the copy waits for the default stream alone
+    std::string content(size, '\0');
+    check(copy_to_host_(content.data(), where, size), "cuMemcpyDtoH");
+    return content;
 }
 
 void CudaDriver::launch_kernel(Function function, const LaunchSize& size, Stream stream, void** parameters) const

@@ -17,6 +17,7 @@ public:
     Module load_module(const void* image) const override;
     void unload(Module module) const noexcept override;
     Function function(Module module, const char* name) const override;
+    std::string read_variable(Module module, const char* name) const override;
     bool is_capturing(Stream stream) const override;
     Event make_event() const override;
     void destroy(Event event) const noexcept override;
@@ -58,6 +59,8 @@ private:
     Error (*module_load_data_)(Module*, const void*, unsigned, cuda::JitOption*, void**);
     Error (*module_unload_)(Module);
     Error (*module_get_function_)(Function*, Module, const char*);
+    Error (*module_get_global_)(cuda::Address*, size_t*, Module, const char*);
+    Error (*copy_to_host_)(void*, cuda::Address, size_t);
     Error (*function_set_attribute_)(Function, cuda::FunctionAttribute, int);
     Error (*launch_kernel_)(Function, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, Stream,
                             void**, void**);

@@ -67,6 +67,8 @@ public:
     virtual Module load_module(const void* image) const = 0;
     virtual void unload(Module module) const noexcept = 0;
     virtual Function function(Module module, const char* name) const = 0;
+    // The content of a variable on the device, which the host waits for.
+    virtual std::string read_variable(Module module, const char* name) const = 0;
     // At most 2^32 threads. `extents` are told to a driver that wants them.
     void launch(Function function, const LaunchSize& size, Stream stream, void* args,
                 const std::vector<Extent>& extents) const;

@@ -9,7 +9,7 @@ namespace ck_fmha::gpu::hip {
 using Error = int;
 constexpr Error kSuccess = 0, kNotReady = 600;
 
-enum MemcpyKind { kHostToDevice = 1 };
+enum MemcpyKind { kHostToDevice = 1, kDeviceToHost = 2 };
 enum CaptureStatus { kNotCapturing = 0 };
 enum CaptureMode { kRelaxed = 2 };
 constexpr unsigned kNonBlockingStream = 1, kEventWithoutTime = 2;

@@ -42,6 +42,8 @@ HipDriver::HipDriver(const std::string& path, const std::vector<std::string>& fo
     library_.require("hipEventRecord", event_record_);
     library_.require("hipEventQuery", event_query_);
     library_.require("hipEventSynchronize", event_synchronize_);
+    library_.find("hipModuleGetGlobal", module_get_global_);
+    library_.find("hipMemcpy", memcpy_);
     library_.find("hipStreamIsCapturing", stream_is_capturing_);
     library_.find("hipThreadExchangeStreamCaptureMode", exchange_capture_mode_);
     check(init_(0), "hipInit");
@@ -112,6 +114,18 @@ Function HipDriver::function(Module module, const char* name) const
     Function function = nullptr;
     check(module_get_function_(&function, module, name), "hipModuleGetFunction");
     return function;
+}
+
+std::string HipDriver::read_variable(Module module, const char* name) const
+{
+    if (module_get_global_ == nullptr || memcpy_ == nullptr)
+        throw DriverError("ck_fmha: " + path() + " has no hipModuleGetGlobal");
+    void* where = nullptr;
+    size_t size = 0;
+    check(module_get_global_(&where, &size, module, name), "hipModuleGetGlobal");
+    std::string content(size, '\0');
+    check(memcpy_(content.data(), where, size, hip::kDeviceToHost), "hipMemcpy");
+    return content;
 }
 
 void HipDriver::launch_kernel(Function function, const LaunchSize& size, Stream stream, void** parameters) const

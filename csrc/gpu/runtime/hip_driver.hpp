@@ -17,6 +17,7 @@ public:
     Module load_module(const void* image) const override;
     void unload(Module module) const noexcept override;
     Function function(Module module, const char* name) const override;
+    std::string read_variable(Module module, const char* name) const override;
     bool is_capturing(Stream stream) const override;
     Event make_event() const override;
     void destroy(Event event) const noexcept override;
@@ -60,6 +61,8 @@ private:
     Error (*event_query_)(Event);
     Error (*event_synchronize_)(Event);
     // May be missing.
+    Error (*module_get_global_)(void**, size_t*, Module, const char*);
+    Error (*memcpy_)(void*, const void*, size_t, hip::MemcpyKind);
     Error (*stream_is_capturing_)(Stream, hip::CaptureStatus*);
     Error (*exchange_capture_mode_)(hip::CaptureMode*);
 };

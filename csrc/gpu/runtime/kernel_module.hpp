@@ -73,6 +73,13 @@ public:
     KernelModule(const KernelModule&) = delete;
     KernelModule& operator=(const KernelModule&) = delete;
 
+    // What is in a variable of the code object, after all kernels that run now.
+    std::string read_variable(const std::string& name) const
+    {
+        const OnDevice on(driver_, device_);
+        return driver_.read_variable(module_, name.c_str());
+    }
+
     bool is_on(const Driver& driver, int device) const { return &driver_ == &driver && device_ == device; }
 
 protected:

@@ -15,7 +15,8 @@ both alike. The modules, in the order in which a run goes through them:
     aims.py         which ratios are aimed at, and whether these rows reach them
     report.py       runs the sections and gathers their rows
     table.py, chart.py   the report as text and as a picture
-    cuda.py         all of this for an NVIDIA GPU; cuda_peers.py what it is timed beside, cuda_table.py the report
+    cuda.py         all of this for an NVIDIA GPU; cuda_peers.py what it is timed beside,
+                    cuda_balance.py how long its work-groups run, cuda_table.py the report
 """
 
 from ck_fmha.bench.report import Report, run

@@ -15,10 +15,12 @@ import torch
 from torch.nn.attention import SDPBackend
 
 import ck_fmha
-from ck_fmha import _gpu, _native, masks
+from ck_fmha import _native, masks
 from ck_fmha._compiler import find_compiler
 from ck_fmha._gpu_driver import load_driver
 from ck_fmha._instances import Instance
+from ck_fmha.bench.cases import DIRECTIONS, distinct_heads
+from ck_fmha.bench.cuda_balance import balance
 from ck_fmha.bench.cuda_peers import flex_attention, sdpa
 from ck_fmha.masks import Mask
 
@@ -98,15 +100,9 @@ def run(
         raise ValueError("--device cuda needs an NVIDIA GPU and a PyTorch built for CUDA: torch sees none")
     start = time.perf_counter()
     report = CudaReport(torch.cuda.get_device_name(), torch.__version__)
-    directions = ["forward"]
-    try:
-        _gpu.check_backward("cuda")
-        directions.append("forward+backward")
-    except NotImplementedError as error:
-        say(f"forward alone: {error}")
     for seqlen, batch in SHAPES:
         if seqlen in seqlens:
-            for direction in directions:
+            for direction in DIRECTIONS:
                 say(f"seqlen {seqlen}, batch {batch}, {direction}")
                 _measure_shape(report, names, seqlen, batch, direction, seconds, max_rounds)
     say("costs")
@@ -130,7 +126,7 @@ def _measure_shape(
     for name in names:
         mask = MASKS[name]
         attentions[name, "ck_fmha"] = lambda q, k, v, mask=mask: ck_fmha.attention(q, k, v, mask)
-        attentions[name, "flex"] = flex_attention(name, mask, seqlen)
+        attentions[name, "flex"] = flex_attention(name, mask, seqlen, HEADS)
         if name == "causal":
             attentions[name, "cudnn"] = sdpa(SDPBackend.CUDNN_ATTENTION, is_causal=True)
             attentions[name, "flash"] = sdpa(SDPBackend.FLASH_ATTENTION, is_causal=True)
@@ -155,7 +151,8 @@ def _measure_shape(
     times = measure(calls, seconds, max_rounds)
     report.rounds = len(next(iter(times.values())))
     for name in names:
-        live = MASKS[name].density(seqlen, seqlen)
+        distinct = range(distinct_heads(MASKS[name], HEADS))
+        live = statistics.mean(MASKS[name].density(seqlen, seqlen, head=h) for h in distinct)
         ours = times[name, "ck_fmha"]
         here = {what: ms for (of, what), ms in times.items() if of in ("", name)}
         ratios = {what: [a / b for a, b in zip(ms, ours, strict=True)] for what, ms in here.items() if ms is not ours}
@@ -241,7 +238,8 @@ def _costs() -> dict[str, float]:
     start = time.perf_counter()
     _native.FwdPlan(mask, sizes, torch.cuda.get_device_properties(0).multi_processor_count)
     costs["schedule of big_bird, one head, seqlen 2^20, ms"] = 1e3 * (time.perf_counter() - start)
-    costs["first compilation of a forward, s"] = _compilation()
+    for kernels, what in (("fwd", "forward"), ("bwd", "backward")):
+        costs[f"first compilation of a {what}, s"] = _compilation(kernels)
     q, k, v = (torch.randn(1, 1, 256, HEAD_DIM, dtype=DTYPE, device="cuda") for _ in range(3))
     calls = 200
     for _ in range(10):
@@ -252,6 +250,11 @@ def _costs() -> dict[str, float]:
         ck_fmha.attention(q, k, v, masks.Causal())
     costs["host time of a call, us"] = 1e6 * (time.perf_counter() - start) / calls
     torch.cuda.synchronize()
+    seqlen, batch = SHAPES[-1]
+    q, k, v = (torch.randn(batch, HEADS, seqlen, HEAD_DIM, dtype=DTYPE, device="cuda") for _ in range(3))
+    for name in ("big_bird", "longformer"):
+        for kernels, ratio in balance(MASKS[name], q, k, v).items():
+            costs[f"longest / mean work-group, {name}, {kernels}, seqlen {seqlen}"] = ratio
     q, k, v = (torch.randn(1, 1, LONG, HEAD_DIM, dtype=DTYPE, device="cuda") for _ in range(3))
     long = MASKS["big_bird"]
     ck_fmha.attention(q, k, v, long)
@@ -262,14 +265,23 @@ def _costs() -> dict[str, float]:
     times = measure({("", ""): lambda: ck_fmha.attention(q, k, v, long)}, 1.0, 5)
     costs["big_bird forward, one head, seqlen 2^20, ms"] = statistics.median(times["", ""])
     del out
+    d_out = torch.randn_like(q)
+    both = _call(lambda q, k, v: ck_fmha.attention(q, k, v, long), DIRECTIONS[1], q, k, v, d_out)
+    both()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    both()
+    costs["peak memory of its forward and backward, MiB"] = (torch.cuda.max_memory_allocated() - before) / 2**20
+    times = measure({("", ""): both}, 1.0, 5)
+    costs["big_bird forward+backward, one head, seqlen 2^20, ms"] = statistics.median(times["", ""])
     return costs
 
 
-def _compilation() -> float:
-    """Seconds that the kernels of a forward take to compile."""
+def _compilation(kernels: str) -> float:
+    """Seconds that kernels take to compile."""
     arch, _ = load_driver("cuda").device(torch.cuda.current_device())
     compiler = find_compiler(arch)
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        compiler.compile(Instance("big_bird", "bf16", HEAD_DIM, 4, False, arch).source, arch, Path(folder))
+        compiler.compile(Instance("big_bird", "bf16", HEAD_DIM, 4, False, arch, kernels).source, arch, Path(folder))
         return time.perf_counter() - start

@@ -12,6 +12,7 @@ from torch.nn.attention.flex_attention import BlockMask
 from torch.nn.attention.flex_attention import flex_attention as _flex_attention
 from torch.nn.functional import scaled_dot_product_attention
 
+from ck_fmha.bench.cases import distinct_heads
 from ck_fmha.bench.flex_masks import MaskMod, block_lists
 from ck_fmha.masks import Mask
 
@@ -31,7 +32,7 @@ def sdpa(backend: SDPBackend, *, is_causal: bool = False) -> Attention:
     return attention
 
 
-def flex_attention(name: str, mask: Mask, seqlen: int) -> Attention:
+def flex_attention(name: str, mask: Mask, seqlen: int, heads: int) -> Attention:
     """Return FlexAttention with a mask of `cuda.MASKS`, compiled when it is first called."""
     import torch._dynamo
 
@@ -39,23 +40,29 @@ def flex_attention(name: str, mask: Mask, seqlen: int) -> Attention:
     for limit in ("recompile_limit", "cache_size_limit"):
         if hasattr(torch._dynamo.config, limit):
             setattr(torch._dynamo.config, limit, 1024)
-    status = mask.tile_status(seqlen, seqlen, (_BLOCK, _BLOCK))[None, None].cuda()
+    status = _tile_status(mask, seqlen, _BLOCK, heads)[None]
     blocks = BlockMask.from_kv_blocks(
         *block_lists(status == 1),
         *block_lists(status == 2),
         BLOCK_SIZE=(_BLOCK, _BLOCK),
-        mask_mod=_mask_mod(name, mask, seqlen),
+        mask_mod=_mask_mod(name, mask, seqlen, heads),
         seq_lengths=(seqlen, seqlen),
     )
     return partial(torch.compile(_flex_attention, dynamic=False), block_mask=blocks)
 
 
-def _mask_mod(name: str, mask: Mask, seqlen: int) -> MaskMod:
+def _tile_status(mask: Mask, seqlen: int, block: int, heads: int) -> torch.Tensor:
+    """Return the status of the blocks of every head that has a mask of its own, one head for all if they are alike."""
+    distinct = range(distinct_heads(mask, heads))
+    return torch.stack([mask.tile_status(seqlen, seqlen, (block, block), head=h) for h in distinct]).cuda()
+
+
+def _mask_mod(name: str, mask: Mask, seqlen: int, heads: int) -> MaskMod:
     if name != "big_bird":
         return _PREDICATES[name]
-    # A table of (seqlen / 64) squared bits, as users of FlexAttention write it.
-    table = (mask.tile_status(seqlen, seqlen, (_BIG_BIRD_BLOCK, _BIG_BIRD_BLOCK)) > 0).cuda()
-    return lambda b, h, i, j: table[i // _BIG_BIRD_BLOCK, j // _BIG_BIRD_BLOCK]
+    # A table of (seqlen / 64) squared bits a head, as users of FlexAttention write it.
+    table = _tile_status(mask, seqlen, _BIG_BIRD_BLOCK, heads) > 0
+    return lambda b, h, i, j: table[h, i // _BIG_BIRD_BLOCK, j // _BIG_BIRD_BLOCK]
 
 
 _PREDICATES: dict[str, MaskMod] = {
