@@ -60,15 +60,6 @@ def check(backend: str, q: torch.Tensor, sizes: Sizes, bias: torch.Tensor | None
         )
 
 
-def check_backward(backend: str) -> None:
-    """Raise NotImplementedError if a back end computes no gradients."""
-    if backend == "cuda":
-        raise NotImplementedError(
-            'backend="cuda" computes no gradients yet: call it under torch.no_grad() or with tensors that require no '
-            'gradient, or compute on the CPU (backend="cpu", q.cpu(), k.cpu(), v.cpu())'
-        )
-
-
 def _strides(t: torch.Tensor, layout: str) -> tuple[int, int, int]:
     """Return the strides of batch, heads and positions, 0 for those that no element is reached by."""
     first, second, third = (stride if size > 1 else 0 for stride, size in zip(t.stride()[:3], t.shape, strict=False))
@@ -159,11 +150,7 @@ def backward(
 
     With `deterministic`, dQ is computed by kernels of its own, which compute the scores once more; else it is summed by
     atomic additions, in an order that may differ from run to run.
-
-    Raises:
-        NotImplementedError: The back end has no backward.
     """
-    check_backward(backend)
     batch, num_heads, _, seqlen_q, seqlen_k, *head_dims = sizes
     mask.check_counts(batch, num_heads)
     dq, dk, dv = (torch.empty(t.shape, dtype=t.dtype, device=t.device) for t in (q, k, v))

@@ -85,13 +85,14 @@ def check_device(backend: str, device: torch.device, name: str) -> None:
                 f'{name} is on device "{device}" of a PyTorch built for {built}: backend="{backend}" needs PyTorch\'s '
                 f"build for {about.torch_build}"
             )
-        _check_architecture(load_driver(backend), device, name)
+        if not torch.compiler.is_compiling():  # the operator asks again when it runs
+            _check_architecture(load_driver(backend), device, name)
         return
     if device.type != "cpu":
         raise NotImplementedError(
             f'{name} is on device "{device}": backend="{backend}" takes tensors on {about.gpus} ("cuda")'
         )
-    if torch.compiler.is_compiling():  # the operator asks again when it runs
+    if torch.compiler.is_compiling():
         return
     if not accesses_host_memory(load_driver(backend)):
         raise ValueError(

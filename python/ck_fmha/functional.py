@@ -200,12 +200,12 @@ def attention(
         dropout_seed: Integer in [0, 2**63) that decides which ones (`ck_fmha.dropout_mask` shows them); None draws it
             from torch's default generator, as torch.manual_seed sets it.
         deterministic: Gradients are bitwise reproducible. The forward always is, and with ``backend="cpu"`` the
-            backward, too, for any number of threads. With ``backend="hip"`` dQ is else summed by atomic additions;
-            this, or torch.use_deterministic_algorithms(True), has it computed by a kernel of its own, seven matrix
-            products in the place of five.
+            backward, too, for any number of threads. With ``backend="hip"`` and ``"cuda"`` dQ is else summed by
+            atomic additions; this, or torch.use_deterministic_algorithms(True), has it computed by a kernel of its own,
+            seven matrix products in the place of five.
         backend: ``"cpu"``, ``"hip"`` (AMD GPUs) or ``"cuda"`` (NVIDIA GPUs from sm_80 on), these for float16 and
-            bfloat16 with head_dim and head_dim_v multiples of 8, ``"cuda"`` without gradients (everything else raises),
-            or ``"auto"``, the one of the tensors' device.
+            bfloat16 with head_dim and head_dim_v multiples of 8 (everything else raises), or ``"auto"``, the one of the
+            tensors' device.
 
     Returns:
         out (batch, num_heads, seqlen_q, head_dim_v), in the layout and dtype of q; with ``return_lse=True`` the pair
@@ -275,8 +275,6 @@ def compute(
     if backend in GPU_BACKENDS:
         _gpu.check(backend, q, sizes, bias, extras)
         recorded = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)
-        if recorded:
-            _gpu.check_backward(backend)
         if not recorded and all(type(t) in _PLAIN for t in (q, k, v)) and not q.is_meta and _nobody_watches():
             return _gpu.forward(backend, q, k, v, mask.native, softmax_scale, layout, sizes)
         plain = False

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 import ck_fmha
-from calls import Call, Tensors, assert_matches_reference, make_tensors
+from calls import Call, Results, Tensors, assert_matches_reference, make_tensors, run
 
 
 def why_not() -> str:
@@ -30,6 +30,12 @@ def on_cuda(call: Call, tensors: Tensors) -> tuple[Tensor, Tensor]:
     q, k, v = on_gpu(tensors)
     out, lse = ck_fmha.attention(q, k, v, call.mask, return_lse=True, **call.options())
     return out.cpu(), lse.cpu()
+
+
+def gradients_on_cuda(call: Call, tensors: Tensors, **options: bool) -> Results:
+    """All results of a call, on the CPU; q, k and v may be on the GPU already."""
+    results = run(call, tensors.map(torch.Tensor.cuda), **options)
+    return Results(*(t.cpu() for t in results))
 
 
 def explain(call: Call, tensors: Tensors) -> ck_fmha.Explanation:

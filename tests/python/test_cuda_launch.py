@@ -10,13 +10,14 @@ import ck_fmha
 import cuda_stand_in
 from calls import Call, make_tensors
 from ck_fmha import _gpu_driver, _instances, masks
+from ck_fmha.bench.cuda_balance import balance
 from ck_fmha.masks import _native_masks
 from cuda_stand_in import calls, capture, forget, pending_events
 
 pytestmark = cuda_stand_in.needs_stand_ins
 
 STREAM = 4242
-BEFORE_TILES = 2816  # bytes of shared memory in which warps keep things
+BEFORE_TILES = 3072  # bytes of shared memory in which warps keep things
 CALL = Call(masks.Causal("bottom-right"), torch.bfloat16, 64, seqlens=(300, 700), heads=(4, 2), batch=2)
 
 
@@ -53,7 +54,7 @@ def test_launches(head_dim, threads, shared):
     assert launches("ck_fmha_fwd") == [
         f"groups 48 threads {threads} shared {shared + BEFORE_TILES} stream {STREAM} on 0"
     ]
-    assert launches("ck_fmha_fwd_combine") == [f"groups 24 threads 256 shared 0 stream {STREAM} on 0"]
+    assert launches("ck_fmha_fwd_combine") == [f"groups {24 * 8} threads 256 shared 0 stream {STREAM} on 0"]
 
 
 def test_what_the_kernels_may_access():
@@ -135,6 +136,13 @@ def test_more_plans_than_are_kept():
     assert len(calls("allocate")) == 1
 
 
+def test_balance_is_read_from_clocks_in_the_kernels():
+    q, k, v, *_ = make_tensors(replace(CALL, heads=(2, 2), seqlens=(300, 300)))
+    assert balance(masks.BigBird(32, seed=3), q, k, v, backend="cuda") == {"fwd": 1.5, "bwd": 1.5}  # 300, 100, 200
+    source = _instances.find_compiler("sm_90a").flags("sm_90a")
+    assert "-DCK_FMHA_CLOCKS" not in source
+
+
 def test_heads_that_differ_have_launches_of_their_own():
     mask = masks.per_head([masks.Causal(), masks.Causal() & masks.Window(9, 9), masks.Causal(), masks.Full()])
     call = replace(CALL, mask=mask, seqlens=(200, 200))
@@ -151,13 +159,58 @@ def test_explain_says_what_is_launched():
     assert not calls("launch")
 
 
-def test_gradients_are_refused_before_anything_is_computed(raises):
-    q, k, v, *_ = make_tensors(CALL)
-    q.requires_grad_()
-    call = functools.partial(ck_fmha.attention, q, k, v, enable_gqa=True, backend="cuda")
-    raises(NotImplementedError, call, 'backend="cuda" computes no gradients', r"torch\.no_grad")
-    with torch.no_grad():
-        call()
+def gradients(call: Call, *, deterministic: bool = False) -> None:
+    q, k, v, dout, *_ = make_tensors(call)
+    leaves = [t.requires_grad_() for t in (q, k, v)]
+    mask = replace(call.mask)
+    out = ck_fmha.attention(*leaves, mask, backend="cuda", deterministic=deterministic, **call.options())
+    torch.autograd.grad(out, leaves, dout)
+
+
+@pytest.mark.parametrize(
+    "head_dim, tile_k, shared",
+    # K and V of a column, two stages of 64 rows of Q and dO, P and dS.
+    [(32, 128, 65536), (64, 128, 98304), (128, 128, 163840), (256, 64, 212992)],
+)
+def test_launches_of_the_backward(head_dim, tile_k, shared):
+    call = replace(CALL, head_dim=head_dim, seqlens=(300, 256), mask=masks.Full(), heads=(2, 2))
+    gradients(call)
+    columns, rows, heads = 256 // tile_k, 5, 4  # 64 rows of Q to a work-group that only prepares or converts
+    before = f"threads 256 shared 0 stream {STREAM} on 0"
+    assert launches("ck_fmha_bwd_plan") == [f"groups {columns} threads 256 shared {BEFORE_TILES} stream 7000 on 0"]
+    assert launches("ck_fmha_bwd_dot_do_o") == [f"groups {rows * heads} {before}"]
+    assert launches("ck_fmha_bwd_dq_dk_dv") == [
+        f"groups {columns * heads} threads 256 shared {shared + BEFORE_TILES} stream {STREAM} on 0"
+    ]
+    assert launches("ck_fmha_bwd_convert") == [f"groups {rows * heads} {before}"]
+    assert not launches("ck_fmha_bwd_combine") and not calls("launch ck_fmha_bwd_dq ")
+    extents = {line.split()[1]: line for line in calls("extent")}
+    assert extents["dk"] == f"extent dk access 2 sizes 2 2 256 {head_dim}"
+    assert extents["dq_sum"] == f"extent dq_sum access 1 sizes {2 * 2 * 300 * head_dim}"
+
+
+@pytest.mark.parametrize(
+    "head_dim, threads, shared",
+    # As the forward's, and Q and dO in shared memory from head_dim 128 on.
+    [(64, 128, 32768), (128, 128, 65536 + 65536), (256, 256, 65536 + 131072)],
+)
+def test_launches_of_the_deterministic_backward(head_dim, threads, shared):
+    call = replace(CALL, head_dim=head_dim, seqlens=(300, 256), mask=masks.Full(), heads=(2, 1))
+    gradients(call, deterministic=True)
+    assert launches("ck_fmha_bwd_dq") == [
+        f"groups 12 threads {threads} shared {shared + BEFORE_TILES} stream {STREAM} on 0"
+    ]
+    # The heads share a head of K and V, whose parts are summed.
+    columns = 4 if head_dim == 256 else 2
+    assert launches("ck_fmha_bwd_combine") == [f"groups {2 * columns * 8} threads 256 shared 0 stream {STREAM} on 0"]
+    assert not calls("launch ck_fmha_bwd_convert")
+
+
+def test_a_backward_waits_for_nothing_on_the_host_either():
+    with pending_events():
+        gradients(CALL)
+        gradients(CALL, deterministic=True)
+    assert not calls("synchronize")
 
 
 def test_what_is_not_covered_is_refused_by_name(raises):
