@@ -25,13 +25,16 @@
 
 namespace ck_tile_masks {
 
-// What ranges are returned as. CK Tile's pipelines take its own tuples:
+// How answers are given: ranges as tuples of CK Tile's type, and, where waves are, as numbers that the compiler knows
+// to be the same for all lanes. Data of a mask comes from memory, and what depends on it looks as if lanes could
+// differ; pipelines keep loop bounds, and what they derive from them, in scalar registers.
 //
-//     struct CkTileTuples {
+//     struct CkTileInterface {
 //         template <class... T>
 //         CK_TILE_HOST_DEVICE static constexpr auto make(T... t) { return ck_tile::make_tuple(t...); }
+//         CK_TILE_DEVICE static index_t uniform(index_t x) { return __builtin_amdgcn_readfirstlane(x); }
 //     };
-struct PlainTuples {
+struct PlainInterface {
     struct Pair {
         index_t start, end;
     };
@@ -43,6 +46,7 @@ struct PlainTuples {
     {
         return {sink_end, start, end};
     }
+    CK_TILE_MASKS_HD static constexpr index_t uniform(index_t x) { return x; }
 };
 
 // Attends a bound mask everything, so that pipelines need no mask at all?
@@ -57,9 +61,9 @@ inline constexpr bool attends_everything<bound_mask_t<Full>> = true;
 // @post the first and the last tile of a range are live; the duals for GetTileRangeAlongY
 // @post IsEdgeTile is false only if all elements of the whole tile are attended: one that sticks out is an edge tile
 // @post IsOutOfBound is true for what is not attended, and outside [0, seqlen_q) x [0, seqlen_k)
-template <class BoundMask, class Tuples = PlainTuples>
-class FmhaMask : public NewerCalls<FmhaMask<BoundMask, Tuples>, Tuples> {
-    using Newer = NewerCalls<FmhaMask, Tuples>;
+template <class BoundMask, class Interface = PlainInterface>
+class FmhaMask : public NewerCalls<FmhaMask<BoundMask, Interface>, Interface> {
+    using Newer = NewerCalls<FmhaMask, Interface>;
 
 public:
     using Bound = BoundMask;
@@ -84,13 +88,13 @@ public:
     CK_TILE_MASKS_HD constexpr auto GetTileRangeAlongX(index_t i_y, YTile, XTile) const
     {
         const Interval range = range_along_x(i_y, YTile::value, XTile::value);
-        return Tuples::make(range.begin, range.end);
+        return Interface::make(range.begin, range.end);
     }
     template <class YTile, class XTile>
     CK_TILE_MASKS_HD constexpr auto GetTileRangeAlongY(index_t i_x, YTile, XTile) const
     {
         const Interval range = range_along_y(i_x, YTile::value, XTile::value);
-        return Tuples::make(range.begin, range.end);
+        return Interface::make(range.begin, range.end);
     }
 
     CK_TILE_MASKS_HD constexpr bool IsOutOfBound(index_t i_y, index_t i_x) const
@@ -103,8 +107,9 @@ public:
     {
         const Interval r = clipped(i_y, YTile::value, seqlen_q_), c = clipped(i_x, XTile::value, seqlen_k_);
         if (r.size() < YTile::value || c.size() < XTile::value) return true;
-        return bound_.next_not_full_col(r.begin, r.end, c.begin) < c.end &&
-               (bound_.exact() || bound_.next_not_full_row(c.begin, c.end, r.begin) < r.end);
+        const bool edge = bound_.next_not_full_col(r.begin, r.end, c.begin) < c.end &&
+                          (bound_.exact() || bound_.next_not_full_row(c.begin, c.end, r.begin) < r.end);
+        return Interface::uniform(edge) != 0;
     }
 
     // The ranges as intervals.
@@ -177,7 +182,7 @@ private:
             else
                 dead = probe;
         }
-        return {first * tile, sat_mul(dead, tile)};
+        return {Interface::uniform(first * tile), Interface::uniform(sat_mul(dead, tile))};
     }
 
     Bound bound_;
@@ -186,10 +191,10 @@ private:
 };
 
 // A definition, bound to a call.
-template <class Tuples = PlainTuples, class MaskDef>
+template <class Interface = PlainInterface, class MaskDef>
 CK_TILE_MASKS_HD constexpr auto make_fmha_mask(const MaskDef& def, const MaskCall& call)
 {
-    return FmhaMask<bound_mask_t<MaskDef>, Tuples>(bind_mask(def, call), call.seqlen_q, call.seqlen_k);
+    return FmhaMask<bound_mask_t<MaskDef>, Interface>(bind_mask(def, call), call.seqlen_q, call.seqlen_k);
 }
 
 } // namespace ck_tile_masks

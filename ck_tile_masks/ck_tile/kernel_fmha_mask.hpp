@@ -41,9 +41,9 @@ CK_TILE_MASKS_HD constexpr unsigned long long address_of_window_sizes(WindowSize
     return static_cast<unsigned long long>(w.left) << 4 | static_cast<unsigned long long>(w.right) << 34;
 }
 
-template <class Source, class Tuples = PlainTuples>
-class KernelFmhaMask : public FmhaMask<typename Source::Bound, Tuples> {
-    using Base = FmhaMask<typename Source::Bound, Tuples>;
+template <class Source, class Interface = PlainInterface>
+class KernelFmhaMask : public FmhaMask<typename Source::Bound, Interface> {
+    using Base = FmhaMask<typename Source::Bound, Interface>;
 
 public:
     CK_TILE_MASKS_HD constexpr KernelFmhaMask(index_t y, index_t x, index_t seqlen_q, index_t seqlen_k)

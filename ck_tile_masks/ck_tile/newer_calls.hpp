@@ -14,7 +14,7 @@
 namespace ck_tile_masks {
 
 // Base of `Mask`, which has range_along_x and IsOutOfBound.
-template <class Mask, class Tuples>
+template <class Mask, class Interface>
 class NewerCalls {
 public:
     // @post the parts i_split in [0, num_splits) are disjoint, made of whole tiles, and together the range of the row
@@ -27,7 +27,7 @@ public:
         const auto at = [&](index_t split) {
             return all.begin + min(sat_mul(split, per_split), num_tiles) * XTile::value;
         };
-        return Tuples::make(at(i_split), at(sat_add(i_split, 1)));
+        return Interface::make(at(i_split), at(sat_add(i_split, 1)));
     }
 
     // A mask has its sinks like everything else that it attends: none come before the range.
@@ -35,7 +35,7 @@ public:
     CK_TILE_MASKS_HD constexpr auto GetSinkTileRangeAlongX(index_t i_y, YTile, XTile) const
     {
         const Interval all = self().range_along_x(i_y, YTile::value, XTile::value);
-        return Tuples::make(index_t{0}, all.begin, all.end);
+        return Interface::make(index_t{0}, all.begin, all.end);
     }
     CK_TILE_MASKS_HD constexpr bool IsOutOfSinkBound(index_t i_y, index_t i_x) const
     {

@@ -32,6 +32,8 @@ CK_TILE_HOST_DEVICE float dot(const Rows<A>& a, index_t row_a, const Rows<B>& b,
     return sum;
 }
 
+inline constexpr index_t kDimsOfThread = 8; // of the output, in one row; threads compute scores for themselves
+
 #if CK_FMHA_CK_TILE_ROCM < 603
 template <class QDataType_, class KDataType_, class VDataType_, class SaccDataType_, class SMPLComputeDataType_,
           class BiasDataType_, class LSEDataType_, class PDataType_, class OaccDataType_, class ODataType_,
@@ -66,10 +68,11 @@ struct BlockFmhaPipelineQRKSVS {
                                    const Rows<const DataType>& v, const Rows<DataType>& o, float* lse, FmhaMask mask,
                                    float scale_log2, index_t i_m0)
     {
-        for (index_t n = thread_x(); n < kM0 * kN1; n += num_threads(kBlockSize)) {
-            const index_t row = i_m0 + n / kN1, dim = n % kN1;
+        constexpr index_t kParts = kN1 / kDimsOfThread;
+        for (index_t n = thread_x(); n < kM0 * kParts; n += num_threads(kBlockSize)) {
+            const index_t row = i_m0 + n / kParts, dim = n % kParts * kDimsOfThread;
             if (row >= q.num_rows || dim >= v.num_dims) continue;
-            float m = -kInfinity, l = 0, o_acc = 0;
+            float m = -kInfinity, l = 0, o_acc[kDimsOfThread] = {};
             const auto [start, end] = mask.GetTileRangeAlongX(i_m0, number<kM0>{}, number<kN0>{});
             const index_t num_loops = integer_divide_ceil(end - start, kN0);
             for (index_t loop = 0; loop < num_loops; ++loop) {
@@ -84,10 +87,12 @@ struct BlockFmhaPipelineQRKSVS {
                     const float rescale = exp2(m - next), p = exp2(s - next);
                     m = next;
                     l = l * rescale + p;
-                    o_acc = o_acc * rescale + p * v.at(col, dim);
+                    for (index_t d = 0; d < kDimsOfThread; ++d)
+                        o_acc[d] = o_acc[d] * rescale + p * v.at(col, dim + d);
                 }
             }
-            o.template store<Epilogue>(row, dim, l == 0 ? 0 : o_acc / l);
+            for (index_t d = 0; d < kDimsOfThread; ++d)
+                o.template store<Epilogue>(row, dim + d, l == 0 ? 0 : o_acc[d] / l);
             if (dim == 0 && Problem::Traits::kStoreLSE) lse[row] = l == 0 ? -kInfinity : (m + log2(l)) / kLog2E;
         }
     }
@@ -126,10 +131,11 @@ struct BlockFmhaBwdDQDKDVPipelineKRKTRVR {
                                    const float* d, const Rows<float>& dq_acc, const Rows<DataType>& dk,
                                    const Rows<DataType>& dv, FmhaMask mask, float scale, index_t i_n0)
     {
-        for (index_t n = thread_x(); n < kN0 * kDims; n += num_threads(kBlockSize)) {
-            const index_t col = i_n0 + n / kDims, dim = n % kDims;
+        constexpr index_t kParts = kDims / kDimsOfThread;
+        for (index_t n = thread_x(); n < kN0 * kParts; n += num_threads(kBlockSize)) {
+            const index_t col = i_n0 + n / kParts, dim = n % kParts * kDimsOfThread;
             if (col >= k.num_rows) continue;
-            float dk_acc = 0, dv_acc = 0;
+            float dk_acc[kDimsOfThread] = {}, dv_acc[kDimsOfThread] = {};
             const auto [start, end] = mask.GetTileRangeAlongY(i_n0, number<kM0>{}, number<kN0>{});
             const index_t num_loops = integer_divide_ceil(end - start, kM0);
             for (index_t loop = 0; loop < num_loops; ++loop) {
@@ -142,15 +148,19 @@ struct BlockFmhaBwdDQDKDVPipelineKRKTRVR {
                     const float s = check && mask.IsOutOfBound(row, col) ? -kInfinity : scale * dot(q, row, k, col);
                     const float p = exp2((s - lse_row) * kLog2E);
                     const float ds = p * (dot(d_o, row, v, col) - (inside ? d[row] : 0));
-                    dk_acc += ds * q.at(row, dim);
-                    dv_acc += p * d_o.at(row, dim);
-                    if (inside && dim < k.num_dims)
-                        atomic_add(&dq_acc.data[static_cast<long_index_t>(row) * dq_acc.stride + dim],
-                                   scale * ds * k.at(col, dim));
+                    for (index_t e = 0; e < kDimsOfThread; ++e) {
+                        dk_acc[e] += ds * q.at(row, dim + e);
+                        dv_acc[e] += p * d_o.at(row, dim + e);
+                        if (inside && dim + e < k.num_dims)
+                            atomic_add(&dq_acc.data[static_cast<long_index_t>(row) * dq_acc.stride + dim + e],
+                                       scale * ds * k.at(col, dim + e));
+                    }
                 }
             }
-            dk.template store<KGradEpilogue>(col, dim, scale * dk_acc);
-            dv.template store<VGradEpilogue>(col, dim, dv_acc);
+            for (index_t e = 0; e < kDimsOfThread; ++e) {
+                dk.template store<KGradEpilogue>(col, dim + e, scale * dk_acc[e]);
+                dv.template store<VGradEpilogue>(col, dim + e, dv_acc[e]);
+            }
         }
     }
 };
