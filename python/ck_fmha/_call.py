@@ -15,7 +15,7 @@ from ck_fmha._gpu_driver import backend_of_torch, check_device
 from ck_fmha.masks import Full, Mask
 
 LAYOUTS = ("bhsd", "bshd")
-BACKENDS = ("auto", "cpu", *GPU_BACKENDS)
+BACKENDS = ("auto", "cpu", *GPU_BACKENDS, "ck_tile")
 MAX_HEAD_DIM = 256
 
 _FLOAT32_MAX = 3.4028234663852886e38
@@ -99,6 +99,9 @@ def check_backend(backend: object, device: torch.device, name: str = "q") -> str
         asked = backend_of_torch() or asked
     if asked in GPU_BACKENDS:
         check_device(asked, device, name)
+        return asked
+    if asked == "ck_tile":  # with the driver of "hip"
+        check_device("hip", device, name)
         return asked
     if device.type not in ("cpu", "meta"):
         raise NotImplementedError(

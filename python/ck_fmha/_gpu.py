@@ -90,13 +90,15 @@ def needs_copy(t: torch.Tensor, layout: str) -> str:
     return ""
 
 
-def _readable(t: torch.Tensor, layout: str) -> torch.Tensor:
+def readable(t: torch.Tensor, layout: str) -> torch.Tensor:
+    """Return the tensor, or a copy of it if kernels cannot read it where it lies."""
     if t.numel() == 0 or not needs_copy(t, layout):
         return t
     return t.resolve_neg().clone(memory_format=torch.contiguous_format)
 
 
-def _address(t: torch.Tensor, layout: str) -> tuple[int, int, int, int]:
+def address(t: torch.Tensor, layout: str) -> tuple[int, int, int, int]:
+    """Return where a tensor lies, as the native module takes it."""
     return (t.data_ptr(), *_strides(t, layout))
 
 
@@ -117,7 +119,7 @@ def forward(
     lse = torch.empty((batch, num_heads, seqlen_q), dtype=torch.float32, device=q.device)
     if out.numel() == 0 or seqlen_k == 0:
         return out.zero_(), lse.fill_(-math.inf)
-    q, k, v = (_readable(t, layout) for t in (q, k, v))
+    q, k, v = (readable(t, layout) for t in (q, k, v))
     driver, device = load_driver(backend), device_index(backend, q)
     dtype_name, dtype = _DTYPES[q.dtype]
     plan = _native.GpuPlan.find(driver, device, mask, sizes)
@@ -130,10 +132,10 @@ def forward(
         dtype,
         sizes,
         scale,
-        _address(q, layout),
-        _address(k, layout),
-        _address(v, layout),
-        _address(out, layout),
+        address(q, layout),
+        address(k, layout),
+        address(v, layout),
+        address(out, layout),
         lse.data_ptr(),
         workspace.data_ptr(),
     )
@@ -169,7 +171,7 @@ def backward(
     dq, dk, dv = (torch.empty(t.shape, dtype=t.dtype, device=t.device) for t in (q, k, v))
     if min(batch, num_heads, seqlen_q, seqlen_k) == 0:
         return dq.zero_(), dk.zero_(), dv.zero_()
-    q, k, v, out, d_out = (_readable(t, layout) for t in (q, k, v, out, d_out))
+    q, k, v, out, d_out = (readable(t, layout) for t in (q, k, v, out, d_out))
     lse = lse.contiguous()
     if d_lse is not None:
         d_lse = d_lse.resolve_neg().contiguous()
@@ -189,7 +191,7 @@ def backward(
         dtype,
         sizes,
         scale,
-        [_address(t, layout) for t in (q, k, v, out, d_out, dq, dk, dv)],
+        [address(t, layout) for t in (q, k, v, out, d_out, dq, dk, dv)],
         lse.data_ptr(),
         0 if d_lse is None else d_lse.data_ptr(),
         workspace.data_ptr(),

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ck_fmha import _native
+from ck_fmha._ck_tile_headers import CkTileHeaders, find_headers
 from ck_fmha._code_cache import CodeCache
 from ck_fmha._compiler import INCLUDE, Compiler, find_compiler, user_flags, vendor_of
 
@@ -25,10 +26,14 @@ class _Kernels(NamedTuple):
 
 
 _KERNELS = {
-    "fwd": _Kernels("fwd_entry.hpp", "", _native.FwdModule),
-    "bwd": _Kernels("bwd_entry.hpp", "#define CK_FMHA_ADDS_DQ 1\n", _native.BwdModule),
-    "bwd_deterministic": _Kernels("bwd_entry.hpp", "#define CK_FMHA_ADDS_DQ 0\n", _native.BwdModule),
-    "bwd_dq": _Kernels("bwd_dq_entry.hpp", "", _native.BwdDqModule),
+    "fwd": _Kernels("kernel/fwd_entry.hpp", "", _native.FwdModule),
+    "bwd": _Kernels("kernel/bwd_entry.hpp", "#define CK_FMHA_ADDS_DQ 1\n", _native.BwdModule),
+    "bwd_deterministic": _Kernels("kernel/bwd_entry.hpp", "#define CK_FMHA_ADDS_DQ 0\n", _native.BwdModule),
+    "bwd_dq": _Kernels("kernel/bwd_dq_entry.hpp", "", _native.BwdDqModule),
+    "ck_tile_fwd": _Kernels("ck_tile/fwd_entry.hpp", "#define CK_FMHA_PADS 0\n", _native.CkTileFwdModule),
+    "ck_tile_fwd_padded": _Kernels("ck_tile/fwd_entry.hpp", "#define CK_FMHA_PADS 1\n", _native.CkTileFwdModule),
+    "ck_tile_bwd": _Kernels("ck_tile/bwd_entry.hpp", "#define CK_FMHA_PADS 0\n", _native.CkTileBwdModule),
+    "ck_tile_bwd_padded": _Kernels("ck_tile/bwd_entry.hpp", "#define CK_FMHA_PADS 1\n", _native.CkTileBwdModule),
 }
 
 
@@ -57,7 +62,7 @@ class Instance(NamedTuple):
             f"#define CK_FMHA_WAVES {self.num_waves}\n"
             f"#define CK_FMHA_ASKS {int(self.asks)}\n"
             f"{_KERNELS[self.kernels].defines}"
-            f'#include "gpu/kernel/{_KERNELS[self.kernels].entry}"\n'
+            f'#include "gpu/{_KERNELS[self.kernels].entry}"\n'
         )
 
     @property
@@ -70,8 +75,19 @@ class Instance(NamedTuple):
         values where they are defined.
         The backward's kernels have registers left with the default one, and would spill with the basic one.
         """
+        if self.ck_tile is not None:
+            return ("-isystem", str(self.ck_tile.include), "-DCK_TILE_FMHA_FWD_FAST_EXP2=1")
         amd_forward = self.kernels == "fwd" and vendor_of(self.arch) == "amd"
         return ("-mllvm", "-vgpr-regalloc=basic") if amd_forward and self.head_dim > 128 else ()
+
+    @property
+    def ck_tile(self) -> CkTileHeaders | None:
+        """The headers of CK Tile, if the kernels are compiled from them."""
+        return find_headers("bwd" in self.kernels) if self.kernels.startswith("ck_tile") else None
+
+    def compiler(self) -> Compiler:
+        """Return what compiles it on this machine."""
+        return find_compiler(self.arch, with_rocm=self.ck_tile is not None)
 
     def __str__(self) -> str:
         asks = " asking" if self.asks else ""
@@ -85,7 +101,7 @@ def code_object(instance: Instance) -> bytes:
     Raises:
         RuntimeError: No compiler was found, or it failed.
     """
-    compiler, cache = find_compiler(instance.arch), _user_cache()
+    compiler, cache = instance.compiler(), _user_cache()
     key = _key(instance, compiler)
     code = cache.load(key)
     if code is None:
@@ -102,7 +118,7 @@ def where_found(instance: Instance, device: int) -> str:
     """Say where the code of an instance comes from, without compiling it."""
     if _modules.holds(instance, device):
         return "loaded"
-    compiler = find_compiler(instance.arch)
+    compiler = instance.compiler()
     if _user_cache().load(_key(instance, compiler)) is not None:
         return f"in the cache {_user_cache().folder}"
     return f"to be compiled by {compiler.path}"
@@ -155,7 +171,8 @@ def modules(
 
 def _key(instance: Instance, compiler: Compiler) -> str:
     made_by = (*compiler.flags(instance.arch), *instance.flags, compiler.path, compiler.version)
-    parts = (_KEY_VERSION, instance.source, *made_by, _headers_digest())
+    made_of = () if instance.ck_tile is None else (instance.ck_tile.digest(),)
+    parts = (_KEY_VERSION, instance.source, *made_by, *made_of, _headers_digest())
     return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
 
 

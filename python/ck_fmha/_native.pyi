@@ -120,6 +120,55 @@ def gpu_backward(
     dlse: int,
     workspace: int,
 ) -> None: ...
+
+class CkTileMasks:
+    @staticmethod
+    def find(driver: GpuDriver, device: int, mask: Mask, sizes: Sizes) -> CkTileMasks: ...
+    @property
+    def structures(self) -> list[str]: ...
+
+class CkTileFwdModule:
+    def __init__(self, driver: GpuDriver, device: int, image: bytes, name: str) -> None: ...
+
+class CkTileBwdModule:
+    def __init__(self, driver: GpuDriver, device: int, image: bytes, name: str) -> None: ...
+
+CK_TILE_INCLUDE: str
+
+def ck_tile_forward(
+    masks: CkTileMasks,
+    modules: Sequence[CkTileFwdModule],
+    stream: int,
+    dtype: int,
+    sizes: Sizes,
+    softmax_scale: float,
+    tensors: Sequence[Tensor],
+    lse: int,
+) -> None: ...
+def ck_tile_dot_do_o(
+    masks: CkTileMasks,
+    modules: Sequence[CkTileBwdModule],
+    stream: int,
+    dtype: int,
+    sizes: Sizes,
+    softmax_scale: float,
+    tensors: Sequence[Tensor],
+    lse: int,
+    d: int,
+    dq_acc: int,
+) -> None: ...
+def ck_tile_dq_dk_dv(
+    masks: CkTileMasks,
+    modules: Sequence[CkTileBwdModule],
+    stream: int,
+    dtype: int,
+    sizes: Sizes,
+    softmax_scale: float,
+    tensors: Sequence[Tensor],
+    lse: int,
+    d: int,
+    dq_acc: int,
+) -> None: ...
 def isa_name() -> str: ...
 def available_isas() -> list[str]: ...
 def build_info() -> dict[str, str]: ...

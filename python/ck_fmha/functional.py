@@ -9,7 +9,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import _disable_current_modes
 
-from ck_fmha import _call, _gpu, _native
+from ck_fmha import _call, _ck_tile, _gpu, _native
 from ck_fmha._arguments import check_bool, check_int
 from ck_fmha._extras import NO_EXTRAS, SEED_MAX, Extras, check_bias, check_dropout_p, check_extras
 from ck_fmha._gpu_driver import BACKENDS as GPU_BACKENDS
@@ -205,7 +205,8 @@ def attention(
             products in the place of five.
         backend: ``"cpu"``, ``"hip"`` (AMD GPUs) or ``"cuda"`` (NVIDIA GPUs from sm_80 on), these for float16 and
             bfloat16 with head_dim and head_dim_v multiples of 8, ``"cuda"`` without gradients (everything else raises),
-            or ``"auto"``, the one of the tensors' device.
+            ``"ck_tile"`` (ROCm's own CK Tile with this mask, see docs/ck_tile.md), or ``"auto"``, the one of the
+            tensors' device among the first three.
 
     Returns:
         out (batch, num_heads, seqlen_q, head_dim_v), in the layout and dtype of q; with ``return_lse=True`` the pair
@@ -279,6 +280,10 @@ def compute(
             _gpu.check_backward(backend)
         if not recorded and all(type(t) in _PLAIN for t in (q, k, v)) and not q.is_meta and _nobody_watches():
             return _gpu.forward(backend, q, k, v, mask.native, softmax_scale, layout, sizes)
+        plain = False
+    if backend == "ck_tile":
+        recorded = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)
+        _ck_tile.check(q, sizes, softmax_scale, bias, extras, backward=recorded)
         plain = False
     if plain and bias is None and extras is NO_EXTRAS:
         if not (torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)):
@@ -409,6 +414,11 @@ def explain(
     )
     backend = _call.check_backend(backend, q.device)
     mask.native.check_counts(sizes.batch, sizes.num_heads)
+    if backend == "ck_tile":
+        raise NotImplementedError(
+            'explain does not cover backend="ck_tile", which walks all tiles between the first and the last live one '
+            'of a row: ask about backend="hip" or "cpu"'
+        )
     gpu = None
     if backend in GPU_BACKENDS:
         _gpu.check(backend, q, sizes, bias, extras)
