@@ -141,4 +141,3 @@ def test_several_devices_in_one_process(monkeypatch):
         hip_emulator.set_environment(monkeypatch, arch, reference_kernel=True)
         results.append(on_hip(call))
     assert all(bits_equal(results[0][n], other[n]) for other in results[1:] for n in (0, 1))
-
