@@ -97,6 +97,11 @@ void bind_gpu(py::module_& m)
             const py::gil_scoped_release release;
             return gpu::make_fwd_plan(mask, shape_of(sizes, num_compute_units));
         }))
+        .def_static("columns",
+                    [](const MaskExpr& mask, const Sizes& sizes, index_t num_compute_units) {
+                        const py::gil_scoped_release release;
+                        return gpu::make_fwd_plan(mask, column_shape_of(sizes, num_compute_units));
+                    })
         .def_property_readonly("groups", &groups)
         .def("tile_of",
              [](const FwdPlan& plan, int64_t batch, int64_t head) {

@@ -11,7 +11,8 @@ import torch
 from ck_fmha import _native
 from ck_fmha._extras import Extras
 from ck_fmha._gpu_driver import device_index, load_driver, stream_of
-from ck_fmha._instances import Instance, modules, where_found
+from ck_fmha._instance import Instance
+from ck_fmha._instances import modules, where_found
 
 _DTYPES = {torch.float16: ("fp16", _native.FLOAT16), torch.bfloat16: ("bf16", _native.BFLOAT16)}
 _WAYS_OUT = {

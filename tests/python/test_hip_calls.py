@@ -77,7 +77,8 @@ def test_the_driver_is_heard(raises):
 
 
 def test_a_code_object_for_another_processor_is_refused(raises):
-    from ck_fmha._instances import Instance, code_object
+    from ck_fmha._instance import Instance
+    from ck_fmha._instances import code_object
 
     code = code_object(Instance("full", "fp16", 32, 2, False, "gfx942"))
     raises(

@@ -12,7 +12,8 @@ import hip_calls
 import hip_emulator
 from calls import Call
 from ck_fmha import _native
-from ck_fmha._instances import Instance, code_object
+from ck_fmha._instance import Instance
+from ck_fmha._instances import code_object
 from gpu_calls import DTYPES, HEAD_DIMS, MASKS
 from hip_calls import ARCHS
 from test_hip_forward import kernels_of_pairs
