@@ -60,19 +60,6 @@ class Instance(NamedTuple):
             f'#include "gpu/kernel/{_KERNELS[self.kernels].entry}"\n'
         )
 
-    @property
-    def flags(self) -> tuple[str, ...]:
-        """What its compilation needs besides the usual.
-
-        On AMD GPUs the forward of head_dim 256 needs more than 256 registers. To make room, clang 19's default
-        allocator moves values to others at the head of blocks where lanes that a branch had switched off are not back
-        yet, and these lanes lose them (seen in the emulator: neighborhood, fp16, gfx90a). Its basic allocator moves
-        values where they are defined.
-        The backward's kernels have registers left with the default one, and would spill with the basic one.
-        """
-        amd_forward = self.kernels == "fwd" and vendor_of(self.arch) == "amd"
-        return ("-mllvm", "-vgpr-regalloc=basic") if amd_forward and self.head_dim > 128 else ()
-
     def __str__(self) -> str:
         asks = " asking" if self.asks else ""
         what = f"{self.structure} {self.dtype} head_dim {self.head_dim} {self.num_waves} waves{asks} {self.arch}"
@@ -93,7 +80,7 @@ def code_object(instance: Instance) -> bytes:
             code = cache.load(key)  # another process may have compiled it while this one waited
             if code is None:
                 with cache.temporary() as scratch:
-                    code = compiler.compile(instance.source, instance.arch, scratch, instance.flags)
+                    code = compiler.compile(instance.source, instance.arch, scratch)
                 cache.store(key, {**instance._asdict(), "compiler": compiler.version}, code)
     return code
 
@@ -154,7 +141,7 @@ def modules(
 
 
 def _key(instance: Instance, compiler: Compiler) -> str:
-    made_by = (*compiler.flags(instance.arch), *instance.flags, compiler.path, compiler.version)
+    made_by = (*compiler.flags(instance.arch), compiler.path, compiler.version)
     parts = (_KEY_VERSION, instance.source, *made_by, _headers_digest())
     return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
 

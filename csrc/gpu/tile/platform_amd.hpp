@@ -50,6 +50,14 @@ CK_FMHA_DEVICE const char* read_anew(const char* address)
     return address;
 }
 
+// The same, and what is read from it takes a register of every lane: of these there are more than scalar ones, where a
+// mask is asked whose numbers are many.
+CK_FMHA_DEVICE const char* read_anew_by_lane(const char* address)
+{
+    asm volatile("" : "+v"(address));
+    return address;
+}
+
 // The kernel's arguments, read here and not earlier.
 template <class Args>
 CK_FMHA_DEVICE Args read_arguments_anew(const Args&)
@@ -94,8 +102,9 @@ CK_FMHA_DEVICE float exp2(float x) { return __builtin_amdgcn_exp2f(x); }
 CK_FMHA_DEVICE float log2(float x) { return __builtin_amdgcn_logf(x); }
 CK_FMHA_DEVICE float reciprocal(float x) { return __builtin_amdgcn_rcpf(x); }
 
-// Numbers of a whole wave that are needed seldom, one owner a slot: scalar registers hold them.
-template <index_t kSlot, class Plain>
+// Numbers of a whole wave that are needed seldom, one owner a slot: scalar registers hold them, or, where these are
+// scarce, one vector register, a lane for each dword.
+template <index_t kSlot, class Plain, bool kScarce = false>
 class Seldom {
 public:
     CK_FMHA_DEVICE explicit Seldom(const Plain& value) : value_(value) {}
@@ -104,6 +113,31 @@ public:
 
 private:
     Plain value_;
+};
+template <index_t kSlot, class Plain>
+class Seldom<kSlot, Plain, true> {
+    static constexpr index_t kWords = sizeof(Plain) / 4;
+    static_assert(sizeof(Plain) % 4 == 0 && kWords <= kWaveSize, "ck_fmha: lanes hold dwords");
+    struct Words {
+        int word[kWords];
+    };
+
+public:
+    CK_FMHA_DEVICE explicit Seldom(const Plain& value) { set(value); }
+    CK_FMHA_DEVICE void set(const Plain& value)
+    {
+        const auto words = __builtin_bit_cast(Words, value);
+        unroll<kWords>([&](auto n) { of_lane_ = lane_index() == n ? words.word[n] : of_lane_; });
+    }
+    CK_FMHA_DEVICE Plain get() const
+    {
+        Words words;
+        unroll<kWords>([&](auto n) { words.word[n] = __builtin_amdgcn_readlane(of_lane_, n); });
+        return __builtin_bit_cast(Plain, words);
+    }
+
+private:
+    int of_lane_ = 0;
 };
 
 // A number for each of 64 tiles.

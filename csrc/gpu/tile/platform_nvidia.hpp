@@ -74,6 +74,9 @@ CK_FMHA_DEVICE const char* read_anew(const char* address)
     return address;
 }
 
+// Here every register is one of every lane.
+CK_FMHA_DEVICE const char* read_anew_by_lane(const char* address) { return read_anew(address); }
+
 // The kernel's arguments: they lie in constant memory, and instructions take them from there.
 template <class Args>
 CK_FMHA_DEVICE const Args& read_arguments_anew(const Args& args)
@@ -143,7 +146,7 @@ private:
 
 // Numbers of a whole warp that are needed seldom, one owner a slot: here they would take a register of every lane, so
 // they wait in shared memory.
-template <index_t kSlot, class Plain>
+template <index_t kSlot, class Plain, bool kScarce = false>
 class Seldom {
     static_assert(kSlot < kSeldomSlots && sizeof(Plain) <= kSeldomBytes, "ck_fmha: more or larger slots are needed");
 
