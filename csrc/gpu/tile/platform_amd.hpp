@@ -108,8 +108,13 @@ template <index_t kSlot, class Plain, bool kScarce = false>
 class Seldom {
 public:
     CK_FMHA_DEVICE explicit Seldom(const Plain& value) : value_(value) {}
-    CK_FMHA_DEVICE void set(const Plain& value) { value_ = value; }
     CK_FMHA_DEVICE const Plain& get() const { return value_; }
+    // change(value): assigns to members of it.
+    template <class F>
+    CK_FMHA_DEVICE void update(const F& change)
+    {
+        change(value_);
+    }
 
 private:
     Plain value_;
@@ -123,20 +128,34 @@ class Seldom<kSlot, Plain, true> {
     };
 
 public:
-    CK_FMHA_DEVICE explicit Seldom(const Plain& value) { set(value); }
-    CK_FMHA_DEVICE void set(const Plain& value)
+    CK_FMHA_DEVICE explicit Seldom(const Plain& value)
     {
         const auto words = __builtin_bit_cast(Words, value);
         unroll<kWords>([&](auto n) { of_lane_ = lane_index() == n ? words.word[n] : of_lane_; });
     }
-    CK_FMHA_DEVICE Plain get() const
+    CK_FMHA_DEVICE Plain get() const { return __builtin_bit_cast(Plain, words()); }
+    template <class F>
+    CK_FMHA_DEVICE void update(const F& change)
     {
-        Words words;
-        unroll<kWords>([&](auto n) { words.word[n] = __builtin_amdgcn_readlane(of_lane_, n); });
-        return __builtin_bit_cast(Plain, words);
+        const Words before = words();
+        auto value = __builtin_bit_cast(Plain, before);
+        change(value);
+        const auto after = __builtin_bit_cast(Words, value);
+        unroll<kWords>([&](auto n) {
+            const bool is_the_same = after.word[n] == before.word[n];
+            if (__builtin_constant_p(is_the_same)) return; // the compiler sees that nobody assigned to it
+            const int word = uniform(after.word[n]);
+            asm("v_writelane_b32 %0, %1, %2" : "+v"(of_lane_) : "s"(word), "n"(n.value));
+        });
     }
 
 private:
+    CK_FMHA_DEVICE Words words() const
+    {
+        Words words;
+        unroll<kWords>([&](auto n) { words.word[n] = __builtin_amdgcn_readlane(of_lane_, n); });
+        return words;
+    }
     int of_lane_ = 0;
 };
 
@@ -148,6 +167,11 @@ public:
     CK_FMHA_DEVICE void set(const F& number)
     {
         of_lane_ = number(lane_index());
+    }
+    template <class F>
+    CK_FMHA_DEVICE void add(const F& number)
+    {
+        of_lane_ += number(lane_index());
     }
     // n is the same in all lanes.
     CK_FMHA_DEVICE index_t operator[](index_t n) const { return __builtin_amdgcn_readlane(of_lane_, n); }

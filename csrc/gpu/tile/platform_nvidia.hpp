@@ -160,6 +160,14 @@ public:
         __syncwarp();
     }
     CK_FMHA_DEVICE Plain get() const { return of_warp(); }
+    // change(value): assigns to members of it.
+    template <class F>
+    CK_FMHA_DEVICE void update(const F& change) const
+    {
+        Plain value = get();
+        change(value);
+        set(value);
+    }
 
 private:
     CK_FMHA_DEVICE static Plain& of_warp()
@@ -181,6 +189,11 @@ public:
         for (index_t n = lane_index(); n < 64; n += kWaveSize)
             numbers[n] = number(n);
         __syncwarp();
+    }
+    template <class F>
+    CK_FMHA_DEVICE void add(const F& number) const
+    {
+        set([&](index_t n) { return of_warp()[n] + number(n); });
     }
     // n is the same in all lanes.
     CK_FMHA_DEVICE index_t operator[](index_t n) const { return uniform(of_warp()[n]); }
