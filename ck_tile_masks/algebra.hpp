@@ -27,15 +27,15 @@ namespace algebra {
 template <class First, class Second>
 CK_TILE_MASKS_HD constexpr index_t leapfrog(First first, Second second, index_t from, index_t end)
 {
-    index_t j = first(from);
-    while (j < end) {
-        const index_t k = second(j);
-        if (k == j) return j;
-        if (k >= end) break;
-        j = first(k);
-        if (j == k) return j;
+    // Each walk occurs once: on GPUs they are inlined, and compositions are walks as well.
+    for (bool is_of_second = false;; is_of_second = true) { // does the second walk stand on `from`?
+        const index_t j = first(from);
+        if (j >= end) return kNone;
+        if (j == from && is_of_second) return j;
+        from = second(j);
+        if (from == j) return j;
+        if (from >= end) return kNone;
     }
-    return kNone;
 }
 
 // bits = combine(bits of a, bits of b), in pieces of rows that fit into registers or a small stack.
@@ -55,7 +55,7 @@ CK_TILE_MASKS_HD constexpr void combine_tile_bits(const A& a, const B& b, index_
 }
 
 // Binds one of the four walks to a part and a band.
-#define CK_TILE_MASKS_WALK_OF(part, name) [&](index_t from) { return part.name(b0, b1, from); }
+#define CK_TILE_MASKS_WALK_OF(part, name) [&](index_t from) CK_TILE_MASKS_INLINE { return part.name(b0, b1, from); }
 
 } // namespace algebra
 

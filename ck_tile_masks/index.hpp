@@ -4,13 +4,20 @@
 // Nothing here (or in any other header of this folder) needs a standard library: hiprtc and NVRTC have none.
 
 #if defined(__HIP__) || defined(__CUDACC__) || defined(__CUDACC_RTC__)
-#if defined(__clang__)
+#if defined(__AMDGCN__)
+// Without calls: these need a stack, in memory.
+#define CK_TILE_MASKS_INLINE __attribute__((always_inline))
+#define CK_TILE_MASKS_HD __attribute__((host)) __attribute__((device)) CK_TILE_MASKS_INLINE
+#elif defined(__clang__)
 #define CK_TILE_MASKS_HD __attribute__((host)) __attribute__((device))
 #else
 #define CK_TILE_MASKS_HD __host__ __device__
 #endif
 #else
 #define CK_TILE_MASKS_HD
+#endif
+#if !defined(CK_TILE_MASKS_INLINE)
+#define CK_TILE_MASKS_INLINE // of lambdas
 #endif
 
 namespace ck_tile_masks {

@@ -107,7 +107,7 @@ def package(compilers: dict[str, Compiler], include: Path, folder: Path, jobs: i
         file = folder / f"{name}.code"
         if name not in kept:
             with tempfile.TemporaryDirectory(prefix="ck_fmha-") as scratch:
-                further = (*instance.flags, f"-I{include}")  # the package's own folder has none yet
+                further = (f"-I{include}",)  # the package's own folder has none yet
                 compiler = compilers[instance.arch]
                 file.write_bytes(compiler.compile(instance.source, instance.arch, Path(scratch), further))
         code = file.read_bytes()

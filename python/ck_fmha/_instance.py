@@ -51,19 +51,6 @@ class Instance(NamedTuple):
         )
 
     @property
-    def flags(self) -> tuple[str, ...]:
-        """What its compilation needs besides the usual.
-
-        On AMD GPUs the forward of head_dim 256 needs more than 256 registers. To make room, clang 19's default
-        allocator moves values to others at the head of blocks where lanes that a branch had switched off are not back
-        yet, and these lanes lose them (seen in the emulator: neighborhood, fp16, gfx90a). Its basic allocator moves
-        values where they are defined.
-        The backward's kernels have registers left with the default one, and would spill with the basic one.
-        """
-        amd_forward = self.kernels == "fwd" and vendor_of(self.arch) == "amd"
-        return ("-mllvm", "-vgpr-regalloc=basic") if amd_forward and self.head_dim > 128 else ()
-
-    @property
     def from_ck_tile(self) -> bool:
         """Are the kernels those of ROCm's CK Tile?"""
         return self.kernels.startswith("ck_tile")

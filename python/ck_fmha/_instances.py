@@ -44,9 +44,7 @@ def _compiler(instance: Instance) -> Compiler:
 def _flags(instance: Instance) -> tuple[str, ...]:
     """Return what its compilation needs besides the usual."""
     headers = _ck_tile(instance)
-    if headers is None:
-        return instance.flags
-    return (*instance.flags, "-isystem", str(headers.include), "-DCK_TILE_FMHA_FWD_FAST_EXP2=1")
+    return () if headers is None else ("-isystem", str(headers.include), "-DCK_TILE_FMHA_FWD_FAST_EXP2=1")
 
 
 def code_object(instance: Instance) -> bytes:

@@ -25,7 +25,7 @@ _FLAGS = {"amd": _clang.FLAGS, "nvidia": _nvcc.FLAGS}
 
 def key(instance: Instance, headers: str) -> str:
     """Return the name of an instance's code: all that it depends on but the compiler, which may be gone."""
-    parts = (_KEY_VERSION, instance.source, instance.arch, *_FLAGS[vendor_of(instance.arch)], *instance.flags, headers)
+    parts = (_KEY_VERSION, instance.source, instance.arch, *_FLAGS[vendor_of(instance.arch)], headers)
     return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
 
 

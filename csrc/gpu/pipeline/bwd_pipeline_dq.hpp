@@ -20,7 +20,7 @@ template <class Traits>
 class BwdPipelineDq {
 public:
     using Wave = typename FwdPolicy<Traits>::Wave;
-    using Mask = BandedMask<typename Traits::Mask, Wave::kRows, Traits::kWaves, Traits::kTileK>;
+    using Mask = BandedMask<typename Traits::Mask, Wave::kRows, Traits::kWaves, Traits::kTileK, true>;
     using Window = LiveTileWindow<Mask, Traits::kAsks>;
     using Rows = SharedRows<Traits::kTileK, Traits::kHeadDim>;
     using Transposed = SharedTransposed<Traits::kTileK, Traits::kHeadDim>;

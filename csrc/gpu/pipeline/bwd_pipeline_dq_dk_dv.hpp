@@ -55,7 +55,6 @@ public:
         const auto k = Wave::load_keys(t.k, mask.band()), v = Wave::load_keys(t.v, mask.band());
         const typename Wave::QueryGradients dq(t.k, mask.row(), q_t, exchange);
         const TilesInMemory<Traits::kTileQ> dq_tiles(t.dq);
-        const bool short_of_keys = (mask.band() + 1) * Wave::kKeys > t.k.num_rows;
 
         typename Policy::QueryCopy q_copy(t.q), d_o_copy(t.d_o);
         typename Policy::StatisticsCopy statistics_copy(t.statistics, t.q.num_rows);
@@ -92,8 +91,7 @@ public:
                 Wave::add_scores(s, q, k);
                 Wave::scale_and_shift(s, scale_log2, Wave::load_statistics(lse));
                 no_load_crosses();
-                if (work.edge() || short_of_keys)
-                    Wave::keep(s, mask.row_bits(tile * Traits::kTileQ + lane_index() % Traits::kTileQ));
+                if (work.edge()) Wave::keep(s, mask.row_bits(tile * Traits::kTileQ + lane_index() % Traits::kTileQ));
                 Wave::exp2(s);
                 p = Wave::to_operand(s);
                 typename Wave::Acc dp = Wave::load_statistics(minus_delta);

@@ -2,6 +2,7 @@
 
 #include "gpu/kernel/bwd_args.hpp"
 #include "gpu/pipeline/fwd_traits.hpp"
+#include "gpu/pipeline/mask_reading.hpp"
 
 namespace ck_fmha::gpu {
 
@@ -17,7 +18,9 @@ struct BwdTraits {
     static constexpr index_t kThreads = kWaves * kWaveSize;
     static constexpr index_t kTileQ = kBwdTileQ;
     static constexpr index_t kBands = kWaves / bwd_waves_per_key(kHeadDim); // of 32 keys
-    static constexpr index_t kWavesPerSimd = kHeadDim > 64 ? 1 : 2;         // which bounds the registers
+    // Which bounds the registers; a large mask that is asked for tiles amid the loop takes many.
+    static constexpr index_t kWavesPerSimd = kHeadDim > 64 || (kAsks && sizeof(Mask) > ReadForElements::kMostBytes) ? 1
+                                                                                                                    : 2;
     // Shared memory does not hold Q and dO both as rows and transposed: first come the rows, then the others.
     static constexpr bool kInTurns = kHeadDim > 128;
 

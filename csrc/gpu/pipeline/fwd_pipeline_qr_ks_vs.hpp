@@ -21,9 +21,10 @@ template <class Traits, class Policy = FwdPolicy<Traits>>
 class FwdPipelineQrKsVs {
 public:
     using Wave = typename Policy::Wave;
-    using Mask =
-        BandedMask<typename Traits::Mask, kFwdRowsPerWave, Traits::kWaves, Traits::kTileK, Traits::kThreadsPerWave>;
-
+    // Large masks, and those that are asked for tiles, need scalar registers themselves.
+    static constexpr bool kIsScarce = Traits::kAsks || sizeof(typename Traits::Mask) > ReadForElements::kMostBytes;
+    using Mask = BandedMask<typename Traits::Mask, kFwdRowsPerWave, Traits::kWaves, Traits::kTileK, kIsScarce,
+                            Traits::kThreadsPerWave>;
     using Window = LiveTileWindow<Mask, Traits::kAsks>;
 
     struct Result {

@@ -50,6 +50,14 @@ CK_FMHA_DEVICE const char* read_anew(const char* address)
     return address;
 }
 
+// The same, and what is read from it takes a register of every lane: of these there are more than scalar ones, where a
+// mask is asked whose numbers are many.
+CK_FMHA_DEVICE const char* read_anew_by_lane(const char* address)
+{
+    asm volatile("" : "+v"(address));
+    return address;
+}
+
 // The kernel's arguments, read here and not earlier.
 template <class Args>
 CK_FMHA_DEVICE Args read_arguments_anew(const Args&)
@@ -94,16 +102,61 @@ CK_FMHA_DEVICE float exp2(float x) { return __builtin_amdgcn_exp2f(x); }
 CK_FMHA_DEVICE float log2(float x) { return __builtin_amdgcn_logf(x); }
 CK_FMHA_DEVICE float reciprocal(float x) { return __builtin_amdgcn_rcpf(x); }
 
-// Numbers of a whole wave that are needed seldom, one owner a slot: scalar registers hold them.
-template <index_t kSlot, class Plain>
+// Numbers of a whole wave that are needed seldom, one owner a slot: scalar registers hold them, or, where these are
+// scarce, one vector register, a lane for each dword.
+template <index_t kSlot, class Plain, bool kScarce = false>
 class Seldom {
 public:
     CK_FMHA_DEVICE explicit Seldom(const Plain& value) : value_(value) {}
-    CK_FMHA_DEVICE void set(const Plain& value) { value_ = value; }
     CK_FMHA_DEVICE const Plain& get() const { return value_; }
+    // change(value): assigns to members of it.
+    template <class F>
+    CK_FMHA_DEVICE void update(const F& change)
+    {
+        change(value_);
+    }
 
 private:
     Plain value_;
+};
+template <index_t kSlot, class Plain>
+class Seldom<kSlot, Plain, true> {
+    static constexpr index_t kWords = sizeof(Plain) / 4;
+    static_assert(sizeof(Plain) % 4 == 0 && kWords <= kWaveSize, "ck_fmha: lanes hold dwords");
+    struct Words {
+        int word[kWords];
+    };
+
+public:
+    CK_FMHA_DEVICE explicit Seldom(const Plain& value)
+    {
+        const auto words = __builtin_bit_cast(Words, value);
+        unroll<kWords>([&](auto n) { of_lane_ = lane_index() == n ? words.word[n] : of_lane_; });
+    }
+    CK_FMHA_DEVICE Plain get() const { return __builtin_bit_cast(Plain, words()); }
+    template <class F>
+    CK_FMHA_DEVICE void update(const F& change)
+    {
+        const Words before = words();
+        auto value = __builtin_bit_cast(Plain, before);
+        change(value);
+        const auto after = __builtin_bit_cast(Words, value);
+        unroll<kWords>([&](auto n) {
+            const bool is_the_same = after.word[n] == before.word[n];
+            if (__builtin_constant_p(is_the_same)) return; // the compiler sees that nobody assigned to it
+            const int word = uniform(after.word[n]);
+            asm("v_writelane_b32 %0, %1, %2" : "+v"(of_lane_) : "s"(word), "n"(n.value));
+        });
+    }
+
+private:
+    CK_FMHA_DEVICE Words words() const
+    {
+        Words words;
+        unroll<kWords>([&](auto n) { words.word[n] = __builtin_amdgcn_readlane(of_lane_, n); });
+        return words;
+    }
+    int of_lane_ = 0;
 };
 
 // A number for each of 64 tiles.
@@ -114,6 +167,11 @@ public:
     CK_FMHA_DEVICE void set(const F& number)
     {
         of_lane_ = number(lane_index());
+    }
+    template <class F>
+    CK_FMHA_DEVICE void add(const F& number)
+    {
+        of_lane_ += number(lane_index());
     }
     // n is the same in all lanes.
     CK_FMHA_DEVICE index_t operator[](index_t n) const { return __builtin_amdgcn_readlane(of_lane_, n); }

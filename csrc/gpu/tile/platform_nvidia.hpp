@@ -74,6 +74,9 @@ CK_FMHA_DEVICE const char* read_anew(const char* address)
     return address;
 }
 
+// Here every register is one of every lane.
+CK_FMHA_DEVICE const char* read_anew_by_lane(const char* address) { return read_anew(address); }
+
 // The kernel's arguments: they lie in constant memory, and instructions take them from there.
 template <class Args>
 CK_FMHA_DEVICE const Args& read_arguments_anew(const Args& args)
@@ -143,7 +146,7 @@ private:
 
 // Numbers of a whole warp that are needed seldom, one owner a slot: here they would take a register of every lane, so
 // they wait in shared memory.
-template <index_t kSlot, class Plain>
+template <index_t kSlot, class Plain, bool kScarce = false>
 class Seldom {
     static_assert(kSlot < kSeldomSlots && sizeof(Plain) <= kSeldomBytes, "ck_fmha: more or larger slots are needed");
 
@@ -157,6 +160,14 @@ public:
         __syncwarp();
     }
     CK_FMHA_DEVICE Plain get() const { return of_warp(); }
+    // change(value): assigns to members of it.
+    template <class F>
+    CK_FMHA_DEVICE void update(const F& change) const
+    {
+        Plain value = get();
+        change(value);
+        set(value);
+    }
 
 private:
     CK_FMHA_DEVICE static Plain& of_warp()
@@ -178,6 +189,11 @@ public:
         for (index_t n = lane_index(); n < 64; n += kWaveSize)
             numbers[n] = number(n);
         __syncwarp();
+    }
+    template <class F>
+    CK_FMHA_DEVICE void add(const F& number) const
+    {
+        set([&](index_t n) { return of_warp()[n] + number(n); });
     }
     // n is the same in all lanes.
     CK_FMHA_DEVICE index_t operator[](index_t n) const { return uniform(of_warp()[n]); }

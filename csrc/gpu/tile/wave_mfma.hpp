@@ -173,11 +173,14 @@ struct MfmaWave {
                                              index_t half = Atom::half())
     {
         unroll<kDimBlocks>([&](auto b) {
-            if constexpr (kDimBlocks > kMostInVectorRegisters) no_load_crosses();
+            Acc acc = o.block[b];
+            if constexpr (kDimBlocks > kMostInVectorRegisters) {
+                no_load_crosses();
+                to_accumulators(acc);
+            }
             unroll<4>([&](auto j) {
                 constexpr index_t kEight = b * Atom::kBlockDims + 8 * j; // both halves of the wave write one eight
                 if (kEight >= head_dim) return;
-                const Acc& acc = o.block[b];
                 store(kEight + 4 * half, Float4{acc[4 * j], acc[4 * j + 1], acc[4 * j + 2], acc[4 * j + 3]});
             });
         });
@@ -193,8 +196,10 @@ private:
     CK_FMHA_DEVICE static void for_each_pair(Acc (&blocks)[kBlocks], const Map& map)
     {
         unroll<kBlocks>([&](auto b) {
-            if constexpr (kBlocks > kMostInVectorRegisters)
+            if constexpr (kBlocks > kMostInVectorRegisters) {
                 no_load_crosses(); // accumulators are moved to be multiplied, a block at a time
+                to_accumulators(blocks[b]);
+            }
             unroll<8>([&](auto e) {
                 Acc& acc = blocks[b];
                 const Float2 y = map(Float2{acc[2 * e], acc[2 * e + 1]});
