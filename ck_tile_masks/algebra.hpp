@@ -45,9 +45,9 @@ CK_TILE_MASKS_HD constexpr void combine_tile_bits(const A& a, const B& b, index_
 {
     constexpr index_t kPiece = 64;
     tile_bits(a, i0, i1, j0, count, bits);
-    for (index_t i = i0; i < i1; i += kPiece) {
+    for (index_t i = i0, end = i0; i < i1; i = end) {
         bits_t of_b[kPiece] = {};
-        const index_t end = min(i + kPiece, i1);
+        end = min(sat_add(i, kPiece), i1);
         tile_bits(b, i, end, j0, count, of_b);
         for (index_t r = i; r < end; ++r)
             bits[r - i0] = combine(bits[r - i0], of_b[r - i]);
@@ -222,9 +222,9 @@ struct Transposed : MaskDefABC<Transposed<A>> {
     // Row by row the elements of `a` would be asked one by one.
     CK_TILE_MASKS_HD constexpr void tile_bits(index_t i0, index_t i1, index_t j0, index_t count, bits_t* bits) const
     {
-        for (index_t i = i0; i < i1; i += 64) {
+        for (index_t i = i0, end = i0; i < i1; i = end) {
             bits_t columns[64] = {};
-            const index_t end = min(i + 64, i1);
+            end = min(sat_add(i, 64), i1);
             ck_tile_masks::tile_bits(a, j0, j0 + count, i, end - i, columns);
             transpose_bits(columns);
             for (index_t r = i; r < end; ++r)

@@ -58,4 +58,13 @@ CK_TILE_MASKS_HD constexpr bits_t low_bits(index_t count)
     return count >= 64 ? ~bits_t{0} : (bits_t{1} << count) - 1;
 }
 
+// @post bit n of every_nth_bit(step) is set iff step divides n, for step >= 1
+CK_TILE_MASKS_HD constexpr bits_t every_nth_bit(index_t step)
+{
+    bits_t bits = 1;
+    for (index_t distance = step; distance < 64; distance *= 2)
+        bits |= bits << distance;
+    return bits;
+}
+
 } // namespace ck_tile_masks
