@@ -38,6 +38,18 @@ _KERNELS = {
 
 
 _DTYPES = {"amd": {"fp16": "_Float16", "bf16": "__bf16"}, "nvidia": {"fp16": "f16", "bf16": "bf16"}}
+# What an instance computes besides products and mask, and its name in the kernels.
+EXTRAS = {
+    "softcap": "kSoftcap",
+    "bias": "kBias",
+    "bias_fp32": "kBias | kBiasFloat32",
+    "alibi": "kAlibi",
+    "attended": "kAttended",
+    "dropout": "kDropout",
+    "dbias": "kBiasGradient",
+    "dbias_sum": "kBiasGradientSum",
+    "dbias_keys": "kBiasGradientOfKeys",
+}
 
 
 class Instance(NamedTuple):
@@ -50,6 +62,7 @@ class Instance(NamedTuple):
     asks: bool  # the mask for tiles, in rows that are longer than what is stored of them
     arch: str
     kernels: str = "fwd"  # a key of _KERNELS
+    extras: str = ""  # words of EXTRAS
 
     @property
     def source(self) -> str:
@@ -61,6 +74,7 @@ class Instance(NamedTuple):
             f"#define CK_FMHA_HEAD_DIM {self.head_dim}\n"
             f"#define CK_FMHA_WAVES {self.num_waves}\n"
             f"#define CK_FMHA_ASKS {int(self.asks)}\n"
+            f"#define CK_FMHA_EXTRAS {' | '.join(EXTRAS[word] for word in self.extras.split()) or 0}\n"
             f"{_KERNELS[self.kernels].defines}"
             f'#include "gpu/{_KERNELS[self.kernels].entry}"\n'
         )
@@ -90,9 +104,9 @@ class Instance(NamedTuple):
         return find_compiler(self.arch, with_rocm=self.ck_tile is not None)
 
     def __str__(self) -> str:
-        asks = " asking" if self.asks else ""
-        what = f"{self.structure} {self.dtype} head_dim {self.head_dim} {self.num_waves} waves{asks} {self.arch}"
-        return f"{self.kernels or 'fwd'} {what}"  # caches hold entries that are older than the backward
+        more = (" asking" if self.asks else "") + (f" {self.extras}" if self.extras else "")
+        what = f"{self.structure} {self.dtype} head_dim {self.head_dim} {self.num_waves} waves{more} {self.arch}"
+        return f"{self.kernels or 'fwd'} {what}"  # caches hold entries that are older than the backward and extras
 
 
 def code_object(instance: Instance) -> bytes:
@@ -160,11 +174,12 @@ def modules(
     dtype: str,
     head_dim: int,
     kernels: str = "fwd",
+    extras: str = "",
 ) -> list[Any]:
     """Return the loaded modules for the groups (structure, num_waves, asks) of a plan."""
     arch, _ = driver.device(device)
     return [
-        _modules.find(Instance(structure, dtype, head_dim, num_waves, asks, arch, kernels), driver, device)
+        _modules.find(Instance(structure, dtype, head_dim, num_waves, asks, arch, kernels, extras), driver, device)
         for structure, num_waves, asks in groups
     ]
 
