@@ -74,9 +74,9 @@ void gpu_backward(std::shared_ptr<DevicePlan> columns, std::vector<std::shared_p
     args.dlse = reinterpret_cast<const void*>(dlse);
     args.dbias = to_scores(dbias);
     const py::gil_scoped_release release;
-    gpu::attention_backward(args, {std::move(columns), std::move(modules), std::move(rows), std::move(dq_modules),
-                                   sums_bias, reinterpret_cast<float*>(workspace),
-                                   reinterpret_cast<gpu::Stream>(stream)});
+    gpu::attention_backward(args,
+                            {std::move(columns), std::move(modules), std::move(rows), std::move(dq_modules), sums_bias,
+                             reinterpret_cast<float*>(workspace), reinterpret_cast<gpu::Stream>(stream)});
 }
 
 template <class Module>

@@ -40,9 +40,16 @@ def not_supported_reasons(
             padded = f"torch.nn.functional.pad to {-(-dim // 8) * 8} (and pass scale, if it is the head_dim of q and k)"
             reasons.append(f"{name} is {dim}, no multiple of 8: pad with zeros, e.g. {padded}")
     if backend == "cuda":
-        asked = names_of(bias, extras)
-        if asked:
-            reasons.append(f"bias, softcap, alibi_slopes, attn_mask of bool, dropout_p are not covered yet, got: {asked}")
+        if bias is not None:
+            reasons.append("bias is not covered yet")
+        if extras.attended is not None:
+            reasons.append("attn_mask as a bool tensor is not covered: make it a mask by masks.BlockList.from_tensor")
+        if extras.alibi_slopes is not None:
+            reasons.append("alibi_slopes are not covered yet")
+        if extras.softcap:
+            reasons.append(f"softcap is not covered yet, got {extras.softcap}")
+        if extras.dropout_p:
+            reasons.append(f"dropout_p is not covered yet, got {extras.dropout_p}")
     return reasons
 
 

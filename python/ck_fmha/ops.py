@@ -145,9 +145,7 @@ def _backward_of_device(
             _gpu.check(backend, q, s, bias, call.extras)
             rest = (mask, call.scale, call.layout, s, call.extras, call.deterministic, needs[3])
             gradients = _gpu.backward(backend, d_out, d_lse, q, k, v, bias, out, lse, *rest)
-        return tuple(
-            q.new_empty(0) if g is None or not need else g for g, need in zip(gradients, needs, strict=True)
-        )
+        return tuple(q.new_empty(0) if g is None or not need else g for g, need in zip(gradients, needs, strict=True))
     wanted = (needs[0], needs[1], needs[2], needs[3])
     grads = _call.backward(
         d_out, d_lse, q, k, v, bias, out, lse.contiguous(), wanted, mask, call.scale, call.layout, call.extras

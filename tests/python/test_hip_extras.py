@@ -14,8 +14,9 @@ import hip_emulator
 from calls import Call, Tensors, assert_matches_reference, bits_equal, make_tensors, run
 from ck_fmha import masks
 from ck_fmha.functional import compute
+from gpu_calls import DTYPES
 from guard_bands import guarded_allocations, guarded_copy
-from hip_calls import ARCHS, DTYPES
+from hip_calls import ARCHS
 from pairwise import pairwise
 
 pytestmark = hip_emulator.needs_emulator

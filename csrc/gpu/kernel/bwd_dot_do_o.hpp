@@ -9,7 +9,8 @@ namespace ck_fmha::gpu {
 
 // What the backward wants to know of each query:
 //
-//     LSE     in base 2, less Element::kGradientExponent (as it is where scores are natural); +inf for a query that attends nothing, so that its
+//     LSE     in base 2, less Element::kGradientExponent (as it is where scores are natural); +inf for a query that
+//     attends nothing, so that its
 //             probabilities 2^(score - LSE) are zero without being asked about
 //     -delta  delta = sum of dO * O, less the gradient of the LSE: dS = P (dP - delta)
 //

@@ -68,8 +68,7 @@ private:
              rows_of(args.d_o, batch, head, args.seqlen_q, args.head_dim_v, sizeof(T)),
              reinterpret_cast<const Float2*>(args.statistics) + first_row,
              {reinterpret_cast<const char*>(args.dq_sum) + first_row * kSumBytes, kSumBytes, kSumBytes, args.seqlen_q}},
-            window, work.begin, work.end, mask,
- typename Pipeline::Extras(args, batch, head));
+            window, work.begin, work.end, mask, typename Pipeline::Extras(args, batch, head));
     }
 
     CK_FMHA_DEVICE static void store(const BwdArgs& args, const typename Pipeline::Result& result)

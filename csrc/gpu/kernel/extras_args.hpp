@@ -15,8 +15,8 @@ enum Extra : index_t {
     kAlibi = 2,
     kDropout = 4,
     kBias = 8,
-    kBiasFloat32 = 16,    // the bias, float32 instead of the tensors' type
-    kAttended = 32,       // a tensor of bool, beside the mask
+    kBiasFloat32 = 16, // the bias, float32 instead of the tensors' type
+    kAttended = 32,    // a tensor of bool, beside the mask
     // The gradient of the bias: of its type, where no two elements of the scores share one of it; else float32, which
     // is added to, and with one number for all queries after their sum.
     kBiasGradient = 64,

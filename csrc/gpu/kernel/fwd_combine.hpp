@@ -56,7 +56,8 @@ private:
         *reinterpret_cast<unsigned*>(out) = MatrixElement<T>::pack(o[0] * factor, o[1] * factor);
         if (dim == 0) {
             const long_index_t line = static_cast<long_index_t>(batch) * args.num_heads + head;
-            args.lse[line * args.seqlen_q + first_row + row] = (reference + log2(sum) / Unit::kInBase2) * Unit::kInBaseE;
+            args.lse[line * args.seqlen_q + first_row + row] =
+                (reference + log2(sum) / Unit::kInBase2) * Unit::kInBaseE;
         }
     }
 };

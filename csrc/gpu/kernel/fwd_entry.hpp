@@ -18,7 +18,8 @@
 
 namespace ck_fmha::gpu::structure {
 
-using InstanceTraits = FwdTraits<CK_FMHA_MASK, CK_FMHA_DTYPE, CK_FMHA_HEAD_DIM, CK_FMHA_WAVES, CK_FMHA_ASKS != 0, CK_FMHA_EXTRAS>;
+using InstanceTraits =
+    FwdTraits<CK_FMHA_MASK, CK_FMHA_DTYPE, CK_FMHA_HEAD_DIM, CK_FMHA_WAVES, CK_FMHA_ASKS != 0, CK_FMHA_EXTRAS>;
 
 } // namespace ck_fmha::gpu::structure
 

@@ -40,8 +40,7 @@ private:
         return Pipeline::run(rows_of(args.q, batch, head, args.seqlen_q, args.head_dim, sizeof(T)),
                              rows_of(args.k, batch, head_kv, args.seqlen_k, args.head_dim, sizeof(T)),
                              rows_of(args.v, batch, head_kv, args.seqlen_k, args.head_dim_v, sizeof(T)), window,
-                             work.begin, work.end, mask,
-                             Extras(args, batch, head));
+                             work.begin, work.end, mask, Extras(args, batch, head));
     }
 
     CK_FMHA_DEVICE static void store(const FwdArgs& args, typename Pipeline::Result& result)

@@ -4,7 +4,8 @@
 #include "gpu/pipeline/tanh.hpp"
 #include "gpu/tile/elements_in_memory.hpp"
 
-// Softcap, bias, ALiBi and dropout, for pipelines with any layout of scores: a wave gives every element of a lane its place.
+// Softcap, bias, ALiBi and dropout, for pipelines with any layout of scores: a wave gives every element of a lane its
+// place.
 
 namespace ck_fmha::gpu {
 
@@ -18,8 +19,8 @@ struct ScoreUnit {
     static constexpr float kInBaseE = kNatural ? 1.f : 0.693147180559945309f;
 };
 
-// Of one (batch, head) in a kernel with arguments Args. What is wanted once a tile is read from these when it is wanted:
-// the loop has no registers to spare for it.
+// Of one (batch, head) in a kernel with arguments Args. What is wanted once a tile is read from these when it is
+// wanted: the loop has no registers to spare for it.
 template <class Traits, class Args>
 class ScoreExtras {
     static constexpr index_t kExtras = Traits::kExtras;
@@ -113,7 +114,7 @@ public:
         const auto args = read_arguments_anew(args_);
         const Dropout dropout(args.extras.threshold, args.extras.seed, batch_, head_);
         return dropout.template kept<Wave::kKeysOfBits, Wave::kLanesOfBits>(first_query + Wave::query_of_bits(),
-                                                                             first_key, Wave::share_of_bits());
+                                                                            first_key, Wave::share_of_bits());
     }
     CK_FMHA_DEVICE float keep_scale() const { return read_arguments_anew(args_).extras.keep_scale; }
 

@@ -4,7 +4,8 @@
 
 namespace ck_fmha::gpu {
 
-// tanh and its derivative 1 - tanh^2, each with a relative error of some 2^-22. With u = e^(-2|x|) and w = 2 u / (1 + u)
+// tanh and its derivative 1 - tanh^2, each with a relative error of some 2^-22. With u = e^(-2|x|) and w = 2 u / (1 +
+// u)
 //
 //     |tanh x| = 1 - w,   1 - tanh^2 = w (2 - w);   for |x| < 1/2, where 1 - w cancels, x + x^3 P(x^2) with P minimax
 struct Tanh {

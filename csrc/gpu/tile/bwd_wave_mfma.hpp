@@ -23,7 +23,7 @@ struct MfmaBwdWave {
     using Part = MfmaWave<T, kTileQ, kOwnDims>;
     using Atom = typename Whole::Atom;
     using Element = typename Whole::Element;
-    using Acc = typename Whole::Acc;         // scores of 32 queries: element 4 j + i is query 8 j + 4 half + i
+    using Acc = typename Whole::Acc; // scores of 32 queries: element 4 j + i is query 8 j + 4 half + i
     using Scores = Acc;
     using Gradients = typename Part::Output; // dK^T or dV^T
 
@@ -39,10 +39,7 @@ struct MfmaBwdWave {
     CK_FMHA_DEVICE static index_t key_of_lane(index_t lane = lane_index()) { return lane % 32; }
 
     // Of waves with the same keys the first one answers for the scores.
-    CK_FMHA_DEVICE static bool has_scores_of_its_own()
-    {
-        return kBands == kWaves || wave_index<kWaveSize>() < kBands;
-    }
+    CK_FMHA_DEVICE static bool has_scores_of_its_own() { return kBands == kWaves || wave_index<kWaveSize>() < kBands; }
     // As in MfmaWave.
     static constexpr index_t kKeysOfBits = kKeys, kLanesOfBits = 2;
     CK_FMHA_DEVICE static index_t query_of_bits() { return lane_index() % kTileQ; }

@@ -142,8 +142,10 @@ private:
 template <class T>
 CK_FMHA_DEVICE float to_float(unsigned short bits)
 {
-    if constexpr (__is_same(T, bf16)) return __builtin_bit_cast(float, static_cast<unsigned>(bits) << 16);
-    else return static_cast<float>(__builtin_bit_cast(T, bits));
+    if constexpr (__is_same(T, bf16))
+        return __builtin_bit_cast(float, static_cast<unsigned>(bits) << 16);
+    else
+        return static_cast<float>(__builtin_bit_cast(T, bits));
 }
 template <class T>
 CK_FMHA_DEVICE unsigned short round_to(float value)
@@ -217,8 +219,8 @@ public:
         return __builtin_amdgcn_raw_buffer_load_b128(resource_, offset, 0, 0);
     }
 
-    // One element for each lane, as a number of its size, at offset + more; `more` is the same for all lanes and does not
-    // count for what lies outside.
+    // One element for each lane, as a number of its size, at offset + more; `more` is the same for all lanes and does
+    // not count for what lies outside.
     CK_FMHA_DEVICE unsigned char load_one(unsigned char, index_t offset, index_t more) const
     {
         return __builtin_amdgcn_raw_buffer_load_b8(resource_, offset, more, 0);
