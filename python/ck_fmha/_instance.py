@@ -21,6 +21,19 @@ _SOURCES = {
     "ck_tile_bwd_padded": ("ck_tile/bwd_entry.hpp", "#define CK_FMHA_PADS 1\n"),
 }
 
+# What an instance computes besides products and mask, and its name in the kernels.
+EXTRAS = {
+    "softcap": "kSoftcap",
+    "bias": "kBias",
+    "bias_fp32": "kBias | kBiasFloat32",
+    "alibi": "kAlibi",
+    "attended": "kAttended",
+    "dropout": "kDropout",
+    "dbias": "kBiasGradient",
+    "dbias_sum": "kBiasGradientSum",
+    "dbias_keys": "kBiasGradientOfKeys",
+}
+
 _DTYPES = {"amd": {"fp16": "_Float16", "bf16": "__bf16"}, "nvidia": {"fp16": "f16", "bf16": "bf16"}}
 
 
@@ -34,6 +47,7 @@ class Instance(NamedTuple):
     asks: bool  # the mask for tiles, in rows that are longer than what is stored of them
     arch: str
     kernels: str = "fwd"  # a key of _SOURCES
+    extras: str = ""  # words of EXTRAS
 
     @property
     def source(self) -> str:
@@ -46,6 +60,7 @@ class Instance(NamedTuple):
             f"#define CK_FMHA_HEAD_DIM {self.head_dim}\n"
             f"#define CK_FMHA_WAVES {self.num_waves}\n"
             f"#define CK_FMHA_ASKS {int(self.asks)}\n"
+            f"#define CK_FMHA_EXTRAS {' | '.join(EXTRAS[word] for word in self.extras.split()) or 0}\n"
             f"{defines}"
             f'#include "gpu/{entry}"\n'
         )
@@ -56,8 +71,8 @@ class Instance(NamedTuple):
         return self.kernels.startswith("ck_tile")
 
     def __str__(self) -> str:
-        asks = " asking" if self.asks else ""
-        what = f"{self.structure} {self.dtype} head_dim {self.head_dim} {self.num_waves} waves{asks} {self.arch}"
+        more = (" asking" if self.asks else "") + (f" {self.extras}" if self.extras else "")
+        what = f"{self.structure} {self.dtype} head_dim {self.head_dim} {self.num_waves} waves{more} {self.arch}"
         return f"{self.kernels} {what}"
 
 

@@ -126,11 +126,12 @@ def modules(
     dtype: str,
     head_dim: int,
     kernels: str = "fwd",
+    extras: str = "",
 ) -> list[Any]:
     """Return the loaded modules for the groups (structure, num_waves, asks) of a plan."""
     arch, _ = driver.device(device)
     return [
-        _modules.find(Instance(structure, dtype, head_dim, num_waves, asks, arch, kernels), driver, device)
+        _modules.find(Instance(structure, dtype, head_dim, num_waves, asks, arch, kernels, extras), driver, device)
         for structure, num_waves, asks in groups
     ]
 

@@ -106,6 +106,7 @@ def gpu_forward(
     o: Tensor,
     lse: int,
     workspace: int,
+    extras: Extras | None,
 ) -> None: ...
 def bwd_workspace_size(columns: GpuPlan, rows: GpuPlan | None, sizes: Sizes) -> int: ...
 def gpu_backward(
@@ -121,6 +122,9 @@ def gpu_backward(
     lse: int,
     dlse: int,
     workspace: int,
+    extras: Extras | None,
+    dbias: Scores,
+    sums_bias: bool,
 ) -> None: ...
 
 class CkTileMasks:

@@ -274,12 +274,14 @@ def compute(
         dropout_seed=dropout_seed,
     )
     if backend in GPU_BACKENDS:
-        _gpu.check(backend, q, sizes, bias, extras)
-        recorded = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)
+        deterministic = deterministic or torch.are_deterministic_algorithms_enabled()
+        _gpu.check(backend, q, sizes, bias, extras, deterministic)
+        given = [t for t in (q, k, v, bias, *extras[:3]) if t is not None]
+        recorded = torch.is_grad_enabled() and any(t.requires_grad for t in given)
         if recorded:
             _gpu.check_backward(backend)
-        if not recorded and all(type(t) in _PLAIN for t in (q, k, v)) and not q.is_meta and _nobody_watches():
-            return _gpu.forward(backend, q, k, v, mask.native, softmax_scale, layout, sizes)
+        if not recorded and all(type(t) in _PLAIN for t in given) and not q.is_meta and _nobody_watches():
+            return _gpu.forward(backend, q, k, v, bias, mask.native, softmax_scale, layout, sizes, extras)
         plain = False
     if backend == "ck_tile":
         recorded = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)
@@ -421,8 +423,8 @@ def explain(
         )
     gpu = None
     if backend in GPU_BACKENDS:
-        _gpu.check(backend, q, sizes, bias, extras)
-        gpu = _gpu.explain(backend, q, k, v, mask.native, layout, sizes)
+        _gpu.check(backend, q, sizes, bias, extras, deterministic)
+        gpu = _gpu.explain(backend, q, k, v, mask.native, layout, sizes, _gpu.names_of(bias, extras))
     heads, samples = mask._distinct(sizes.num_heads, sizes.batch)
     tiles = {
         (sample, head): _native.TILE if gpu is None else gpu.native.tile_of(sample, head)

@@ -98,7 +98,7 @@ def _forward(
     backend = _call.check_backend(call.backend, q.device)
     if backend in GPU_BACKENDS:
         _gpu.check(backend, q, s, bias, call.extras)
-        return _gpu.forward(backend, q, k, v, mask, call.scale, call.layout, s)
+        return _gpu.forward(backend, q, k, v, bias, mask, call.scale, call.layout, s, call.extras)
     if backend == "ck_tile":
         _ck_tile.check(q, s, call.scale, bias, call.extras)
         return _ck_tile.forward(q, k, v, mask, call.scale, call.layout, s)
@@ -136,16 +136,16 @@ def _backward_of_device(
     _call.check_gradients(q, out, lse, d_out, d_lse, s)
     backend = _call.check_backend(call.backend, q.device)
     if backend != "cpu":
-        numbers = (mask, call.scale, call.layout, s, call.deterministic)
+        gradients: _call.Gradients
         if backend == "ck_tile":
             _ck_tile.check(q, s, call.scale, bias, call.extras, backward=True)
-            gradients = _ck_tile.backward(d_out, d_lse, q, k, v, out, lse, *numbers)
+            numbers = (mask, call.scale, call.layout, s, call.deterministic)
+            gradients = (*_ck_tile.backward(d_out, d_lse, q, k, v, out, lse, *numbers), None)
         else:
             _gpu.check(backend, q, s, bias, call.extras)
-            gradients = _gpu.backward(backend, d_out, d_lse, q, k, v, out, lse, *numbers)
-        return tuple(
-            g if need else q.new_empty(0) for g, need in zip((*gradients, q), (*needs[:3], False), strict=True)
-        )
+            rest = (mask, call.scale, call.layout, s, call.extras, call.deterministic, needs[3])
+            gradients = _gpu.backward(backend, d_out, d_lse, q, k, v, bias, out, lse, *rest)
+        return tuple(q.new_empty(0) if g is None or not need else g for g, need in zip(gradients, needs, strict=True))
     wanted = (needs[0], needs[1], needs[2], needs[3])
     grads = _call.backward(
         d_out, d_lse, q, k, v, bias, out, lse.contiguous(), wanted, mask, call.scale, call.layout, call.extras

@@ -49,12 +49,12 @@ FAULTS: dict[str, Fault] = {
     "by rows, no barrier before K is transposed": Fault(
         BY_ROWS, "barrier(); // the rows are no longer read", "", orders("causal", deterministic=True)
     ),
-    "no check of elements": Fault(PIPELINE, "if (work.edge() || short_of_keys)", "if (short_of_keys)", causal),
+    "no check of elements": Fault(PIPELINE, "if (work.edge()) Wave::keep", "if (false) Wave::keep", causal),
     "by rows, no check of elements": Fault(BY_ROWS, "if (work.edge()) Wave::keep", "if (false) Wave::keep", by_rows),
     "keys past the last one are attended": Fault(
-        PIPELINE,
-        "if (work.edge() || short_of_keys)",
-        "if (work.edge())",
+        COLUMNS,
+        "if ((band + 1) * kKeys > this->num_rows()) bits.edge = bits.live;",
+        "",
         check(tests.test_keys_past_the_end_count_for_nothing),
     ),
     "elements of the queries of the other half": Fault(
@@ -131,6 +131,6 @@ FAULTS: dict[str, Fault] = {
 
 # What must not change a bit.
 HARMLESS: dict[str, Sequence[Change]] = {
-    "elements are checked in every tile": [(PIPELINE, "if (work.edge() || short_of_keys)", "if (true)")],
+    "elements are checked in every tile": [(PIPELINE, "if (work.edge()) Wave::keep", "Wave::keep")],
     "by rows, elements are checked in every tile": [(BY_ROWS, "if (work.edge()) Wave::keep", "Wave::keep")],
 }

@@ -34,6 +34,7 @@ struct BwdArgs {
     index_t num_windows;
     float scale;
     float scale_log2; // scale * log2(e), of any sign
+    ExtrasArgs extras;
 };
 
 // The tile of a work-group of four waves: rows of Q and columns of K. A wave takes 32 of the columns and all dimensions

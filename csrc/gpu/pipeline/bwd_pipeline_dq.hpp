@@ -4,6 +4,7 @@
 #include "gpu/pipeline/bwd_traits.hpp"
 #include "gpu/pipeline/fwd_policy.hpp"
 #include "gpu/pipeline/live_tile_window.hpp"
+#include "gpu/pipeline/score_extras.hpp"
 
 // dQ of one work-group in one order: Q and dO of a row of tiles in registers, K and V through shared memory, K as rows
 // and then transposed. It walks the live tiles of its row as the forward does, and computes S and dP once more:
@@ -11,7 +12,7 @@
 //     for each live tile J:    S^T  = K_J Q^T
 //                              P    = 2^(scale S - LSE), 0 where not attended
 //                              dP^T = V_J dO^T
-//                              dS   = P (dP - delta)
+//                              dS   = P (dP - delta)           times the slope of a softcap
 //                              dQ  += dS K_J
 
 namespace ck_fmha::gpu {
@@ -22,6 +23,7 @@ public:
     using Wave = typename FwdPolicy<Traits>::Wave;
     using Mask = BandedMask<typename Traits::Mask, Wave::kRows, Traits::kWaves, Traits::kTileK, true>;
     using Window = LiveTileWindow<Mask, Traits::kAsks>;
+    using Extras = ScoreExtras<Traits, BwdArgs>;
     using Rows = SharedRows<Traits::kTileK, Traits::kHeadDim>;
     using Transposed = SharedTransposed<Traits::kTileK, Traits::kHeadDim>;
 
@@ -32,7 +34,7 @@ public:
 
     // Tiles [begin, end) of the mask's row of tiles.
     CK_FMHA_DEVICE static typename Wave::Output run(const Tensors& t, Window window, index_t begin, index_t end,
-                                                    const Mask& mask, float scale_log2)
+                                                    const Mask& mask, const Extras& extras)
     {
         const SharedMemory shared = SharedMemory::allocate<2 * Rows::kBytes>();
         const Rows k(shared), v(shared + Rows::kBytes);
@@ -61,14 +63,21 @@ public:
             barrier();
             typename Wave::Probabilities ds;
             if (work.live()) {
-                typename Wave::Scores p = Wave::scores(q, k);
-                Wave::scale_and_shift(p, scale_log2, {statistics.x});
+                const index_t first_query = mask.band() * Wave::kRows, first_key = tile * Traits::kTileK;
+                typename Wave::Scores p = Wave::scores(q, k), slope;
+                extras.template to_scores<Wave>(p, typename Wave::PerQuery{statistics.x}, first_query, first_key,
+                                                &slope);
                 if (work.edge()) Wave::keep(p, mask.row_bits(row, tile));
-                Wave::exp2(p);
+                Extras::template to_probabilities<Wave>(p);
                 no_load_crosses();
                 typename Wave::Scores dp = Wave::scores(d_o, v);
+                if constexpr (Extras::kHasDropout) {
+                    Wave::drop(dp, extras.template kept<Wave>(first_query, first_key));
+                    Wave::scale(dp, extras.keep_scale());
+                }
                 Wave::shift(dp, {-statistics.y});
                 Wave::multiply(dp, p);
+                if constexpr (Extras::kHasSoftcap) Wave::multiply(dp, slope);
                 ds = Wave::to_operand(dp);
             }
             barrier(); // the rows are no longer read

@@ -3,14 +3,15 @@
 #include "ck_tile_masks/index_iterator.hpp"
 #include "gpu/pipeline/banded_columns.hpp"
 #include "gpu/pipeline/bwd_policy.hpp"
+#include "gpu/pipeline/score_extras.hpp"
 
 // The backward of one work-group: K and V of a column of tiles in registers, Q and dO through shared memory, as rows
 // and transposed. It walks the live tiles of its column:
 //
 //     for each live tile I:    S  = Q_I K^T                             a wave: its 32 keys
 //                              P  = 2^(scale S - LSE), 0 where not attended
-//                              dP = dO_I V^T
-//                              dS = P (dP - delta)
+//                              dP = dO_I V^T               P and dP: 0 where dropped
+//                              dS = P (dP - delta)         the gradient of a bias; times the slope of a softcap
 //                              dV += P^T dO_I
 //                              dK += dS^T Q_I
 //                              dQ_I += dS K, if it `kAddsDq`            a wave: some dimensions, all keys
@@ -25,6 +26,7 @@ public:
     using Wave = typename Policy::Wave;
     using Mask = BandedColumns<typename Traits::Mask, Wave::kKeys, Traits::kBands, Traits::kTileQ>;
     using Window = LiveTileWindow<Mask, Traits::kAsks, true>;
+    using Extras = ScoreExtras<Traits, BwdArgs>;
 
     struct Tensors {
         RowsInMemory q, k, v, d_o;
@@ -37,7 +39,7 @@ public:
 
     // Tiles [begin, end) of the mask's column of tiles.
     CK_FMHA_DEVICE static Result run(const Tensors& t, Window window, index_t begin, index_t end, const Mask& mask,
-                                     float scale_log2)
+                                     const Extras& extras)
     {
         constexpr index_t kTile = Wave::Rows::kBytes; // and of a transposed one
         constexpr index_t kTiles = Traits::kInTurns ? 2 : 4;
@@ -89,15 +91,30 @@ public:
             if (work.live()) {
                 typename Wave::Acc s = {};
                 Wave::add_scores(s, q, k);
-                Wave::scale_and_shift(s, scale_log2, Wave::load_statistics(lse));
+                const index_t first_query = tile * Traits::kTileQ, first_key = mask.band() * Wave::kKeys;
+                typename Wave::Acc slope;
+                extras.template to_scores<Wave>(s, Wave::load_statistics(lse), first_query, first_key, &slope);
                 no_load_crosses();
                 if (work.edge()) Wave::keep(s, mask.row_bits(tile * Traits::kTileQ + lane_index() % Traits::kTileQ));
-                Wave::exp2(s);
-                p = Wave::to_operand(s);
-                typename Wave::Acc dp = Wave::load_statistics(minus_delta);
-                Wave::add_scores(dp, d_o, v);
+                Extras::template to_probabilities<Wave>(s);
+                typename Wave::Acc dp;
+                if constexpr (Extras::kHasDropout) {
+                    const bits_t kept = Wave::exchange_bits(extras.template kept<Wave>(first_query, first_key));
+                    p = Wave::to_operand(Wave::dropped(s, kept));
+                    dp = {};
+                    Wave::add_scores(dp, d_o, v);
+                    dp = Wave::dropped(dp, kept);
+                    Wave::scale_and_shift(dp, extras.keep_scale(), -Wave::load_statistics(minus_delta));
+                } else {
+                    p = Wave::to_operand(s);
+                    dp = Wave::load_statistics(minus_delta);
+                    Wave::add_scores(dp, d_o, v);
+                }
                 no_load_crosses();
                 Wave::multiply(dp, s);
+                if constexpr (Extras::kHasBiasGradient)
+                    extras.template add_bias_gradient<Wave>(dp, first_query, first_key);
+                if constexpr (Extras::kHasSoftcap) Wave::multiply(dp, slope);
                 ds = Wave::to_operand(dp);
             }
             if constexpr (Traits::kInTurns) {

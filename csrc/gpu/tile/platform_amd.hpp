@@ -58,6 +58,22 @@ CK_FMHA_DEVICE const char* read_anew_by_lane(const char* address)
     return address;
 }
 
+// The same for a number: what is computed from it is computed here.
+template <class Dword>
+CK_FMHA_DEVICE Dword anew(Dword value)
+{
+    asm volatile("" : "+s"(value));
+    return value;
+}
+
+// The same for a number of each lane.
+template <class Dword>
+CK_FMHA_DEVICE Dword of_lane_anew(Dword value)
+{
+    asm volatile("" : "+v"(value));
+    return value;
+}
+
 // The kernel's arguments, read here and not earlier.
 template <class Args>
 CK_FMHA_DEVICE Args read_arguments_anew(const Args&)
@@ -180,6 +196,27 @@ private:
     index_t of_lane_ = 0;
 };
 
+// 16-bit elements and their bits.
+template <class T>
+CK_FMHA_DEVICE float to_float(unsigned short bits)
+{
+    if constexpr (__is_same(T, bf16))
+        return __builtin_bit_cast(float, static_cast<unsigned>(bits) << 16);
+    else
+        return static_cast<float>(__builtin_bit_cast(T, bits));
+}
+template <class T>
+CK_FMHA_DEVICE unsigned short round_to(float value)
+{
+    if constexpr (__is_same(T, bf16)) {
+        const unsigned bits = __builtin_bit_cast(unsigned, value); // ties to even; a NaN stays one
+        if (value != value) return static_cast<unsigned short>(bits >> 16 | 1);
+        return static_cast<unsigned short>((bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
+    } else {
+        return __builtin_bit_cast(unsigned short, static_cast<T>(value));
+    }
+}
+
 // All waves of the work-group are here, and what they wrote to shared memory is seen. Loads from global memory stay in
 // flight.
 CK_FMHA_DEVICE void barrier()
@@ -238,6 +275,33 @@ public:
     CK_FMHA_DEVICE Dword4 load(Constant<4>, index_t offset) const
     {
         return __builtin_amdgcn_raw_buffer_load_b128(resource_, offset, 0, 0);
+    }
+
+    // One element for each lane, as a number of its size, at offset + more; `more` is the same for all lanes and does
+    // not count for what lies outside.
+    CK_FMHA_DEVICE unsigned char load_one(unsigned char, index_t offset, index_t more) const
+    {
+        return __builtin_amdgcn_raw_buffer_load_b8(resource_, offset, more, 0);
+    }
+    CK_FMHA_DEVICE unsigned short load_one(unsigned short, index_t offset, index_t more) const
+    {
+        return __builtin_amdgcn_raw_buffer_load_b16(resource_, offset, more, 0);
+    }
+    CK_FMHA_DEVICE unsigned load_one(unsigned, index_t offset, index_t more) const
+    {
+        return __builtin_amdgcn_raw_buffer_load_b32(resource_, offset, more, 0);
+    }
+    CK_FMHA_DEVICE void store_one(unsigned short bits, index_t offset, index_t more) const
+    {
+        __builtin_amdgcn_raw_buffer_store_b16(bits, resource_, offset, more, 0);
+    }
+    CK_FMHA_DEVICE void store_one(unsigned bits, index_t offset, index_t more) const
+    {
+        __builtin_amdgcn_raw_buffer_store_b32(bits, resource_, offset, more, 0);
+    }
+    CK_FMHA_DEVICE void add_one(float value, index_t offset, index_t more) const
+    {
+        add_to_buffer(value, resource_, offset, more, 0);
     }
 
     // Adds to a float32; offset + kMore in bytes. What lies outside is left alone.
