@@ -20,7 +20,7 @@ CONFIGURE := $(CMAKE) -G Ninja -S . -DCMAKE_MAKE_PROGRAM=$(BIN)/ninja
 CPP_FILES = $(shell find ck_tile_masks csrc tests/cpp tests/fuzz tests/amd_emulator tests/gpu_stand_ins tests/python benchmarks -name '*.hpp' -o -name '*.cpp')
 # Everything that the installed package is made of. The list itself is kept in a file, so that a file that is
 # added or removed counts as a change too.
-SOURCES := setup.py pyproject.toml CMakeLists.txt $(wildcard README.md) \
+SOURCES := setup.py pyproject.toml CMakeLists.txt scripts/package_instances.py $(wildcard README.md) \
 	$(sort $(shell find ck_tile_masks csrc python -name '*.hpp' -o -name '*.cpp' -o -name 'CMakeLists.txt' \
 	-o -name '*.py' -o -name '*.pyi' -o -name py.typed))
 

@@ -2,6 +2,7 @@
 
 Environment:
     CK_FMHA_BUILD_DIR     keep CMake's build tree there, so that the next build is incremental
+    CK_FMHA_GPU_ARCHS     compile a default set of kernels for these GPUs into the package: "gfx942;gfx90a"; unset: none
     CK_FMHA_CMAKE_ARGS    further arguments for CMake's configuration, split like a shell line
 """
 
@@ -55,6 +56,7 @@ class CMakeBuild(build_ext):
             f"-DPython_EXECUTABLE={sys.executable}",
             f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
             "-DCK_FMHA_BUILD_PYTHON=ON",
+            f"-DCK_FMHA_GPU_ARCHS={os.environ.get('CK_FMHA_GPU_ARCHS', '')}",
             *shlex.split(os.environ.get("CK_FMHA_CMAKE_ARGS", "")),
         ]  # fmt: skip
         jobs = str(self.parallel or os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL") or cpu_count())

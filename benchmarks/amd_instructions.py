@@ -25,6 +25,7 @@ import torch
 
 from ck_fmha import _hip, _instances, _native, attention, masks
 from ck_fmha._call import sizes_of
+from ck_fmha._instance import Instance
 
 # What the units of a compute unit are busy for, in cycles of one SIMD per wave instruction. Vector operations take four
 # cycles for 64 lanes, transcendental ones sixteen; a 32x32x8 product its 16,384 operations at 512 (gfx942) or 256
@@ -176,14 +177,12 @@ class Emulator:
         return next(kernel for kernel in counters["kernels"] if kernel["name"] == name)
 
 
-def instances(case: Case, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> list[_instances.Instance]:
+def instances(case: Case, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> list[Instance]:
     """What a call launches."""
     sizes = sizes_of(q, k, v, "bhsd")
     plan = _hip.explain(q, k, v, case.mask.native, "bhsd", sizes)
     dtype, head_dim = ("bf16" if case.dtype == torch.bfloat16 else "fp16"), _native.instance_head_dim(*sizes[5:])
-    return [
-        _instances.Instance(structure, dtype, head_dim, *rest, plan.arch) for structure, *rest in plan.native.groups
-    ]
+    return [Instance(structure, dtype, head_dim, *rest, plan.arch) for structure, *rest in plan.native.groups]
 
 
 def count(case: Case, emulator: Emulator) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 
 from ck_fmha import _instances
+from ck_fmha._instance import Instance
 
 # One of each, of the names of csrc/gpu/kernel/mask_image.hpp.
 STRUCTURES = (
@@ -52,7 +53,7 @@ def main() -> None:
     for structure in STRUCTURES:
         for dtype in ("fp16", "bf16"):
             for head_dim in (32, 64, 128, 256):
-                instance = _instances.Instance(structure, dtype, head_dim, 4, False, options.arch)
+                instance = Instance(structure, dtype, head_dim, 4, False, options.arch)
                 needs = metadata(_instances.code_object(instance))[options.kernel]
                 print(f"{instance!s:70}" + "".join(f"{needs[name]:13}" for name in columns.values()), flush=True)
 

@@ -2,7 +2,10 @@
 // lay out the work of one head. docs/mask_costs.md shows it and says what the columns are.
 //
 //     mask_costs            prints the table
-//     mask_costs LIMIT      only times the schedules; fails if one of them takes longer than LIMIT milliseconds
+//     schedule_costs LIMIT  only times the schedules; fails if one of them takes longer than LIMIT milliseconds
+//
+// schedule_costs is this file with CK_FMHA_SCHEDULES_ONLY: walks laid out in line take half a minute to compile, and
+// the tests need none of them.
 
 #include <algorithm>
 #include <chrono>
@@ -126,7 +129,12 @@ Schedule schedule(const ck_fmha::MaskExpr& mask)
 
 // --- The table ------------------------------------------------------------------------------------------------------
 
-double limit_ms = 0; // no limit
+#ifdef CK_FMHA_SCHEDULES_ONLY
+constexpr bool kSchedulesOnly = true;
+#else
+constexpr bool kSchedulesOnly = false;
+#endif
+double limit_ms = 0;
 bool too_slow = false;
 
 template <class Def>
@@ -135,18 +143,18 @@ void report(const std::string& parameters, const Def& def)
     const ck_fmha::Expr mask = ck_fmha::make_definition(def);
     const Schedule rows = schedule<Axis::rows>(*mask), cols = schedule<Axis::cols>(*mask);
     if (rows.live_tiles != cols.live_tiles) std::abort();
-    if (limit_ms > 0) {
+    if constexpr (kSchedulesOnly) {
         const bool slow = std::max(rows.ms, cols.ms) > limit_ms;
         std::printf("%s (%s): %.2f ms, %.2f ms%s\n", Def::get_name(), parameters.c_str(), rows.ms, cols.ms,
                     slow ? " TOO SLOW" : "");
         too_slow |= slow;
-        return;
+    } else {
+        const GenericAttentionMask<Def, FixedTile<kTile, kTile>> tiled(def, {0, 0, kSeqlen, kSeqlen});
+        const double row_step = instructions_per_step<Axis::rows>(tiled);
+        const double col_step = instructions_per_step<Axis::cols>(tiled);
+        std::printf("| %s | %s | %lld | %.0f | %.0f | %.2f | %.2f |\n", Def::get_name(), parameters.c_str(),
+                    static_cast<long long>(rows.live_tiles), row_step, col_step, rows.ms, cols.ms);
     }
-    const GenericAttentionMask<Def, FixedTile<kTile, kTile>> tiled(def, {0, 0, kSeqlen, kSeqlen});
-    const double row_step = instructions_per_step<Axis::rows>(tiled);
-    const double col_step = instructions_per_step<Axis::cols>(tiled);
-    std::printf("| %s | %s | %lld | %.0f | %.0f | %.2f | %.2f |\n", Def::get_name(), parameters.c_str(),
-                static_cast<long long>(rows.live_tiles), row_step, col_step, rows.ms, cols.ms);
     std::fflush(stdout);
 }
 
@@ -232,13 +240,17 @@ void report_data()
 
 int main(int argc, char** argv)
 {
-    if (argc > 1) limit_ms = std::atof(argv[1]);
+    if (kSchedulesOnly != (argc == 2)) {
+        std::fprintf(stderr, "usage: %s%s\n", argv[0], kSchedulesOnly ? " LIMIT" : "");
+        return 2;
+    }
+    if (kSchedulesOnly) limit_ms = std::atof(argv[1]);
     const std::vector<index_t> length{1000000};
     std::vector<index_t> tokens;
     for (index_t n = 0; n < 64; ++n)
         tokens.push_back(n * n * 200);
 
-    if (limit_ms <= 0)
+    if (!kSchedulesOnly)
         std::printf("| definition | parameters | live tiles | row step, instructions | column step, instructions | "
                     "schedule of rows, ms | of columns, ms |\n|---|---|--:|--:|--:|--:|--:|\n");
     report("", Full());

@@ -27,15 +27,15 @@ namespace algebra {
 template <class First, class Second>
 CK_TILE_MASKS_HD constexpr index_t leapfrog(First first, Second second, index_t from, index_t end)
 {
-    index_t j = first(from);
-    while (j < end) {
-        const index_t k = second(j);
-        if (k == j) return j;
-        if (k >= end) break;
-        j = first(k);
-        if (j == k) return j;
+    // Each walk occurs once: on GPUs they are inlined, and compositions are walks as well.
+    for (bool is_of_second = false;; is_of_second = true) { // does the second walk stand on `from`?
+        const index_t j = first(from);
+        if (j >= end) return kNone;
+        if (j == from && is_of_second) return j;
+        from = second(j);
+        if (from == j) return j;
+        if (from >= end) return kNone;
     }
-    return kNone;
 }
 
 // bits = combine(bits of a, bits of b), in pieces of rows that fit into registers or a small stack.
@@ -45,9 +45,9 @@ CK_TILE_MASKS_HD constexpr void combine_tile_bits(const A& a, const B& b, index_
 {
     constexpr index_t kPiece = 64;
     tile_bits(a, i0, i1, j0, count, bits);
-    for (index_t i = i0; i < i1; i += kPiece) {
+    for (index_t i = i0, end = i0; i < i1; i = end) {
         bits_t of_b[kPiece] = {};
-        const index_t end = min(i + kPiece, i1);
+        end = min(sat_add(i, kPiece), i1);
         tile_bits(b, i, end, j0, count, of_b);
         for (index_t r = i; r < end; ++r)
             bits[r - i0] = combine(bits[r - i0], of_b[r - i]);
@@ -55,7 +55,7 @@ CK_TILE_MASKS_HD constexpr void combine_tile_bits(const A& a, const B& b, index_
 }
 
 // Binds one of the four walks to a part and a band.
-#define CK_TILE_MASKS_WALK_OF(part, name) [&](index_t from) { return part.name(b0, b1, from); }
+#define CK_TILE_MASKS_WALK_OF(part, name) [&](index_t from) CK_TILE_MASKS_INLINE { return part.name(b0, b1, from); }
 
 } // namespace algebra
 
@@ -222,9 +222,9 @@ struct Transposed : MaskDefABC<Transposed<A>> {
     // Row by row the elements of `a` would be asked one by one.
     CK_TILE_MASKS_HD constexpr void tile_bits(index_t i0, index_t i1, index_t j0, index_t count, bits_t* bits) const
     {
-        for (index_t i = i0; i < i1; i += 64) {
+        for (index_t i = i0, end = i0; i < i1; i = end) {
             bits_t columns[64] = {};
-            const index_t end = min(i + 64, i1);
+            end = min(sat_add(i, 64), i1);
             ck_tile_masks::tile_bits(a, j0, j0 + count, i, end - i, columns);
             transpose_bits(columns);
             for (index_t r = i; r < end; ++r)

@@ -4,13 +4,20 @@
 // Nothing here (or in any other header of this folder) needs a standard library: hiprtc and NVRTC have none.
 
 #if defined(__HIP__) || defined(__CUDACC__) || defined(__CUDACC_RTC__)
-#if defined(__clang__)
+#if defined(__AMDGCN__)
+// Without calls: these need a stack, in memory.
+#define CK_TILE_MASKS_INLINE __attribute__((always_inline))
+#define CK_TILE_MASKS_HD __attribute__((host)) __attribute__((device)) CK_TILE_MASKS_INLINE
+#elif defined(__clang__)
 #define CK_TILE_MASKS_HD __attribute__((host)) __attribute__((device))
 #else
 #define CK_TILE_MASKS_HD __host__ __device__
 #endif
 #else
 #define CK_TILE_MASKS_HD
+#endif
+#if !defined(CK_TILE_MASKS_INLINE)
+#define CK_TILE_MASKS_INLINE // of lambdas
 #endif
 
 namespace ck_tile_masks {
@@ -49,6 +56,15 @@ CK_TILE_MASKS_HD constexpr index_t floor_mod(index_t a, index_t m) { return a % 
 CK_TILE_MASKS_HD constexpr bits_t low_bits(index_t count)
 {
     return count >= 64 ? ~bits_t{0} : (bits_t{1} << count) - 1;
+}
+
+// @post bit n of every_nth_bit(step) is set iff step divides n, for step >= 1
+CK_TILE_MASKS_HD constexpr bits_t every_nth_bit(index_t step)
+{
+    bits_t bits = 1;
+    for (index_t distance = step; distance < 64; distance *= 2)
+        bits |= bits << distance;
+    return bits;
 }
 
 } // namespace ck_tile_masks

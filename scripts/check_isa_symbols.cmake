@@ -1,12 +1,12 @@
 # cmake -D NM=nm -D LIBRARY=libck_fmha_core.a -P check_isa_symbols.cmake
 #
-# A weak function (an inline function or template that was not inlined) in avx2.cpp or avx512.cpp may be the copy that
+# A weak function (an inline function or template that was not inlined) in isa/avx*.cpp may be the copy that
 # the linker keeps for the whole program, and then a CPU without those instructions dies in code that never asked for
-# them. So these objects may hold weak functions only under names of their own (a namespace with avx2 or avx512 in it).
+# them. So these objects may hold weak functions only under names of their own (a namespace isa_avx...).
 
 execute_process(COMMAND "${NM}" -A --defined-only "${LIBRARY}" OUTPUT_VARIABLE symbols COMMAND_ERROR_IS_FATAL ANY)
-string(REGEX MATCHALL "[^\n]*avx(2|512)\\.cpp\\.o[^\n]* W [^\n]+" weak "${symbols}")
-list(FILTER weak EXCLUDE REGEX " W .*avx(2|512)")
+string(REGEX MATCHALL "[^\n]*avx[0-9a-z_]+\\.cpp\\.o[^\n]* W [^\n]+" weak "${symbols}")
+list(FILTER weak EXCLUDE REGEX " W .*isa_avx")
 if(weak)
     list(JOIN weak "\n" text)
     message(NOTICE "${text}")

@@ -108,6 +108,30 @@ struct BlockList : MaskDefABC<BlockList> {
         }
         return bits;
     }
+    // The blocks of a line are looked up once for all of its rows.
+    CK_TILE_MASKS_HD constexpr void tile_bits(index_t i0, index_t i1, index_t j0, index_t count, bits_t* bits) const
+    {
+        const index_t end = j0 + count;
+        for (index_t i = i0; i < i1;) {
+            const index_t line = i / block_y, line_begin = line * block_y,
+                          line_end = min(sat_add(line_begin, block_y), i1);
+            for (index_t row = i; row < line_end; ++row)
+                bits[row - i0] = 0;
+            const IndexSpan listed = blocks.cols_of(line);
+            for (index_t n = listed.lower_bound(j0 / block_x); n < listed.size; ++n) {
+                const index_t begin = sat_mul(listed[n], block_x);
+                if (begin >= end) break;
+                const index_t start = max(begin, j0), length = min(end, sat_add(begin, block_x)) - start;
+                const bits_t* bitmap = bitmap_of<Axis::rows>(line, listed[n]);
+                for (index_t row = i; row < line_end; ++row) {
+                    const bits_t part =
+                        bitmap != nullptr ? elements(bitmap, row - line_begin, start - begin) : ~bits_t{0};
+                    bits[row - i0] |= (part & low_bits(length)) << (start - j0);
+                }
+            }
+            i = line_end;
+        }
+    }
 
 private:
     // What is sought in a bitmap: the first position that some line of the band attends (live), that some line does

@@ -38,6 +38,21 @@ struct Longformer : MaskDefABC<Longformer> {
         return i < num_global || j < num_global || (offset <= reach && offset % dilation == 0);
     }
 
+    // A row's window holds the positions of the row above, one further each.
+    CK_TILE_MASKS_HD constexpr void tile_bits(index_t i0, index_t i1, index_t j0, index_t count, bits_t* bits) const
+    {
+        const bits_t all = low_bits(count), global = low_bits(max(num_global - j0, 0)) & all;
+        const bits_t dilated = every_nth_bit(dilation);
+        index_t first = floor_mod(i0 - j0, dilation); // j0 + first is a position of row i0
+        for (index_t i = i0; i < i1; ++i) {
+            const index_t begin = i - reach > j0 ? i - reach - j0 : 0, last = sat_add(i, reach) - j0;
+            const bits_t window = last < 0 ? 0 : low_bits(min(last, 63) + 1) & ~low_bits(begin);
+            const bits_t positions = first < 64 ? dilated << first & window & all : 0;
+            bits[i - i0] = i < num_global ? all : positions | global;
+            first = first + 1 == dilation ? 0 : first + 1;
+        }
+    }
+
     CK_TILE_MASKS_HD constexpr index_t next_live_col(index_t i0, index_t i1, index_t from_j) const
     {
         return next_live(i0, i1, from_j);

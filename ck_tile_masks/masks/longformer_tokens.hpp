@@ -42,6 +42,20 @@ struct LongformerTokens : MaskDefABC<LongformerTokens> {
         return window.mask_func(i, j) || global_tokens.contains(i) || global_tokens.contains(j);
     }
 
+    CK_TILE_MASKS_HD constexpr void tile_bits(index_t i0, index_t i1, index_t j0, index_t count, bits_t* bits) const
+    {
+        const bits_t all = low_bits(count);
+        bits_t global = 0;
+        for (index_t j = global_tokens.next(j0); j < j0 + count; j = global_tokens.next(j + 1))
+            global |= bits_t{1} << (j - j0);
+        window.tile_bits(i0, i1, j0, count, bits);
+        index_t next = global_tokens.next(i0);
+        for (index_t i = i0; i < i1; ++i) {
+            bits[i - i0] = i == next ? all : bits[i - i0] | global;
+            if (i == next) next = global_tokens.next(i + 1);
+        }
+    }
+
     CK_TILE_MASKS_HD constexpr index_t next_live_col(index_t i0, index_t i1, index_t from_j) const
     {
         return next_live(i0, i1, from_j);

@@ -25,24 +25,27 @@ struct GridSet {
         return saturate(static_cast<long_index_t>(line) * sizes[2] + p.at[2]);
     }
 
+    // Coordinates are named one by one and not indexed by a loop: device code would keep them in memory.
+
     // @pre no axis' set is empty; from lies on the grid
     // @post the smallest member >= from, or kNone
     CK_TILE_MASKS_HD constexpr index_t next_member(index_t from) const
     {
-        Point p = point(from);
-        int axis = 0; // the slowest one whose coordinate is no member
-        index_t next = kNone;
-        for (; axis < 3; ++axis) {
-            next = axes[axis].next_member(p.at[axis]);
-            if (next != p.at[axis]) break;
+        // Up to three rounds: the rest of a line has no member, nor that of its plane.
+        for (Point p = point(from);;) {
+            const index_t z = axes[0].next_member(p.at[0]);
+            if (z == kNone) return kNone;
+            if (z != p.at[0]) p = {{z, 0, 0}};
+            const index_t y = axes[1].next_member(p.at[1]);
+            if (y == kNone) {
+                p = {{z + 1, 0, 0}};
+                continue;
+            }
+            if (y != p.at[1]) p = {{z, y, 0}};
+            const index_t x = axes[2].next_member(p.at[2]);
+            if (x != kNone) return position({{z, y, x}});
+            p = {{z, y + 1, 0}};
         }
-        if (axis == 3) return from;
-        for (; next == kNone; next = axes[axis].next_member(p.at[axis] + 1))
-            if (axis-- == 0) return kNone;
-        p.at[axis] = next;
-        for (++axis; axis < 3; ++axis)
-            p.at[axis] = axes[axis].next_member(0);
-        return position(p);
     }
 
     // @post the smallest position >= from that is no member
@@ -50,17 +53,17 @@ struct GridSet {
     {
         // Up to three rounds: the rest of a line, the rest of a plane, planes.
         for (;;) {
-            Point p = point(from);
-            for (int axis = 0; axis < 3; ++axis)
-                if (axes[axis].next_missing(p.at[axis]) == p.at[axis]) return from;
-            for (int axis = 2;; --axis) {
-                const index_t begin = p.at[axis], end = axes[axis].next_missing(begin);
-                if (end == sizes[axis] && begin == 0 && axis > 0) continue; // all of it, here as in the lines beyond
-                p.at[axis] = end;
-                from = position(p);
-                if (end < sizes[axis] || axis == 0 || from == kNone) return from;
-                break;
-            }
+            const Point p = point(from);
+            const index_t z = axes[0].next_missing(p.at[0]), y = axes[1].next_missing(p.at[1]);
+            const index_t x = axes[2].next_missing(p.at[2]);
+            if (z == p.at[0] || y == p.at[1] || x == p.at[2]) return from;
+            const bool whole_line = p.at[2] == 0 && x == sizes[2]; // then those beyond are whole as well
+            const bool whole_plane = whole_line && p.at[1] == 0 && y == sizes[1];
+            from = position(whole_plane  ? Point{{z, 0, 0}}
+                            : whole_line ? Point{{p.at[0], y, 0}}
+                                         : Point{{p.at[0], p.at[1], x}});
+            const bool goes_on = whole_plane ? false : whole_line ? y == sizes[1] : x == sizes[2];
+            if (!goes_on || from == kNone) return from;
         }
     }
 };

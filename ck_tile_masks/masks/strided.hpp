@@ -34,6 +34,19 @@ struct Strided : MaskDefABC<Strided> {
         return j <= i && (i - j < local || (i - j) % stride == 0);
     }
 
+    // A row's positions are those of the row above, one further each, and the first ones of the stride.
+    CK_TILE_MASKS_HD constexpr void tile_bits(index_t i0, index_t i1, index_t j0, index_t count, bits_t* bits) const
+    {
+        const bits_t all = low_bits(count), strided = every_nth_bit(stride);
+        index_t first = floor_mod(i0 - j0, stride); // j0 + first is a position of row i0, if it is not past the row
+        for (index_t i = i0; i < i1; ++i) {
+            const bits_t past = i < j0 ? 0 : low_bits(min(i - j0, 63) + 1) & all;
+            const bits_t window = i - local < j0 ? ~bits_t{0} : ~low_bits(i - local - j0 + 1);
+            bits[i - i0] = past & (window | (first < 64 ? strided << first : 0));
+            first = first + 1 == stride ? 0 : first + 1;
+        }
+    }
+
     // Columns i0 .. i1 - 1 are attended by their own rows. Before them lie the window of row i0, and, for each row, the
     // columns of its residue.
     CK_TILE_MASKS_HD constexpr index_t next_live_col(index_t i0, index_t i1, index_t from_j) const

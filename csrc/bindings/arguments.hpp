@@ -61,5 +61,6 @@ void set_problem(Args& args, int32_t dtype, const Sizes& sizes, double softmax_s
 // The functions and classes of the GPU runtime. Nothing of them needs a GPU or its driver to be there when the module
 // is imported.
 void bind_gpu(pybind11::module_& m);
+void bind_ck_tile(pybind11::module_& m);
 
 } // namespace ck_fmha::bindings

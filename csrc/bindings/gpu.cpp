@@ -39,10 +39,11 @@ std::vector<std::tuple<std::string, index_t, bool>> groups(const FwdPlan& plan)
 
 void gpu_forward(std::shared_ptr<DevicePlan> plan, std::vector<std::shared_ptr<gpu::FwdModule>> modules,
                  uintptr_t stream, int32_t dtype, const Sizes& sizes, double softmax_scale, const Tensor& q,
-                 const Tensor& k, const Tensor& v, const Tensor& o, uintptr_t lse, uintptr_t workspace)
+                 const Tensor& k, const Tensor& v, const Tensor& o, uintptr_t lse, uintptr_t workspace,
+                 const std::optional<Extras>& extras)
 {
     ck_fmha_fwd_args args{};
-    set_problem(args, dtype, sizes, softmax_scale, 1, std::nullopt);
+    set_problem(args, dtype, sizes, softmax_scale, 1, extras);
     args.q = to_tensor(q);
     args.k = to_tensor(k);
     args.v = to_tensor(v);
@@ -61,18 +62,21 @@ int64_t bwd_workspace_size(const DevicePlan& columns, const std::shared_ptr<Devi
 void gpu_backward(std::shared_ptr<DevicePlan> columns, std::vector<std::shared_ptr<gpu::BwdModule>> modules,
                   std::shared_ptr<DevicePlan> rows, std::vector<std::shared_ptr<gpu::BwdDqModule>> dq_modules,
                   uintptr_t stream, int32_t dtype, const Sizes& sizes, double softmax_scale,
-                  const std::array<Tensor, 8>& tensors, uintptr_t lse, uintptr_t dlse, uintptr_t workspace)
+                  const std::array<Tensor, 8>& tensors, uintptr_t lse, uintptr_t dlse, uintptr_t workspace,
+                  const std::optional<Extras>& extras, const Scores& dbias, bool sums_bias)
 {
     ck_fmha_bwd_args args{};
-    set_problem(args, dtype, sizes, softmax_scale, 1, std::nullopt);
+    set_problem(args, dtype, sizes, softmax_scale, 1, extras);
     ck_fmha_tensor* const where[] = {&args.q, &args.k, &args.v, &args.o, &args.d_o, &args.dq, &args.dk, &args.dv};
     for (size_t n = 0; n < tensors.size(); ++n)
         *where[n] = to_tensor(tensors[n]);
     args.lse = reinterpret_cast<const void*>(lse);
     args.dlse = reinterpret_cast<const void*>(dlse);
+    args.dbias = to_scores(dbias);
     const py::gil_scoped_release release;
-    gpu::attention_backward(args, {std::move(columns), std::move(modules), std::move(rows), std::move(dq_modules),
-                                   reinterpret_cast<float*>(workspace), reinterpret_cast<gpu::Stream>(stream)});
+    gpu::attention_backward(args,
+                            {std::move(columns), std::move(modules), std::move(rows), std::move(dq_modules), sums_bias,
+                             reinterpret_cast<float*>(workspace), reinterpret_cast<gpu::Stream>(stream)});
 }
 
 template <class Module>
@@ -99,6 +103,11 @@ void bind_gpu(py::module_& m)
             const py::gil_scoped_release release;
             return gpu::make_fwd_plan(mask, shape_of(sizes, num_compute_units));
         }))
+        .def_static("columns",
+                    [](const MaskExpr& mask, const Sizes& sizes, index_t num_compute_units) {
+                        const py::gil_scoped_release release;
+                        return gpu::make_fwd_plan(mask, column_shape_of(sizes, num_compute_units));
+                    })
         .def_property_readonly("groups", &groups)
         .def("tile_of",
              [](const FwdPlan& plan, int64_t batch, int64_t head) {

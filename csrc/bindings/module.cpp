@@ -166,6 +166,7 @@ PYBIND11_MODULE(_native, m)
     m.def("attention_backward", &attention_backward);
     m.def("dropout_mask", &dropout_mask);
     bind_gpu(m);
+    bind_ck_tile(m);
     m.def("isa_name", [] { return std::string(ck_fmha::cpu::isa_kernels().name); });
     m.def("available_isas", &available_isas);
     m.def("build_info", &build_info);

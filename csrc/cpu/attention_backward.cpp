@@ -178,6 +178,7 @@ private:
         const index_t j = task.line;
         const auto cols = masks_.distinct(0).cols(j);
         bits_t bits[kTileQ], keep_bits[kTileQ];
+        const TileScope<Operand> scope(kernels_);
 
         BwdTile<Operand> tile{};
         tile.num_k = cols.size();

@@ -140,6 +140,7 @@ private:
         const auto q = TensorRows<Operand>(q_, b, h).from(rows.begin);
         const TensorRows<Operand> k(k_.source(), b, head_kv), v(v_.source(), b, head_kv);
         bits_t bits[kTileQ], keep_bits[kTileQ];
+        const TileScope<Operand> scope(kernels_);
 
         FwdTile<Operand> tile{};
         tile.num_q = rows.size();
@@ -165,7 +166,7 @@ private:
             tile.v = staged_v.data;
             tile.ld_v = staged_v.ld;
             tile.changes = extras_.changes(ScoreExtras<Real>::Layout::s_t, b, h, rows, cols, s.bias, s.bias_scratch);
-            tile.key_bits = key_bits(mask, i, j.current(), bits);
+            tile.query_bits = query_bits(mask, i, j.current(), bits);
             tile.keep_bits = extras_.keep_key_bits(b, h, rows, cols, keep_bits);
             kernels_.fwd_tile(tile);
             tile.first = false;

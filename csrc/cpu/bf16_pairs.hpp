@@ -1,8 +1,8 @@
 #pragma once
 
-// Vectors of pairs of bfloat16, as AVX512-BF16 computes with them. Included by isa/avx512_bf16*.cpp only, before
-// anything that multiplies. With CK_FMHA_EMULATE_BF16 the same operations on AVX-512 alone, bit for bit: slow, for
-// tests on processors that lack the instructions.
+// Vectors of pairs of bfloat16, as AVX512-BF16 computes with them. Included by isa/avx512_bf16*.cpp and
+// isa/avx512_amx*.cpp only, before anything that multiplies. With CK_FMHA_EMULATE_BF16 the same operations on AVX-512
+// alone, bit for bit: slow, for tests on processors that lack the instructions.
 
 #include "cpu/simd.hpp"
 

@@ -2,6 +2,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "cpu/amx_permission.hpp"
 #include "cpu/tile_kernels.hpp"
 
 namespace ck_fmha::cpu {
@@ -11,14 +12,16 @@ extern const IsaKernels kIsaKernels_generic;
 extern const IsaKernels kIsaKernels_avx2;
 extern const IsaKernels kIsaKernels_avx512;
 extern const TileKernels<Bf16Pair> kPairKernels_avx512_bf16;
+extern const TileKernels<Bf16Pair> kPairKernels_avx512_amx;
 #endif
 #if defined(CK_FMHA_EMULATED_ISA)
 extern const TileKernels<Bf16Pair> kPairKernels_avx512_bf16_emulated;
+extern const TileKernels<Bf16Pair> kPairKernels_avx512_amx_emulated;
 #endif
 
 namespace {
 
-constexpr int kMaxTables = 5;
+constexpr int kMaxTables = 7;
 
 // Products of pairs of bfloat16 on top of AVX-512.
 [[maybe_unused]] IsaKernels with_pairs(const char* name, IsaKernels kernels, const TileKernels<Bf16Pair>& pairs)
@@ -43,12 +46,14 @@ struct Available {
                             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 #if defined(CK_FMHA_EMULATED_ISA)
         if (avx512) add(with_pairs("avx512_bf16_emulated", kIsaKernels_avx512, kPairKernels_avx512_bf16_emulated));
+        if (avx512) add(with_pairs("avx512_amx_emulated", kIsaKernels_avx512, kPairKernels_avx512_amx_emulated));
 #endif
+        const bool bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
         // Not the default: where it was measured (Intel, Sapphire Rapids) calls take 1.4 to 1.6 times as long with it.
-        if (avx512 && __builtin_cpu_supports("avx512bf16"))
-            add(with_pairs("avx512_bf16", kIsaKernels_avx512, kPairKernels_avx512_bf16));
+        if (bf16) add(with_pairs("avx512_bf16", kIsaKernels_avx512, kPairKernels_avx512_bf16));
         if (avx2) add(kIsaKernels_avx2);
         if (avx512) add(kIsaKernels_avx512);
+        if (bf16 && amx_is_permitted()) add(with_pairs("avx512_amx", kIsaKernels_avx512, kPairKernels_avx512_amx));
 #endif
     }
 

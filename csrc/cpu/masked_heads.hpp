@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "ck_tile_masks/algebra.hpp"
-#include "ck_tile_masks/bit_matrix.hpp"
 #include "cpu/tile_kernels.hpp"
 #include "fmha/attended_tensor.hpp"
 #include "fmha/fmha_args.h"
@@ -84,14 +83,6 @@ inline const bits_t* query_bits(const TiledMask& mask, index_t i_tile, index_t j
     if (mask.StatusOfLiveTile(i_tile, j_tile) == ck_tile_masks::TileStatus::full) return nullptr;
     mask.TileBits(i_tile, j_tile, bits);
     std::fill(bits + mask.rows(i_tile).size(), bits + kTileQ, bits_t{0});
-    return bits;
-}
-
-// Per key: bit q set iff query q attends it; null for a full tile.
-inline const bits_t* key_bits(const TiledMask& mask, index_t i_tile, index_t j_tile, bits_t (&bits)[kTileQ])
-{
-    if (!query_bits(mask, i_tile, j_tile, bits)) return nullptr;
-    ck_tile_masks::transpose_bits(bits);
     return bits;
 }
 

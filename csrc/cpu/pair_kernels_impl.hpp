@@ -1,6 +1,7 @@
 #pragma once
 
-// The tile functions on pairs of bfloat16. Included by isa/avx512_bf16*.cpp only.
+// The tile functions on pairs of bfloat16. Included by isa/avx512_bf16*.cpp and isa/avx512_amx*.cpp
+// only.
 
 #include "cpu/bf16_pairs.hpp"
 // (after the operations that its templates use)
@@ -16,6 +17,10 @@ static constexpr TileKernels<Bf16Pair> make_pair_kernels()
     t.transpose = transpose<Bf16Pair>;
     t.fwd_tile = fwd_tile<Bf16Pair>;
     t.bwd_tile = bwd_tile<Bf16Pair>;
+#if defined(CK_FMHA_AMX)
+    t.enter_tiles = enter_tiles;
+    t.leave_tiles = leave_tiles;
+#endif
     return t;
 }
 

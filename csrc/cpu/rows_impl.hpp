@@ -65,12 +65,60 @@ struct Float16 {
     }
 };
 
+// The first numbers of a row, as many as fill vectors, where the compiler finds no vector code for the above by itself:
+// from and to float16 by the processor's conversion. Returns how many.
+template <class Real, class Stored>
+static inline int load_vectors(const Stored*, int, Real*)
+{
+    return 0;
+}
+template <class Real, class Stored>
+static inline int store_vectors(const Real*, int, Stored*)
+{
+    return 0;
+}
+#if defined(__AVX512F__)
+static inline int load_vectors(const Float16* src, int cols, float* dst)
+{
+    int c = 0;
+    for (; c + 16 <= cols; c += 16) {
+        const __m256i numbers = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(src + c));
+        store(dst + c, vfloat(_mm512_maskz_cvtph_ps(0xffff, numbers)));
+    }
+    return c;
+}
+static inline int store_vectors(const float* src, int cols, Float16* dst)
+{
+    int c = 0;
+    for (; c + 16 <= cols; c += 16)
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(dst + c),
+                            _mm512_maskz_cvtps_ph(0xffff, load(src + c), _MM_FROUND_TO_NEAREST_INT));
+    return c;
+}
+#elif defined(__F16C__)
+static inline int load_vectors(const Float16* src, int cols, float* dst)
+{
+    int c = 0;
+    for (; c + 8 <= cols; c += 8)
+        store(dst + c, vfloat(_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(src + c)))));
+    return c;
+}
+static inline int store_vectors(const float* src, int cols, Float16* dst)
+{
+    int c = 0;
+    for (; c + 8 <= cols; c += 8)
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(dst + c),
+                         _mm256_cvtps_ph(load(src + c), _MM_FROUND_TO_NEAREST_INT));
+    return c;
+}
+#endif
+
 template <class Real, class Stored>
 static void load_rows(const void* src_rows, ptrdiff_t ld_src, int rows, int cols, Real* dst, int ld_dst)
 {
     const Stored* src = static_cast<const Stored*>(src_rows);
     for (int r = 0; r < rows; ++r, src += ld_src, dst += ld_dst) {
-        for (int c = 0; c < cols; ++c)
+        for (int c = load_vectors(src, cols, dst); c < cols; ++c)
             dst[c] = static_cast<Real>(src[c]);
         std::memset(dst + cols, 0, sizeof(Real) * (ld_dst - cols));
     }
@@ -81,7 +129,7 @@ static void store_rows(const Real* src, int ld_src, int rows, int cols, void* ds
 {
     Stored* dst = static_cast<Stored*>(dst_rows);
     for (int r = 0; r < rows; ++r, src += ld_src, dst += ld_dst)
-        for (int c = 0; c < cols; ++c)
+        for (int c = store_vectors(src, cols, dst); c < cols; ++c)
             if constexpr (sizeof(Stored) < sizeof(float))
                 dst[c] = Stored::round(src[c]);
             else
@@ -111,13 +159,53 @@ static inline void transpose_4x4(const Real* src, ptrdiff_t ld_src, Real* dst, p
         std::memcpy(dst + n * ld_dst, &out[n], sizeof(Four));
 }
 
+// Sixteen rows of sixteen at a time, where a vector holds as many. It is gathered from four rows that are four apart:
+// what is left is to transpose 4 x 4 in each quarter of four vectors.
+template <class Real>
+inline constexpr bool kTransposesSixteen = sizeof(Real) * 16 == CK_FMHA_VECTOR_BYTES;
+#if defined(__AVX512F__)
+template <class Real>
+static inline void transpose_16x16(const Real* src, ptrdiff_t ld_src, Real* dst, ptrdiff_t ld_dst)
+{
+    const auto quarter = [](const Real* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); };
+    for (int c = 0; c < 16; c += 4) {
+        __m512i r[4];
+#pragma GCC unroll 4
+        for (int n = 0; n < 4; ++n) {
+            const Real* p = src + n * ld_src + c;
+            r[n] = _mm512_zextsi128_si512(quarter(p));
+            r[n] = _mm512_maskz_inserti32x4(0xffff, r[n], quarter(p + 4 * ld_src), 1);
+            r[n] = _mm512_maskz_inserti32x4(0xffff, r[n], quarter(p + 8 * ld_src), 2);
+            r[n] = _mm512_maskz_inserti32x4(0xffff, r[n], quarter(p + 12 * ld_src), 3);
+        }
+        const __m512i lo01 = _mm512_maskz_unpacklo_epi32(0xffff, r[0], r[1]);
+        const __m512i hi01 = _mm512_maskz_unpackhi_epi32(0xffff, r[0], r[1]);
+        const __m512i lo23 = _mm512_maskz_unpacklo_epi32(0xffff, r[2], r[3]);
+        const __m512i hi23 = _mm512_maskz_unpackhi_epi32(0xffff, r[2], r[3]);
+        const __m512i out[4] = {
+            _mm512_maskz_unpacklo_epi64(0xff, lo01, lo23), _mm512_maskz_unpackhi_epi64(0xff, lo01, lo23),
+            _mm512_maskz_unpacklo_epi64(0xff, hi01, hi23), _mm512_maskz_unpackhi_epi64(0xff, hi01, hi23)};
+#pragma GCC unroll 4
+        for (int n = 0; n < 4; ++n)
+            std::memcpy(dst + (c + n) * ld_dst, &out[n], sizeof out[n]);
+    }
+}
+#endif
+
 // dst (cols, rows) = src (rows, cols) transposed
 template <class Real>
 static void transpose_tile(const Real* src, ptrdiff_t ld_src, int rows, int cols, Real* dst, ptrdiff_t ld_dst)
 {
-    const int rows4 = rows / 4 * 4, cols4 = cols / 4 * 4;
+    const int rows16 = kTransposesSixteen<Real> ? rows / 16 * 16 : 0, rows4 = rows / 4 * 4;
+    const int cols16 = kTransposesSixteen<Real> ? cols / 16 * 16 : 0, cols4 = cols / 4 * 4;
+#if defined(__AVX512F__)
+    if constexpr (kTransposesSixteen<Real>)
+        for (int c = 0; c < cols16; c += 16)
+            for (int r = 0; r < rows16; r += 16)
+                transpose_16x16(src + r * ld_src + c, ld_src, dst + c * ld_dst + r, ld_dst);
+#endif
     for (int c = 0; c < cols4; c += 4)
-        for (int r = 0; r < rows4; r += 4)
+        for (int r = c < cols16 ? rows16 : 0; r < rows4; r += 4)
             transpose_4x4(src + r * ld_src + c, ld_src, dst + c * ld_dst + r, ld_dst);
     for (int c = 0; c < cols; ++c)
         for (int r = c < cols4 ? rows4 : 0; r < rows; ++r)

@@ -27,6 +27,7 @@ using vint = int32_t __attribute__((vector_size(CK_FMHA_VECTOR_BYTES)));
 using vuint = uint32_t __attribute__((vector_size(CK_FMHA_VECTOR_BYTES)));
 using vdouble = double __attribute__((vector_size(CK_FMHA_VECTOR_BYTES)));
 using vlong = int64_t __attribute__((vector_size(CK_FMHA_VECTOR_BYTES)));
+using vulong = uint64_t __attribute__((vector_size(CK_FMHA_VECTOR_BYTES)));
 
 template <class Real>
 struct VectorOf;
@@ -41,6 +42,14 @@ struct VectorOf<double> {
     using Vector = vdouble;
     using Four = double __attribute__((vector_size(32)));
     using FourIntegers = int64_t __attribute__((vector_size(32)));
+};
+template <>
+struct VectorOf<uint32_t> {
+    using Vector = vuint;
+};
+template <>
+struct VectorOf<uint64_t> {
+    using Vector = vulong;
 };
 template <>
 struct VectorOf<Bf16Pair> {
@@ -124,6 +133,28 @@ static inline vdouble select_bits(uint32_t bits, vdouble x, vdouble otherwise)
     for (int n = 0; n < kLanes<double>; ++n)
         lane_bit[n] = 1 << n;
     return ((vlong{} + static_cast<int64_t>(bits)) & lane_bit) != 0 ? x : otherwise;
+#endif
+}
+
+// Lane n: bit `number` of words[n] set ? x : otherwise.
+static inline vfloat select_bit(vuint words, int number, vfloat x, vfloat otherwise)
+{
+    const vuint bit = vuint{} + (uint32_t{1} << number);
+#if defined(__AVX512F__)
+    const __mmask16 set = _mm512_test_epi32_mask(reinterpret_cast<__m512i>(words), reinterpret_cast<__m512i>(bit));
+    return _mm512_mask_mov_ps(otherwise, set, x);
+#else
+    return (words & bit) != 0 ? x : otherwise;
+#endif
+}
+static inline vdouble select_bit(vulong words, int number, vdouble x, vdouble otherwise)
+{
+    const vulong bit = vulong{} + (uint64_t{1} << number);
+#if defined(__AVX512F__)
+    const __mmask8 set = _mm512_test_epi64_mask(reinterpret_cast<__m512i>(words), reinterpret_cast<__m512i>(bit));
+    return _mm512_mask_mov_pd(otherwise, set, x);
+#else
+    return (words & bit) != 0 ? x : otherwise;
 #endif
 }
 

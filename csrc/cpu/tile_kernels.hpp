@@ -93,7 +93,7 @@ struct FwdTile {
     const Operand* v; // (packed num_k, head_dim_v)
     ptrdiff_t ld_v;
     ScoreChanges<Real> changes; // bias (num_k, kTileQ): of S^T
-    const bits_t* key_bits;     // per key: bit q set iff query q attends it; null for a full tile
+    const bits_t* query_bits;   // per query: bit k set iff it attends key k; null for a full tile
     const bits_t* keep_bits;    // per key: bit q set iff dropout keeps the element; null without dropout
     Real* s_t;                  // scratch (kTileK, kTileQ): S^T, then P^T in its place
     FwdState<Real> state;
@@ -164,6 +164,11 @@ struct TileKernels {
     void (*bwd_tile)(const BwdTile<Real>& tile);
 };
 
+// How a thread's tile registers are set up: the processor's own format, all zero where they are not.
+struct alignas(64) TileConfig {
+    uint8_t bytes[64];
+};
+
 // What differs for pairs of bfloat16.
 template <>
 struct TileKernels<Bf16Pair> {
@@ -174,6 +179,31 @@ struct TileKernels<Bf16Pair> {
     void (*transpose)(const Bf16Pair* src, ptrdiff_t ld_src, int rows, int cols, Bf16Pair* dst);
     void (*fwd_tile)(const FwdTile<Bf16Pair>& tile);
     void (*bwd_tile)(const BwdTile<Bf16Pair>& tile);
+    // Around calls of the two on one thread, where they compute in tile registers, else null.
+    void (*enter_tiles)(TileConfig& before);
+    void (*leave_tiles)(const TileConfig& before);
+};
+
+// In its scope a thread may call fwd_tile and bwd_tile.
+template <class Operand>
+class TileScope {
+public:
+    explicit TileScope(const TileKernels<Operand>& kernels) : kernels_(kernels)
+    {
+        if constexpr (kPack<Operand> == 2)
+            if (kernels_.enter_tiles) kernels_.enter_tiles(before_);
+    }
+    ~TileScope()
+    {
+        if constexpr (kPack<Operand> == 2)
+            if (kernels_.leave_tiles) kernels_.leave_tiles(before_);
+    }
+    TileScope(const TileScope&) = delete;
+    TileScope& operator=(const TileScope&) = delete;
+
+private:
+    const TileKernels<Operand>& kernels_;
+    TileConfig before_;
 };
 
 // Which elements dropout keeps; see dropout.hpp.
@@ -194,7 +224,7 @@ struct IsaKernels {
 };
 
 // The best table for this processor, or the one that CK_FMHA_CPU_ISA names ("generic", "avx2", "avx512",
-// "avx512_bf16"). Throws std::runtime_error if that one is unknown or the processor lacks it.
+// "avx512_bf16", "avx512_amx"). Throws std::runtime_error if that one is unknown or the processor lacks it.
 const IsaKernels& isa_kernels();
 // Names of the tables this processor can run, slowest first.
 const char* const* available_isas(int* count);

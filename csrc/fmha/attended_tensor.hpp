@@ -2,6 +2,10 @@
 
 #include <cstring>
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #include "ck_tile_masks/mask_def.hpp"
 
 namespace ck_fmha {
@@ -34,6 +38,14 @@ struct AttendedTensor : ck_tile_masks::MaskDefABC<AttendedTensor> {
     {
         bits_t bits = 0;
         index_t n = 0;
+#if defined(__SSE2__)
+        if (stride_k == 1)
+            for (; n + 16 <= count; n += 16) {
+                const auto* p = reinterpret_cast<const __m128i*>(data + i * stride_q + j0 + n);
+                const int zeros = _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128(p), _mm_setzero_si128()));
+                bits |= static_cast<bits_t>(~zeros & 0xffff) << n;
+            }
+#endif
         if (stride_k == 1)
             for (; n + 8 <= count; n += 8)
                 // Gathers the lowest bits of eight bytes in the highest byte.
@@ -41,6 +53,18 @@ struct AttendedTensor : ck_tile_masks::MaskDefABC<AttendedTensor> {
         for (; n < count; ++n)
             bits |= static_cast<bits_t>(mask_func(i, j0 + n)) << n;
         return bits;
+    }
+
+    // Rows may lie a page apart: all of them are asked for before the first one is looked at.
+    void tile_bits(index_t i0, index_t i1, index_t j0, index_t count, bits_t* bits) const
+    {
+        for (index_t i = i0; i < i1; ++i) {
+            const uint8_t* row = data + i * stride_q;
+            __builtin_prefetch(row + j0 * stride_k);
+            __builtin_prefetch(row + (j0 + count - 1) * stride_k);
+        }
+        for (index_t i = i0; i < i1; ++i)
+            bits[i - i0] = row_bits(i, j0, count);
     }
 
 private:

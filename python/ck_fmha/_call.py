@@ -15,7 +15,7 @@ from ck_fmha._gpu_driver import backend_of_torch, check_device
 from ck_fmha.masks import Full, Mask
 
 LAYOUTS = ("bhsd", "bshd")
-BACKENDS = ("auto", "cpu", *GPU_BACKENDS)
+BACKENDS = ("auto", "cpu", *GPU_BACKENDS, "ck_tile")
 MAX_HEAD_DIM = 256
 
 _FLOAT32_MAX = 3.4028234663852886e38
@@ -28,7 +28,7 @@ _DTYPES = {
     torch.float64: _native.FLOAT64,
 }
 _NO_TENSOR = (0, 0, 0, 0)
-_NO_SCORES = (0, 0, 0, 0, 0)
+NO_SCORES = (0, 0, 0, 0, 0)
 
 TensorArg = tuple[int, int, int, int]
 ScoresArg = tuple[int, int, int, int, int]
@@ -99,6 +99,9 @@ def check_backend(backend: object, device: torch.device, name: str = "q") -> str
         asked = backend_of_torch() or asked
     if asked in GPU_BACKENDS:
         check_device(asked, device, name)
+        return asked
+    if asked == "ck_tile":  # with the driver of "hip"
+        check_device("hip", device, name)
         return asked
     if device.type not in ("cpu", "meta"):
         raise NotImplementedError(
@@ -223,15 +226,15 @@ def _native_output(t: torch.Tensor | None, layout: str) -> TensorArg:
     return _NO_TENSOR if t is None else _native_input(t, layout)[1]
 
 
-def _scores(t: torch.Tensor | None, shape: tuple[int, int, int, int]) -> ScoresArg:
+def scores_arg(t: torch.Tensor | None, shape: tuple[int, int, int, int]) -> ScoresArg:
     """Return where the elements of a tensor lie that broadcasts to the scores."""
     if t is None:
-        return _NO_SCORES
+        return NO_SCORES
     wide = t.expand(shape)
     return (t.data_ptr(), *wide.stride())  # type: ignore[return-value]
 
 
-class _NativeExtras:
+class NativeExtras:
     """The bias and the extras of a call as the native core takes them; keeps alive what it points to."""
 
     __slots__ = ("_kept", "args")
@@ -248,10 +251,10 @@ class _NativeExtras:
         self._kept = (bias, attended, slopes)
         shape = scores_shape(s)
         self.args = (
-            _scores(bias, shape),
+            scores_arg(bias, shape),
             0 if bias is None else _DTYPES[bias.dtype],
             extras.softcap,
-            _scores(attended, shape),
+            scores_arg(attended, shape),
             (0, 0) if slopes is None else (slopes.data_ptr(), s.num_heads if slopes.dim() == 2 else 0),
             extras.dropout_p,
             0 if extras.dropout_seed is None else int(extras.dropout_seed),
@@ -276,7 +279,7 @@ def forward(
         _native_input(k, layout),
         _native_input(v, layout),
     )
-    native_extras = _NativeExtras(bias, extras, s)
+    native_extras = NativeExtras(bias, extras, s)
     if s.head_dim_v == s.head_dim and q.is_contiguous():
         out = torch.empty_like(q)
     else:
@@ -319,7 +322,7 @@ def backward(
     q_arg, k_arg, v_arg, out_arg, d_out_arg = (arg for _, arg in inputs)
     if d_lse is not None:
         d_lse = d_lse.resolve_neg().contiguous()
-    native_extras = _NativeExtras(bias, extras, s)
+    native_extras = NativeExtras(bias, extras, s)
     dq, dk, dv = (
         torch.empty(*t.shape, dtype=t.dtype) if need else None for t, need in zip((q, k, v), needs[:3], strict=True)
     )
@@ -341,7 +344,7 @@ def backward(
         _native_output(dq, layout),
         _native_output(dk, layout),
         _native_output(dv, layout),
-        _scores(dbias, scores_shape(s)),
+        scores_arg(dbias, scores_shape(s)),
         native_extras.args,
     )
     return dq, dk, dv, dbias

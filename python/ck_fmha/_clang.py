@@ -14,10 +14,10 @@ from pathlib import Path
 from ck_fmha._compiler_base import INCLUDE, VENDORS, CommandCompiler, Compiler, say_version, user_flags
 
 _OLDEST_CLANG = 17  # that of ROCm 6.0
-_FLAGS = (
-    "-x", "hip", "--offload-device-only", "--no-gpu-bundle-output", "-nogpulib", "-nogpuinc",
-    "-O3", "-std=c++17", "-mcode-object-version=5",
+FLAGS = (
+    "-x", "hip", "--offload-device-only", "--no-gpu-bundle-output", "-O3", "-std=c++17", "-mcode-object-version=5",
 )  # fmt: skip
+_WITHOUT_ROCM = ("-nogpulib", "-nogpuinc")  # kernels of ours need neither its headers nor its libraries
 
 
 class Clang(CommandCompiler):
@@ -25,9 +25,17 @@ class Clang(CommandCompiler):
 
     suffix = ".hip"
 
+    def __init__(self, path: str, version: str, with_rocm: bool = False) -> None:
+        super().__init__(path, version)
+        self._rocm = () if with_rocm else _WITHOUT_ROCM
+
+    def with_rocm(self) -> Clang:
+        """Return the same one for sources that include ROCm's headers."""
+        return Clang(self.path, self.version, with_rocm=True)
+
     def flags(self, arch: str) -> list[str]:
         """As `Compiler.flags`."""
-        return [*_FLAGS, *shlex.split(user_flags(arch)), f"--offload-arch={arch}", f"-I{INCLUDE}"]
+        return [*FLAGS, *self._rocm, *shlex.split(user_flags(arch)), f"--offload-arch={arch}", f"-I{INCLUDE}"]
 
 
 def _candidates() -> Iterator[str]:
@@ -63,7 +71,7 @@ def _probe(path: str, arch: str, _mtime: int, _size: int) -> Compiler | str:
             return f"{path}: not a clang"
         if int(clang[1]) < _OLDEST_CLANG:
             return f"{path}: clang {clang[1]}, older than {_OLDEST_CLANG}"
-        command = [path, *_FLAGS, f"--offload-arch={arch}", "-fsyntax-only", os.devnull]
+        command = [path, *FLAGS, *_WITHOUT_ROCM, f"--offload-arch={arch}", "-fsyntax-only", os.devnull]
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     except (OSError, subprocess.CalledProcessError) as error:
         return f"{path}: {error}"

@@ -21,6 +21,7 @@ FOLDER_VARIABLE = "CK_FMHA_CACHE_DIR"
 _SUFFIX = ".code"
 _TEMPORARY = "compiling-"
 _ABANDONED_AFTER = 24 * 3600  # seconds
+_ROOM = 2**24  # bytes that a compilation may take
 
 
 class Entry(NamedTuple):
@@ -97,13 +98,9 @@ class CodeCache:
 
     @contextmanager
     def temporary(self) -> Iterator[Path]:
-        """Give a folder for temporary files, on the file system of the cache if that can be used."""
-        if not self.is_usable():
-            with tempfile.TemporaryDirectory(prefix="ck_fmha-") as scratch:
-                yield Path(scratch)
-            return
-        self._remove_temporary(_ABANDONED_AFTER)
-        with tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=self.folder) as scratch:
+        """Give a folder for temporary files, on the file system of the cache if that can be used and has room."""
+        made = self._make_temporary() if self.is_usable() else None
+        with made or tempfile.TemporaryDirectory(prefix="ck_fmha-") as scratch:
             yield Path(scratch)
 
     def entries(self) -> list[Entry]:
@@ -140,7 +137,8 @@ class CodeCache:
         if wrong:
             self._warn(f"is not used: it {wrong}")
             return False
-        if not os.access(self.folder, os.R_OK | os.W_OK | os.X_OK):
+        effective = os.access in os.supports_effective_ids
+        if not os.access(self.folder, os.R_OK | os.W_OK | os.X_OK, effective_ids=effective):
             self._warn("is not used: it cannot be written to")
             return False
         return True
@@ -166,6 +164,17 @@ class CodeCache:
             self._warn(f"has a file {key}{_SUFFIX} that is not loaded, because it {wrong}")
             return None
         return info, code
+
+    def _make_temporary(self) -> tempfile.TemporaryDirectory[str] | None:
+        self._remove_temporary(_ABANDONED_AFTER)
+        try:
+            free = shutil.disk_usage(self.folder).free
+            if free >= _ROOM:
+                return tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=self.folder)
+            self._warn(f"is on a disk with no more than {free} bytes left")
+        except OSError as error:
+            self._warn(f"could not be written to: {error}")
+        return None
 
     def _remove_temporary(self, older_than: float) -> None:
         for folder in self.folder.glob(f"{_TEMPORARY}*"):

@@ -13,8 +13,11 @@ __all__ = ["INCLUDE", "Compiler", "find_compiler", "user_flags", "vendor_of"]
 _COMMANDS: dict[str, Callable[[str], Iterator[Compiler | str]]] = {"amd": _clang.find, "nvidia": _nvcc.find}
 
 
-def find_compiler(arch: str) -> Compiler:
+def find_compiler(arch: str, with_rocm: bool = False) -> Compiler:
     """Return the first compiler of this machine that compiles for `arch`.
+
+    With `with_rocm` it is one for sources that include ROCm's headers and the standard library, which run-time
+    compilers have none of.
 
     Raises:
         RuntimeError: There is none; the message says what was tried and how to get one.
@@ -24,8 +27,12 @@ def find_compiler(arch: str) -> Compiler:
     asked = os.environ.get(about.compiler_variable)
     reasons = []
     for found in _candidates(vendor, arch, asked):
+        if isinstance(found, _clang.Clang) and with_rocm:
+            return found.with_rocm()
         if isinstance(found, Compiler):
-            return found
+            if not with_rocm:
+                return found
+            found = f"{found.path}: not a clang"
         reasons.append(found)
     raise RuntimeError(
         f"ck_fmha: kernels for {arch} have to be compiled, and no compiler for it was found:\n  "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
 import subprocess
@@ -43,6 +44,27 @@ def vendor_of(arch: str) -> str:
 def user_flags(arch: str) -> str:
     """Return the flags that the user adds for an architecture."""
     return os.environ.get(VENDORS[vendor_of(arch)].flags_variable, "")
+
+
+def user_headers(arch: str) -> str:
+    """Return the digest of the headers that the user's flags add, or "".
+
+    Those are the files named like headers below the folders of -I, -isystem and -iquote, and the files of -include.
+    """
+    found: set[Path] = set()
+    arguments = iter(shlex.split(user_flags(arch)))
+    for argument in arguments:
+        for option in ("-include", "-isystem", "-iquote", "-I"):
+            if argument.startswith(option):
+                path = Path(argument.removeprefix(option) or next(arguments, "")).absolute()
+                found |= {path} if option == "-include" else {*path.rglob("*.h"), *path.rglob("*.hpp")}
+                break
+    digest = hashlib.blake2b(digest_size=16)
+    files = sorted(file for file in found if file.is_file())
+    for file in files:
+        content = file.read_bytes()
+        digest.update(f"{file} {len(content)}\n".encode() + content)
+    return digest.hexdigest() if files else ""
 
 
 class Compiler(ABC):

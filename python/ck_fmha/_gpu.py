@@ -9,9 +9,11 @@ from typing import NamedTuple
 import torch
 
 from ck_fmha import _native
+from ck_fmha._call import NO_SCORES, Gradients, NativeExtras, Sizes, scores_arg, scores_shape
 from ck_fmha._extras import Extras
 from ck_fmha._gpu_driver import device_index, load_driver, stream_of
-from ck_fmha._instances import Instance, modules, where_found
+from ck_fmha._instance import Instance
+from ck_fmha._instances import modules, where_found
 
 _DTYPES = {torch.float16: ("fp16", _native.FLOAT16), torch.bfloat16: ("bf16", _native.BFLOAT16)}
 _WAYS_OUT = {
@@ -19,12 +21,12 @@ _WAYS_OUT = {
     "cuda": 'backend="cpu" covers all of it, for tensors on the CPU.',
 }
 _ROW_ALIGNMENT = 16  # bytes
+_MAX_SCORE_STRIDE = 2**24  # bytes, between rows and columns of a bias
 _MAX_ROW_STRIDE = 2**25  # bytes: offsets inside a tile fit a buffer descriptor
-
-Sizes = tuple[int, int, int, int, int, int, int]
 
 
 def not_supported_reasons(
+    backend: str,
     dtype: torch.dtype,
     head_dims: tuple[int, int],
     bias: torch.Tensor | None,
@@ -38,26 +40,67 @@ def not_supported_reasons(
         if dim % 8:
             padded = f"torch.nn.functional.pad to {-(-dim // 8) * 8} (and pass scale, if it is the head_dim of q and k)"
             reasons.append(f"{name} is {dim}, no multiple of 8: pad with zeros, e.g. {padded}")
-    if bias is not None:
-        reasons.append("bias is not covered yet")
-    if extras.attended is not None:
-        reasons.append("attn_mask as a bool tensor is not covered: make it a mask by masks.BlockList.from_tensor")
-    if extras.alibi_slopes is not None:
-        reasons.append("alibi_slopes are not covered yet")
-    if extras.softcap:
-        reasons.append(f"softcap is not covered yet, got {extras.softcap}")
-    if extras.dropout_p:
-        reasons.append(f"dropout_p is not covered yet, got {extras.dropout_p}")
+    if backend == "cuda":
+        if bias is not None:
+            reasons.append("bias is not covered yet")
+        if extras.attended is not None:
+            reasons.append("attn_mask as a bool tensor is not covered: make it a mask by masks.BlockList.from_tensor")
+        if extras.alibi_slopes is not None:
+            reasons.append("alibi_slopes are not covered yet")
+        if extras.softcap:
+            reasons.append(f"softcap is not covered yet, got {extras.softcap}")
+        if extras.dropout_p:
+            reasons.append(f"dropout_p is not covered yet, got {extras.dropout_p}")
     return reasons
 
 
-def check(backend: str, q: torch.Tensor, sizes: Sizes, bias: torch.Tensor | None, extras: Extras) -> None:
+def names_of(bias: torch.Tensor | None, extras: Extras) -> str:
+    """Return what instances are named after that compute the bias and the extras."""
+    asked = {
+        "softcap": extras.softcap,
+        "bias": bias is not None and bias.dtype != torch.float32,
+        "bias_fp32": bias is not None and bias.dtype == torch.float32,
+        "alibi": extras.alibi_slopes is not None,
+        "attended": extras.attended is not None,
+        "dropout": extras.dropout_p,
+    }
+    return " ".join(name for name, is_asked in asked.items() if is_asked)
+
+
+def _broadcast(shape: torch.Size, sizes: Sizes) -> tuple[bool, ...]:
+    """Say of each dimension of the scores whether elements share one of a tensor of this shape."""
+    full = (1,) * (4 - len(shape)) + tuple(shape)
+    return tuple(n == 1 < m for n, m in zip(full, scores_shape(sizes), strict=True))
+
+
+def _check_order(bias: torch.Tensor, sizes: Sizes) -> None:
+    """Raise if the gradient of a bias cannot be summed in one order."""
+    *_, queries, keys = _broadcast(bias.shape, sizes)
+    if queries or keys:
+        wide = (*((1,) * (2 - bias.dim()) + tuple(bias.shape[:-2])), *sizes[3:5])
+        raise NotImplementedError(
+            f'backend="hip" does not cover the gradient of a bias of shape {tuple(bias.shape)}, which queries or keys '
+            f"share, with deterministic=True: write it out, bias.expand({wide}).contiguous(), or pass "
+            "deterministic=False"
+        )
+
+
+def check(
+    backend: str,
+    q: torch.Tensor,
+    sizes: Sizes,
+    bias: torch.Tensor | None,
+    extras: Extras,
+    deterministic: bool = False,
+) -> None:
     """Raise NotImplementedError with every reason that keeps a call from this back end."""
-    reasons = not_supported_reasons(q.dtype, sizes[5:], bias, extras)
+    reasons = not_supported_reasons(backend, q.dtype, sizes[5:], bias, extras)
     if reasons:
         raise NotImplementedError(
             f'backend="{backend}" does not cover this call:\n  ' + "\n  ".join(reasons) + "\n" + _WAYS_OUT[backend]
         )
+    if deterministic and bias is not None and bias.requires_grad:
+        _check_order(bias, sizes)
 
 
 def _strides(t: torch.Tensor, layout: str) -> tuple[int, int, int]:
@@ -81,14 +124,27 @@ def needs_copy(t: torch.Tensor, layout: str) -> str:
     return ""
 
 
-def _readable(t: torch.Tensor, layout: str) -> torch.Tensor:
+def readable(t: torch.Tensor, layout: str) -> torch.Tensor:
+    """Return the tensor, or a copy of it if kernels cannot read it where it lies."""
     if t.numel() == 0 or not needs_copy(t, layout):
         return t
     return t.resolve_neg().clone(memory_format=torch.contiguous_format)
 
 
-def _address(t: torch.Tensor, layout: str) -> tuple[int, int, int, int]:
+def _readable_scores(t: torch.Tensor | None) -> torch.Tensor | None:
+    """As `readable`, for a tensor that broadcasts to the scores."""
+    if t is None or all(stride * t.element_size() < _MAX_SCORE_STRIDE for stride in t.stride()[-2:]):
+        return t
+    return t.contiguous()
+
+
+def address(t: torch.Tensor, layout: str) -> tuple[int, int, int, int]:
+    """Return where a tensor lies, as the native module takes it."""
     return (t.data_ptr(), *_strides(t, layout))
+
+
+def _native_extras(bias: torch.Tensor | None, extras: Extras, sizes: Sizes) -> NativeExtras:
+    return NativeExtras(_readable_scores(bias), extras._replace(attended=_readable_scores(extras.attended)), sizes)
 
 
 def forward(
@@ -96,10 +152,12 @@ def forward(
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
+    bias: torch.Tensor | None,
     mask: _native.Mask,
     scale: float,
     layout: str,
     sizes: Sizes,
+    extras: Extras,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Compute (out, lse) on the device of the tensors; `check` has passed, and the driver is loaded."""
     batch, num_heads, _, seqlen_q, seqlen_k, _, head_dim_v = sizes
@@ -108,11 +166,13 @@ def forward(
     lse = torch.empty((batch, num_heads, seqlen_q), dtype=torch.float32, device=q.device)
     if out.numel() == 0 or seqlen_k == 0:
         return out.zero_(), lse.fill_(-math.inf)
-    q, k, v = (_readable(t, layout) for t in (q, k, v))
+    q, k, v = (readable(t, layout) for t in (q, k, v))
     driver, device = load_driver(backend), device_index(backend, q)
     dtype_name, dtype = _DTYPES[q.dtype]
     plan = _native.GpuPlan.find(driver, device, mask, sizes)
-    loaded = modules(driver, device, plan.groups, dtype_name, _native.instance_head_dim(*sizes[5:]))
+    head_dim = _native.instance_head_dim(*sizes[5:])
+    loaded = modules(driver, device, plan.groups, dtype_name, head_dim, extras=names_of(bias, extras))
+    native_extras = _native_extras(bias, extras, sizes)
     workspace = torch.empty(plan.workspace_size(head_dim_v), dtype=torch.float32, device=q.device)
     _native.gpu_forward(
         plan,
@@ -121,12 +181,13 @@ def forward(
         dtype,
         sizes,
         scale,
-        _address(q, layout),
-        _address(k, layout),
-        _address(v, layout),
-        _address(out, layout),
+        address(q, layout),
+        address(k, layout),
+        address(v, layout),
+        address(out, layout),
         lse.data_ptr(),
         workspace.data_ptr(),
+        native_extras.args,
     )
     return out, lse
 
@@ -138,25 +199,32 @@ def backward(
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
+    bias: torch.Tensor | None,
     out: torch.Tensor,
     lse: torch.Tensor,
     mask: _native.Mask,
     scale: float,
     layout: str,
     sizes: Sizes,
+    extras: Extras,
     deterministic: bool,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Compute (dq, dk, dv) on the device of the tensors.
+    needs_dbias: bool,
+) -> Gradients:
+    """Compute (dq, dk, dv, dbias) on the device of the tensors, dbias if it is needed.
 
     With `deterministic`, dQ is computed by kernels of its own, which compute the scores once more; else it is summed by
-    atomic additions, in an order that may differ from run to run.
+    atomic additions, in an order that may differ from run to run. So is the gradient of a bias that scores share; with
+    `deterministic`, if heads or samples share it, these are launched one after the other.
+
+    Raises:
+        NotImplementedError: The gradient of the bias cannot be computed in one order.
     """
     batch, num_heads, _, seqlen_q, seqlen_k, *head_dims = sizes
     mask.check_counts(batch, num_heads)
     dq, dk, dv = (torch.empty(t.shape, dtype=t.dtype, device=t.device) for t in (q, k, v))
     if min(batch, num_heads, seqlen_q, seqlen_k) == 0:
-        return dq.zero_(), dk.zero_(), dv.zero_()
-    q, k, v, out, d_out = (_readable(t, layout) for t in (q, k, v, out, d_out))
+        return dq.zero_(), dk.zero_(), dv.zero_(), None if bias is None else torch.zeros_like(bias)
+    q, k, v, out, d_out = (readable(t, layout) for t in (q, k, v, out, d_out))
     lse = lse.contiguous()
     if d_lse is not None:
         d_lse = d_lse.resolve_neg().contiguous()
@@ -165,23 +233,36 @@ def backward(
     head_dim = _native.instance_head_dim(*head_dims)
     columns = _native.GpuPlan.find_columns(driver, device, mask, sizes)
     rows = _native.GpuPlan.find(driver, device, mask, sizes) if deterministic else None
-    kernels = "bwd_deterministic" if deterministic else "bwd"
+    kernels, names = "bwd_deterministic" if deterministic else "bwd", names_of(bias, extras)
+    native_extras = _native_extras(bias, extras, sizes)
+    dbias, names_of_dbias, sums = None, "", False
+    if bias is not None and needs_dbias:
+        shared = _broadcast(bias.shape, sizes)
+        sums = any(shared)
+        if sums and deterministic:
+            _check_order(bias, sizes)
+        names_of_dbias = " dbias_keys" if shared[2] else " dbias_sum" if sums else " dbias"
+        # Zeros: tiles that nobody attends are not written.
+        dbias = torch.zeros(bias.shape, dtype=torch.float32 if sums else bias.dtype, device=q.device)
     workspace = torch.empty(_native.bwd_workspace_size(columns, rows, sizes), dtype=torch.float32, device=q.device)
     _native.gpu_backward(
         columns,
-        modules(driver, device, columns.groups, dtype_name, head_dim, kernels),
+        modules(driver, device, columns.groups, dtype_name, head_dim, kernels, names + names_of_dbias),
         rows,
-        [] if rows is None else modules(driver, device, rows.groups, dtype_name, head_dim, "bwd_dq"),
+        [] if rows is None else modules(driver, device, rows.groups, dtype_name, head_dim, "bwd_dq", names),
         stream_of(q),
         dtype,
         sizes,
         scale,
-        [_address(t, layout) for t in (q, k, v, out, d_out, dq, dk, dv)],
+        [address(t, layout) for t in (q, k, v, out, d_out, dq, dk, dv)],
         lse.data_ptr(),
         0 if d_lse is None else d_lse.data_ptr(),
         workspace.data_ptr(),
+        native_extras.args,
+        NO_SCORES if dbias is None else scores_arg(dbias, scores_shape(sizes)),
+        sums,
     )
-    return dq, dk, dv
+    return dq, dk, dv, dbias if dbias is None or bias is None else dbias.to(bias.dtype)
 
 
 class Launch(NamedTuple):
@@ -209,7 +290,14 @@ class GpuCall:
 
 
 def explain(
-    backend: str, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: _native.Mask, layout: str, sizes: Sizes
+    backend: str,
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    mask: _native.Mask,
+    layout: str,
+    sizes: Sizes,
+    extras: str,
 ) -> GpuCall:
     """Return what `forward` would launch; nothing is compiled or launched."""
     device = device_index(backend, q)
@@ -217,7 +305,8 @@ def explain(
     plan = _native.FwdPlan(mask, sizes, num_compute_units)
     dtype, head_dim = _DTYPES[q.dtype][0], _native.instance_head_dim(*sizes[5:])
     instances = [
-        Instance(structure, dtype, head_dim, num_waves, asks, arch) for structure, num_waves, asks in plan.groups
+        Instance(structure, dtype, head_dim, num_waves, asks, arch, extras=extras)
+        for structure, num_waves, asks in plan.groups
     ]
     reasons = [(name, needs_copy(t, layout)) for name, t in zip("qkv", (q, k, v), strict=True) if t.numel()]
     return GpuCall(

@@ -53,6 +53,8 @@ def dropout_mask(out: int, sizes: tuple[int, int, int, int], dropout_p: float, s
 
 class FwdPlan:
     def __init__(self, mask: Mask, sizes: Sizes, num_compute_units: int) -> None: ...
+    @staticmethod
+    def columns(mask: Mask, sizes: Sizes, num_compute_units: int) -> FwdPlan: ...
     def tile_of(self, batch: int, head: int) -> tuple[int, int]: ...
     def workspace_size(self, head_dim_v: int) -> int: ...
     @property
@@ -107,6 +109,7 @@ def gpu_forward(
     o: Tensor,
     lse: int,
     workspace: int,
+    extras: Extras | None,
 ) -> None: ...
 def bwd_workspace_size(columns: GpuPlan, rows: GpuPlan | None, sizes: Sizes) -> int: ...
 def gpu_backward(
@@ -122,6 +125,58 @@ def gpu_backward(
     lse: int,
     dlse: int,
     workspace: int,
+    extras: Extras | None,
+    dbias: Scores,
+    sums_bias: bool,
+) -> None: ...
+
+class CkTileMasks:
+    @staticmethod
+    def find(driver: GpuDriver, device: int, mask: Mask, sizes: Sizes) -> CkTileMasks: ...
+    @property
+    def structures(self) -> list[str]: ...
+
+class CkTileFwdModule:
+    def __init__(self, driver: GpuDriver, device: int, image: bytes, name: str) -> None: ...
+
+class CkTileBwdModule:
+    def __init__(self, driver: GpuDriver, device: int, image: bytes, name: str) -> None: ...
+
+CK_TILE_INCLUDE: str
+
+def ck_tile_forward(
+    masks: CkTileMasks,
+    modules: Sequence[CkTileFwdModule],
+    stream: int,
+    dtype: int,
+    sizes: Sizes,
+    softmax_scale: float,
+    tensors: Sequence[Tensor],
+    lse: int,
+) -> None: ...
+def ck_tile_dot_do_o(
+    masks: CkTileMasks,
+    modules: Sequence[CkTileBwdModule],
+    stream: int,
+    dtype: int,
+    sizes: Sizes,
+    softmax_scale: float,
+    tensors: Sequence[Tensor],
+    lse: int,
+    d: int,
+    dq_acc: int,
+) -> None: ...
+def ck_tile_dq_dk_dv(
+    masks: CkTileMasks,
+    modules: Sequence[CkTileBwdModule],
+    stream: int,
+    dtype: int,
+    sizes: Sizes,
+    softmax_scale: float,
+    tensors: Sequence[Tensor],
+    lse: int,
+    d: int,
+    dq_acc: int,
 ) -> None: ...
 def isa_name() -> str: ...
 def available_isas() -> list[str]: ...

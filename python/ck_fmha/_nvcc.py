@@ -14,7 +14,7 @@ from pathlib import Path
 from ck_fmha._compiler_base import INCLUDE, VENDORS, CommandCompiler, Compiler, say_version, user_flags
 
 _OLDEST = 12  # CUDA's major version
-_FLAGS = ("-cubin", "-O3", "-std=c++17")
+FLAGS = ("-cubin", "-O3", "-std=c++17")
 
 
 class Nvcc(CommandCompiler):
@@ -24,7 +24,7 @@ class Nvcc(CommandCompiler):
 
     def flags(self, arch: str) -> list[str]:
         """As `Compiler.flags`."""
-        return [*_FLAGS, *shlex.split(user_flags(arch)), f"-arch={arch}", f"-I{INCLUDE}"]
+        return [*FLAGS, *shlex.split(user_flags(arch)), f"-arch={arch}", f"-I{INCLUDE}"]
 
 
 def _candidates() -> Iterator[str]:

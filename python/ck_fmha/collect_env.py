@@ -85,6 +85,13 @@ def _code_cache() -> str:
     return str(CodeCache.of_user().folder)
 
 
+def _packaged_code() -> str:
+    from ck_fmha._packaged import packaged
+
+    archs = sorted({str(entry["arch"]) for entry in packaged().entries.values()})
+    return f"{len(packaged().entries)} for {', '.join(archs)}" if archs else "none"
+
+
 def _torch(ask: Callable[..., object]) -> object:
     return ask(importlib.import_module("torch"))
 
@@ -132,6 +139,7 @@ def collect() -> list[tuple[str, str]]:
         ("HIP compiler", lambda: _compiler("gfx942")),
         ("CUDA driver", lambda: _devices("cuda")),
         ("CUDA compiler", lambda: _compiler("sm_90a")),
+        ("packaged code objects", _packaged_code),
         ("code objects", _code_cache),
         ("environment", _environment),
     ]

@@ -9,7 +9,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import _disable_current_modes
 
-from ck_fmha import _call, _gpu, _native
+from ck_fmha import _call, _ck_tile, _gpu, _native
 from ck_fmha._arguments import check_bool, check_int
 from ck_fmha._extras import NO_EXTRAS, SEED_MAX, Extras, check_bias, check_dropout_p, check_extras
 from ck_fmha._gpu_driver import BACKENDS as GPU_BACKENDS
@@ -204,8 +204,9 @@ def attention(
             atomic additions; this, or torch.use_deterministic_algorithms(True), has it computed by a kernel of its own,
             seven matrix products in the place of five.
         backend: ``"cpu"``, ``"hip"`` (AMD GPUs) or ``"cuda"`` (NVIDIA GPUs from sm_80 on), these for float16 and
-            bfloat16 with head_dim and head_dim_v multiples of 8 (everything else raises), or ``"auto"``, the one of the
-            tensors' device.
+            bfloat16 with head_dim and head_dim_v multiples of 8, ``"ck_tile"`` (ROCm's own CK Tile with this mask, see
+            docs/ck_tile.md), or ``"auto"``, the one of the tensors' device among the first three; what a back end does
+            not cover raises.
 
     Returns:
         out (batch, num_heads, seqlen_q, head_dim_v), in the layout and dtype of q; with ``return_lse=True`` the pair
@@ -273,10 +274,16 @@ def compute(
         dropout_seed=dropout_seed,
     )
     if backend in GPU_BACKENDS:
-        _gpu.check(backend, q, sizes, bias, extras)
+        deterministic = deterministic or torch.are_deterministic_algorithms_enabled()
+        _gpu.check(backend, q, sizes, bias, extras, deterministic)
+        given = [t for t in (q, k, v, bias, *extras[:3]) if t is not None]
+        recorded = torch.is_grad_enabled() and any(t.requires_grad for t in given)
+        if not recorded and all(type(t) in _PLAIN for t in given) and not q.is_meta and _nobody_watches():
+            return _gpu.forward(backend, q, k, v, bias, mask.native, softmax_scale, layout, sizes, extras)
+        plain = False
+    if backend == "ck_tile":
         recorded = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)
-        if not recorded and all(type(t) in _PLAIN for t in (q, k, v)) and not q.is_meta and _nobody_watches():
-            return _gpu.forward(backend, q, k, v, mask.native, softmax_scale, layout, sizes)
+        _ck_tile.check(q, sizes, softmax_scale, bias, extras, backward=recorded)
         plain = False
     if plain and bias is None and extras is NO_EXTRAS:
         if not (torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)):
@@ -407,10 +414,15 @@ def explain(
     )
     backend = _call.check_backend(backend, q.device)
     mask.native.check_counts(sizes.batch, sizes.num_heads)
+    if backend == "ck_tile":
+        raise NotImplementedError(
+            'explain does not cover backend="ck_tile", which walks all tiles between the first and the last live one '
+            'of a row: ask about backend="hip" or "cpu"'
+        )
     gpu = None
     if backend in GPU_BACKENDS:
-        _gpu.check(backend, q, sizes, bias, extras)
-        gpu = _gpu.explain(backend, q, k, v, mask.native, layout, sizes)
+        _gpu.check(backend, q, sizes, bias, extras, deterministic)
+        gpu = _gpu.explain(backend, q, k, v, mask.native, layout, sizes, _gpu.names_of(bias, extras))
     heads, samples = mask._distinct(sizes.num_heads, sizes.batch)
     tiles = {
         (sample, head): _native.TILE if gpu is None else gpu.native.tile_of(sample, head)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ck_fmha import _call, _gpu, _native
+from ck_fmha import _call, _ck_tile, _gpu, _native
 from ck_fmha._extras import Extras, check_alibi_slopes, check_bias, check_broadcast, check_dropout_p, check_softcap
 from ck_fmha._gpu_driver import BACKENDS as GPU_BACKENDS
 from ck_fmha.masks._native_masks import native_mask
@@ -98,7 +98,10 @@ def _forward(
     backend = _call.check_backend(call.backend, q.device)
     if backend in GPU_BACKENDS:
         _gpu.check(backend, q, s, bias, call.extras)
-        return _gpu.forward(backend, q, k, v, mask, call.scale, call.layout, s)
+        return _gpu.forward(backend, q, k, v, bias, mask, call.scale, call.layout, s, call.extras)
+    if backend == "ck_tile":
+        _ck_tile.check(q, s, call.scale, bias, call.extras)
+        return _ck_tile.forward(q, k, v, mask, call.scale, call.layout, s)
     return _call.forward(q, k, v, bias, mask, call.scale, call.layout, call.extras)
 
 
@@ -132,13 +135,17 @@ def _backward_of_device(
     s, mask = call.check(q, k, v, bias)
     _call.check_gradients(q, out, lse, d_out, d_lse, s)
     backend = _call.check_backend(call.backend, q.device)
-    if backend in GPU_BACKENDS:
-        _gpu.check(backend, q, s, bias, call.extras)
-        numbers = (mask, call.scale, call.layout, s, call.deterministic)
-        gradients = _gpu.backward(backend, d_out, d_lse, q, k, v, out, lse, *numbers)
-        return tuple(
-            g if need else q.new_empty(0) for g, need in zip((*gradients, q), (*needs[:3], False), strict=True)
-        )
+    if backend != "cpu":
+        gradients: _call.Gradients
+        if backend == "ck_tile":
+            _ck_tile.check(q, s, call.scale, bias, call.extras, backward=True)
+            numbers = (mask, call.scale, call.layout, s, call.deterministic)
+            gradients = (*_ck_tile.backward(d_out, d_lse, q, k, v, out, lse, *numbers), None)
+        else:
+            _gpu.check(backend, q, s, bias, call.extras)
+            rest = (mask, call.scale, call.layout, s, call.extras, call.deterministic, needs[3])
+            gradients = _gpu.backward(backend, d_out, d_lse, q, k, v, bias, out, lse, *rest)
+        return tuple(q.new_empty(0) if g is None or not need else g for g, need in zip(gradients, needs, strict=True))
     wanted = (needs[0], needs[1], needs[2], needs[3])
     grads = _call.backward(
         d_out, d_lse, q, k, v, bias, out, lse.contiguous(), wanted, mask, call.scale, call.layout, call.extras

@@ -16,13 +16,17 @@ hipError_t& last_error();
 /// Of the process; guarded by the machine's lock.
 std::string& last_failure();
 
-/// Runs an entry point's body under the lock; no exception leaves it.
+/// Runs an entry point's body under the lock; no exception leaves it. `entry_point` is the function that calls this.
 template <class F>
-hipError_t call(F body)
+hipError_t call(F body, const char* entry_point = __builtin_FUNCTION())
 {
     Machine& machine = Machine::get();
     const std::lock_guard<std::mutex> lock(machine.mutex);
     try {
+        if (machine.options().fail == entry_point) {
+            throw ApiError{static_cast<hipError_t>(machine.options().error),
+                           std::string(entry_point) + " is told to fail"};
+        }
         body(machine);
         return hipSuccess;
     } catch (const ApiError& error) {

@@ -122,7 +122,7 @@ bool Machine::is_device_range(const void* pointer, size_t size) const
 Module* Machine::load(const void* image, int device)
 {
     try {
-        auto module = std::make_unique<Module>(image);
+        auto module = std::make_unique<Module>(image, device);
         if (module->code.processor() != architectures_[static_cast<size_t>(device)]) {
             throw ApiError{hipErrorNoBinaryForGpu, "the code object is for " + module->code.processor() + ", device " +
                                                        std::to_string(device) + " is a " +

@@ -22,7 +22,8 @@ struct ApiError {
 };
 
 struct Module {
-    explicit Module(const void* data) : code(data), counts(static_cast<size_t>(code.program().size())) {}
+    Module(const void* data, int on) : device(on), code(data), counts(static_cast<size_t>(code.program().size())) {}
+    int device;
     CodeObject code;
     ExecutionCounts counts;
     std::map<std::string, uint64_t> launches;
@@ -57,6 +58,7 @@ public:
     void launch(const Function& function, const uint32_t grid[3], const uint32_t block[3], uint32_t dynamic_lds,
                 std::vector<uint8_t> kernarg);
 
+    const RunOptions& options() const { return options_; }
     void configure(const std::string& options); ///< @throws ApiError
     void set_next_extents(std::vector<Extent> extents);
     RangeSet host_memory;

@@ -218,7 +218,10 @@ EMULATOR_EXPORT hipError_t hipGetDevicePropertiesR0600(hipDevicePropertiesR0600*
         properties->multiProcessorCount = attribute(machine, hipDeviceAttributeMultiprocessorCount, device);
     });
 }
-EMULATOR_EXPORT hipError_t hipDeviceSynchronize() { return hipSuccess; }
+EMULATOR_EXPORT hipError_t hipDeviceSynchronize()
+{
+    return call([](Machine&) {});
+}
 
 // --- memory ---
 
@@ -324,6 +327,10 @@ EMULATOR_EXPORT hipError_t hipModuleLaunchKernel(hipFunction_t handle, unsigned 
     return call([&](Machine& machine) {
         const auto* function = reinterpret_cast<const Function*>(handle);
         require(machine.is_function(function), hipErrorInvalidHandle, "no such function");
+        if (const int device = function->module->device; device != current_device) {
+            throw ApiError{hipErrorInvalidHandle,
+                           format("the kernel was loaded on device %d; this thread's is %d", device, current_device)};
+        }
         const uint32_t grid[3] = {grid_x, grid_y, grid_z};
         const uint32_t block[3] = {block_x, block_y, block_z};
         machine.launch(*function, grid, block, dynamic_lds, gather_arguments(*function->kernel, parameters, extra));

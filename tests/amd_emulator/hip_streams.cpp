@@ -26,7 +26,10 @@ EMULATOR_EXPORT hipError_t hipStreamDestroy(hipStream_t stream)
     delete reinterpret_cast<char*>(stream);
     return hipSuccess;
 }
-EMULATOR_EXPORT hipError_t hipStreamSynchronize(hipStream_t) { return hipSuccess; }
+EMULATOR_EXPORT hipError_t hipStreamSynchronize(hipStream_t)
+{
+    return call([](Machine&) {});
+}
 EMULATOR_EXPORT hipError_t hipStreamQuery(hipStream_t) { return hipSuccess; }
 EMULATOR_EXPORT hipError_t hipStreamWaitEvent(hipStream_t, hipEvent_t, unsigned) { return hipSuccess; }
 EMULATOR_EXPORT hipError_t hipEventCreate(hipEvent_t* event)
@@ -50,7 +53,10 @@ EMULATOR_EXPORT hipError_t hipEventRecord(hipEvent_t event, hipStream_t)
     });
 }
 EMULATOR_EXPORT hipError_t hipEventSynchronize(hipEvent_t) { return hipSuccess; }
-EMULATOR_EXPORT hipError_t hipEventQuery(hipEvent_t) { return hipSuccess; }
+EMULATOR_EXPORT hipError_t hipEventQuery(hipEvent_t)
+{
+    return call([](Machine&) {});
+}
 EMULATOR_EXPORT hipError_t hipEventElapsedTime(float* milliseconds, hipEvent_t start, hipEvent_t stop)
 {
     return call([&](Machine&) {

@@ -71,11 +71,16 @@ std::string parse_run_options(const std::string& text, RunOptions& options)
             is_valid = parse_number(value, result.check_stores);
         } else if (name == "max_instructions") {
             is_valid = parse_number(value, result.max_instructions);
+        } else if (name == "fail") {
+            const size_t colon = value.find(':');
+            result.fail = value.substr(0, colon);
+            is_valid = colon != std::string::npos && parse_number(value.substr(colon + 1), result.error);
         }
         if (!is_valid) {
             return "'" + word +
                    "' is no run option; known are work_groups, waves (forward, reverse, random), interleave, resident, "
-                   "completion (late, early, random), seed, check_stores (0, 1), max_instructions";
+                   "completion (late, early, random), seed, check_stores (0, 1), max_instructions, fail "
+                   "(ENTRY_POINT:ERROR)";
         }
     }
     options = result;

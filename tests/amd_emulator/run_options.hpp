@@ -20,6 +20,8 @@ struct RunOptions {
     uint64_t seed = 0;
     bool check_stores = true;                  ///< a fault if an undefined value is stored to global memory
     uint64_t max_instructions = 4'000'000'000; ///< of a launch
+    std::string fail;                          ///< the entry point that fails, whatever it is called with
+    int error = 0;                             ///< what it returns
 };
 
 /// Reads "waves=reverse,interleave=7": names and values with '=' between them, separated by commas or spaces; names

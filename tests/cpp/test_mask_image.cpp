@@ -78,7 +78,7 @@ Observed observe(const Mask& mask, index_t sq, index_t sk)
 template <class Structure>
 Observed read(const OwnedImage& image, index_t sq, index_t sk)
 {
-    return observe(gpu::MaskImage(image.data()).read<Structure>(), sq, sk);
+    return observe(gpu::MaskImage<Structure>(image.data()), sq, sk);
 }
 
 // What an instance is compiled for: the type that a structure names.

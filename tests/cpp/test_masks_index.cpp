@@ -61,6 +61,13 @@ TEST(Index, LowBits)
             EXPECT_EQ(low_bits(count) >> n & 1, bits_t{n < count}) << "low_bits(" << count << "), bit " << n;
 }
 
+TEST(Index, EveryNthBit)
+{
+    for (const index_t step : {1, 2, 3, 5, 31, 32, 33, 63, 64, 65, 1000, kIndexMax})
+        for (int n = 0; n < 64; ++n)
+            EXPECT_EQ(every_nth_bit(step) >> n & 1, bits_t{n % step == 0}) << "step " << step << ", bit " << n;
+}
+
 TEST(Interval, IsHalfOpen)
 {
     constexpr Interval interval{3, 6}, none{6, 3};

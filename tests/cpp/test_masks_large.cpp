@@ -53,7 +53,7 @@ index_t column_of_interest(Random& random, const Offsets& offsets, index_t i, in
     return random.near(i + offsets[std::size_t(random.in(0, index_t(offsets.size())))], reach, 0, seqlen_k);
 }
 
-// Tiles (status, RowBits, elements) against the oracle's elements.
+// Tiles (status, RowBits, tile_bits, elements) against the oracle's elements.
 bool spot_check_tiles(const Subject& s, const View& view, const Predicate& truth, const Offsets& offsets,
                       Random& random)
 {
@@ -72,6 +72,11 @@ bool spot_check_tiles(const Subject& s, const View& view, const Predicate& truth
                     bits |= bits_t{truth(y, block + n)} << n;
                 count += index_t(__builtin_popcountll(bits));
                 if (view.row_bits(y, x, width) != bits) return fault(s, "RowBits(", y, ", ", x, ", ", width, ")");
+                bits_t rows[3];
+                const index_t last = y + std::min(2, rect.i1 - 1 - y);
+                view.tile_bits(y, last + 1, x, width, rows);
+                if (rows[0] != bits || rows[last - y] != view.row_bits(last, x, width))
+                    return fault(s, "tile_bits([", y, ", ", last + 1, "), ", x, ", ", width, ")");
                 const index_t n = y % width;
                 if (view.element(y, x + n) != (bits >> n & 1)) return fault(s, "element (", y, ", ", x + n, ")");
             }

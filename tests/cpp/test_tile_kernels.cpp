@@ -6,8 +6,9 @@
 #include <limits>
 #include <vector>
 
-#include "cpu/masked_heads.hpp"
+#include "ck_tile_masks/bit_matrix.hpp"
 #include "cpu/tile_kernels.hpp"
+#include "fmha/fmha_args.h"
 
 // Pieces of the CPU back end whose errors would hide in the tolerance of whole calls.
 
@@ -101,8 +102,8 @@ TEST(TileKernels, Float16IsRoundedToNearestTiesToEven)
 template <class Real>
 void check_transposes()
 {
-    for (int rows : {1, 3, 4, 7, 64})
-        for (int cols : {1, 2, 5, 8, 17}) {
+    for (int rows : {1, 3, 4, 7, 18, 37, 64})
+        for (int cols : {1, 2, 5, 8, 17, 38, 64}) {
             const int ld = cols + 3;
             std::vector<Real> src(rows * ld), dst(cols * 64, -1);
             for (size_t n = 0; n < src.size(); ++n)
@@ -118,6 +119,27 @@ TEST(TileKernels, TransposeOfEveryShape)
 {
     check_transposes<float>();
     check_transposes<double>();
+}
+
+TEST(TileKernels, TileRegistersAreSetUpInAScopeAndThenAsBefore)
+{
+    const TileKernels<Bf16Pair>& kernels = tile_kernels<Bf16Pair>();
+    if (!kernels.enter_tiles) GTEST_SKIP() << "the instruction set " << isa_kernels().name << " has no tile registers";
+    const auto now = [&] {
+        TileConfig config;
+        kernels.enter_tiles(config);
+        kernels.leave_tiles(config);
+        return std::vector<uint8_t>(config.bytes, config.bytes + sizeof config.bytes);
+    };
+    const auto before = now();
+    EXPECT_EQ(before[0], 0) << "nobody uses them";
+    {
+        const TileScope<Bf16Pair> scope(kernels);
+        EXPECT_EQ(now()[0], 1) << "palette";
+        EXPECT_EQ(now()[16], 64) << "bytes of a row of the first tile";
+        EXPECT_EQ(now()[48 + 7], 16) << "rows of the last tile";
+    }
+    EXPECT_EQ(now(), before);
 }
 
 TEST(TileKernels, BitsAreTransposed)

@@ -12,6 +12,13 @@ settings.register_profile("explore", max_examples=2000, **_common)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
+def pytest_unconfigure(config):
+    if not hasattr(config, "workerinput"):  # a worker of pytest-xdist: the others still need it
+        import hip_emulator
+
+        hip_emulator.remove_cache_folder()
+
+
 @pytest.fixture(autouse=True)
 def _restore_torch_settings():
     """Threads and the determinism switch are process-wide; random numbers start the same in every test."""

@@ -33,14 +33,24 @@ def why_not() -> str:
 needs_emulator = pytest.mark.skipif(bool(why_not()), reason=why_not())
 
 
+_FOLDERS = Path(tempfile.gettempdir()) / f"ck_fmha-tests-{os.geteuid()}"  # one for each test run, named by its process
+
+
 @functools.cache
 def _cache_folder() -> str:
     """One folder of code objects for all workers of a test run."""
     # pytest-xdist's workers are children of one process.
     parent = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
-    folder = Path(tempfile.gettempdir()) / f"ck_fmha-tests-{os.geteuid()}" / str(parent)
+    folder = _FOLDERS / str(parent)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return str(folder)
+
+
+def remove_cache_folder() -> None:
+    """At the end of a test run; folders of runs that were killed go with it."""
+    for folder in _FOLDERS.glob("*"):
+        if folder.name == str(os.getpid()) or not Path("/proc", folder.name).exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def environment(arch: str = "gfx942", *, reference_kernel: bool = False, cache: object = None) -> dict[str, str]:

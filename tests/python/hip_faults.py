@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
+import test_hip_extras
 import test_hip_forward
 import test_hip_orders
 import test_hip_work
@@ -56,6 +57,13 @@ SHARED = "tile/shared_tiles_amd.hpp"
 COPY = "tile/copy_amd.hpp"
 ATOM = "tile/mfma_32x32x8.hpp"
 
+EXTRAS = "pipeline/score_extras.hpp"
+DROPOUT = "pipeline/dropout.hpp"
+TANH = "pipeline/tanh.hpp"
+BACKWARD = "pipeline/bwd_pipeline_dq_dk_dv.hpp"
+BACKWARD_KERNEL = "kernel/bwd_kernel.hpp"
+ELEMENTS = "tile/elements_in_memory.hpp"
+
 BARRIERS = "barrier();\n        key_copy_.store(keys_);\n"
 STORES = "value_copy_.store(values_);\n        barrier();\n"
 
@@ -70,6 +78,17 @@ growing = check(test_hip_forward.test_maxima_that_grow_from_tile_to_tile)
 far_apart = check(test_hip_forward.test_pieces_of_a_row_whose_scores_are_far_apart)
 subnormal = check(test_hip_forward.test_probabilities_below_the_normal_halves)
 orders = check(test_hip_orders.test_orders_do_not_change_bits, "causal")
+tanh = check(test_hip_extras.test_tanh_is_accurate_from_tiny_to_huge)
+capped = check(test_hip_extras.test_softcaps_of_any_size, 2.0, -0.5)
+steep = check(test_hip_extras.test_slopes_of_any_size_and_sign, 1e30)
+flat = check(test_hip_extras.test_slopes_of_any_size_and_sign, -0.25)
+dropped = check(test_hip_extras.test_dropout_keeps_what_dropout_mask_shows)
+almost_kept = check(test_hip_extras.test_dropout_of_everything_and_of_almost_nothing, 2**-16)
+half_kept = check(test_hip_extras.test_rows_that_are_cut)
+biased = check(test_hip_extras.test_bias_may_lie_anywhere, "offset")
+of_keys = check(test_hip_extras.test_bias_that_queries_or_keys_share, "h1k")
+one_order = check(test_hip_extras.test_the_gradient_of_a_shared_bias_is_deterministic_on_request)
+attended = check(test_hip_extras.test_attn_mask_of_bool)
 work = check(test_hip_work.test_work_is_that_of_live_tiles, "sinks")
 
 FAULTS: dict[str, Fault] = {
@@ -136,18 +155,18 @@ FAULTS: dict[str, Fault] = {
     ),
     "O is not rescaled": Fault(SOFTMAX, "Wave::scale(o, factor);", "", growing),
     "sums are not rescaled": Fault(SOFTMAX, "Wave::scale(sums_, factor);", "", growing),
-    "the first maximum rescales": Fault(SOFTMAX, "is_first ? 1.f : exp2(-by[n])", "exp2(-by[n])", far_apart),
+    "the first maximum rescales": Fault(SOFTMAX, "is_first ? 1.f : exp2(-by[n] ", "exp2(-by[n] ", far_apart),
     "probabilities past the largest half": Fault(ATOM, "kExponentSlack = 1.f", "kExponentSlack = 3.f", growing),
     "probabilities below the smallest half": Fault(
         ATOM, "kProbabilityExponent = 14.f", "kProbabilityExponent = 0.f", subnormal, "gfx90a"
     ),
     "rows without keys are divided by zero": Fault(
         KERNEL,
-        "const float factor = sum[n] == 0.f ? 0.f : 1.f / sum[n];",
-        "const float factor = 1.f / sum[n];",
+        "const float factor = sum[n] == 0.f ? 0.f : kept / sum[n];",
+        "const float factor = kept / sum[n];",
         empty_rows,
     ),
-    "LSE in base 2": Fault(KERNEL, "= log2_sum * kLog2ToLog;", "= log2_sum;", causal),
+    "LSE in base 2": Fault(KERNEL, "= log_sum * Extras::Unit::kInBaseE;", "= log_sum;", causal),
     "partial results in each other's slots": Fault(
         ROWS, "return slot * args.num_shared + shared;", "return slot + shared;", cut
     ),
@@ -155,7 +174,36 @@ FAULTS: dict[str, Fault] = {
         COMBINE, "largest == -kInfinity ? 0.f : largest;", "0.f;", far_apart
     ),
     "pieces are not weighed": Fault(
-        COMBINE, "const float weight = exp2(args.partial_lse[partial] - reference);", "const float weight = 1.f;", cut
+        COMBINE, "exp2((args.partial_lse[partial] - reference) * Unit::kInBase2);", "1.f;", cut
+    ),
+}
+
+FAULTS |= {
+    "tanh of small numbers cancels": Fault(TANH, "size < kSmall ? small : large", "large", tanh),
+    "the cap's derivative left out": Fault(
+        BACKWARD, "if constexpr (Extras::kHasSoftcap) Wave::multiply(dp, slope);", "", capped
+    ),
+    "a reference that forgets what is near": Fault(
+        SOFTMAX, "reference_[n] = moves ? moved : reference_[n];", "reference_[n] += by[n];", steep
+    ),
+    "distances from the first key": Fault(EXTRAS, "args.seqlen_k - args.seqlen_q +", "", flat),
+    "random bits of the other lanes' keys": Fault(DROPOUT, "kLanes == 2 ? share", "kLanes == 2 ? 1 - share", dropped),
+    "a probability off by one": Fault(
+        DROPOUT, "(random - threshold_) >> 31", "(random - threshold_ + 1) >> 31", almost_kept
+    ),
+    "what is kept is not scaled": Fault(KERNEL, "0.f : kept / sum[n];", "0.f : 1.f / sum[n];", half_kept),
+    "dropout of P alone": Fault(BACKWARD, "dp = Wave::dropped(dp, kept);", "", half_kept),
+    "elements past the last one are read": Fault(
+        ELEMENTS, "holds(query, key) ? offset_ : Buffer::kOutside", "offset_", biased, shows="out of bounds"
+    ),
+    "another sample's bias": Fault(ELEMENTS, "batch * t.stride_batch + ", "", biased),
+    "a bias times the scale": Fault(EXTRAS, "if constexpr (!kHasSoftcap) x *= factor_;", "", biased),
+    "the gradient of a bias of keys from one query": Fault(EXTRAS, "sum += out", "sum = out", of_keys),
+    "launches in order that compute everything": Fault(
+        BACKWARD_KERNEL, "line_of_group(args) != args.extras.only_line) return;", "false) return;", one_order
+    ),
+    "attn_mask turned round": Fault(
+        EXTRAS, "attended.load(query, key) ? x", "!attended.load(query, key) ? x", attended
     ),
 }
 

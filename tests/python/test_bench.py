@@ -186,8 +186,8 @@ def row(**changes) -> RateRow:
     return replace(made, **changes)
 
 
-def verdicts(made, avx512_bf16=False):
-    return {v.aim: v.holds for v in aims.judge_rate(made, avx512_bf16=avx512_bf16)}
+def verdicts(made, bf16_products=False):
+    return {v.aim: v.holds for v in aims.judge_rate(made, bf16_products=bf16_products)}
 
 
 def test_aims_of_rates():
@@ -229,7 +229,7 @@ def test_aims_of_16_bit_dtypes():
     assert verdicts(replace(half, over_float32=0.99)) == {str(aims.SIXTEEN_BITS): False}
     brain = replace(half, dtype="bfloat16", over_float32=1.39)
     assert verdicts(brain) == {str(aims.SIXTEEN_BITS): True}
-    assert verdicts(brain, avx512_bf16=True) == {str(aims.SIXTEEN_BITS): True, str(aims.BFLOAT16): False}
+    assert verdicts(brain, bf16_products=True) == {str(aims.SIXTEEN_BITS): True, str(aims.BFLOAT16): False}
 
 
 def test_aims_of_short_sequences_compare_with_the_same_mask():
@@ -259,7 +259,7 @@ def test_summary_counts_and_names_the_worst():
 
 def test_table_says_what_is_missed_and_what_is_left_out():
     made = row(of_matmul=0.5, over={"sdpa_bool": 9.5}, left_out={"flex": "no compiler"})
-    judged = replace(made, verdicts=aims.judge_rate(made, avx512_bf16=False))
+    judged = replace(made, verdicts=aims.judge_rate(made, bf16_products=False))
     settings = Settings((Group(4096, 64, ("longformer",), ("float32",), ()),), sections=("rates", "threads"))
     report = Report({"CPU": "made up"}, settings, rates=[judged], left_out={"threads": "one thread"})
     text = render(report)

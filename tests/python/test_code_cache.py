@@ -1,19 +1,24 @@
 """The cache of code objects: what it loads, what it refuses, and processes that meet or die in it."""
 
+import contextlib
 import os
 import shutil
 import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ck_fmha import cache as command
 from ck_fmha._code_cache import CodeCache
+from ck_fmha._instance import Instance
+from ck_fmha._instances import code_object
 
 KEY = "0123456789abcdef0123456789abcdef"
 INFO = {"structure": "diagonal", "arch": "gfx942"}
@@ -110,11 +115,38 @@ def test_a_folder_that_cannot_be_made_is_no_error(tmp_path):
             assert scratch.is_dir() and cache.load(KEY) is None
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
-def test_a_read_only_home_is_no_error(tmp_path):
-    tmp_path.chmod(0o500)
-    with pytest.warns(RuntimeWarning, match="cannot be used"):
-        assert CodeCache(tmp_path / "code_objects").load(KEY) is None
+@contextlib.contextmanager
+def as_another_user() -> Iterator[None]:
+    """Root writes everywhere: while open, this process is nobody's, if it was root's."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_a_read_only_home_is_no_error():
+    with as_another_user(), tempfile.TemporaryDirectory() as home:
+        Path(home).chmod(0o500)
+        cache = CodeCache(Path(home) / "code_objects")
+        with pytest.warns(RuntimeWarning, match="cannot be used.*Permission denied"):
+            assert cache.load(KEY) is None
+        cache.store(KEY, INFO, b"code")
+        with cache.locked(KEY), cache.temporary() as scratch:
+            assert scratch.is_dir() and scratch.parent != cache.folder
+
+
+def test_a_folder_that_has_become_read_only_is_no_error():
+    with as_another_user(), tempfile.TemporaryDirectory() as home:
+        cache = CodeCache(Path(home) / "code_objects")
+        cache.store(KEY, INFO, b"code")
+        cache.folder.chmod(0o500)
+        with pytest.warns(RuntimeWarning, match="cannot be written to"):
+            assert cache.load(KEY) is None
+        cache.folder.chmod(0o700)
 
 
 def test_a_full_disk_is_no_error(cache, monkeypatch):
@@ -126,6 +158,16 @@ def test_a_full_disk_is_no_error(cache, monkeypatch):
         cache.store(KEY, INFO, b"code")
     monkeypatch.undo()
     assert cache.load(KEY) is None and not list(cache.folder.glob("compiling-*"))
+
+
+def test_without_room_on_the_disk_of_the_cache_another_one_has_the_temporary_files(cache, monkeypatch):
+    usage = shutil.disk_usage(cache.folder.parents[1])
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=100))
+    with pytest.warns(RuntimeWarning, match="no more than 100 bytes left"), cache.temporary() as scratch:
+        assert scratch.is_dir() and scratch.parent != cache.folder
+    monkeypatch.undo()
+    with cache.temporary() as scratch:
+        assert scratch.parent == cache.folder
 
 
 def test_a_broken_link_in_place_of_the_folder_is_refused(cache, tmp_path):
@@ -150,8 +192,10 @@ def test_abandoned_temporary_folders_are_removed(cache):
 
 # Compiles one instance by whatever CK_FMHA_HIP_COMPILER names.
 COMPILE = """
-from ck_fmha._instances import Instance, code_object
-print(code_object(Instance("diagonal", "fp16", 64, 2, False, "gfx942")).decode())
+import sys
+from ck_fmha._instance import Instance
+from ck_fmha._instances import code_object
+print(code_object(Instance("diagonal", "fp16", 64, 2, False, "gfx942", sys.argv[1])).decode())
 """
 
 # Stands for clang: says that it is one, and writes what it is told to, slowly.
@@ -167,7 +211,7 @@ elif "-fsyntax-only" not in sys.argv:
 """
 
 
-def compile_in_process(tmp_path: Path, seconds: float) -> subprocess.Popen:
+def compile_in_process(tmp_path: Path, seconds: float, kernels: str) -> subprocess.Popen:
     compiler = tmp_path / f"clang-{seconds}"
     compiler.write_text(COMPILER.format(python=sys.executable, log=str(tmp_path / "log"), seconds=seconds))
     compiler.chmod(0o755)
@@ -182,7 +226,7 @@ def compile_in_process(tmp_path: Path, seconds: float) -> subprocess.Popen:
         "CK_FMHA_HIP_FLAGS": "",
     }
     return subprocess.Popen(
-        [sys.executable, "-c", COMPILE], env=env, stdout=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, "-c", COMPILE, kernels], env=env, stdout=subprocess.PIPE, text=True, start_new_session=True
     )
 
 
@@ -192,15 +236,15 @@ def num_compiled(tmp_path: Path) -> int:
 
 
 def test_a_process_killed_while_it_compiles_leaves_nothing_behind(tmp_path):
-    killed = compile_in_process(tmp_path, 600)
-    deadline = time.monotonic() + 60
+    killed = compile_in_process(tmp_path, 600, "bwd")
+    deadline = time.monotonic() + 300
     while num_compiled(tmp_path) == 0 and time.monotonic() < deadline:
         time.sleep(0.05)
     assert num_compiled(tmp_path) == 1
     killed.kill()  # the process alone: its compiler lives on, and must not hold the lock
     killed.wait()
-    second = compile_in_process(tmp_path, 0)
-    out, _ = second.communicate(timeout=60)
+    second = compile_in_process(tmp_path, 0, "bwd")
+    out, _ = second.communicate(timeout=300)
     os.killpg(killed.pid, signal.SIGKILL)
     assert (second.returncode, out.strip()) == (0, "the code")
     assert num_compiled(tmp_path) == 2
@@ -208,10 +252,62 @@ def test_a_process_killed_while_it_compiles_leaves_nothing_behind(tmp_path):
 
 
 def test_two_processes_compile_once(tmp_path):
-    both = [compile_in_process(tmp_path, 2) for _ in range(2)]
-    results = [process.communicate(timeout=120)[0].strip() for process in both]
+    both = [compile_in_process(tmp_path, 2, "fwd") for _ in range(2)]
+    results = [process.communicate(timeout=300)[0].strip() for process in both]
     assert results == ["the code", "the code"]
     assert num_compiled(tmp_path) == 1
+
+
+# --- What a key depends on ----------------------------------------------------------------------------------------
+
+# As COMPILER, at once.
+QUICK_COMPILER = """#!/bin/sh
+case "$*" in
+*--version*) echo "clang version 19.0.0" ;;
+*-fsyntax-only*) ;;
+*) cat kernel.hip > kernel.co; echo compiled >> {log} ;;
+esac
+"""
+
+
+@pytest.fixture
+def quick_compiler(tmp_path, monkeypatch) -> Path:
+    compiler = tmp_path / "clang"
+    compiler.write_text(QUICK_COMPILER.format(log=tmp_path / "log"))
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CK_FMHA_HIP_COMPILER", str(compiler))
+    monkeypatch.setenv("CK_FMHA_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.delenv("CK_FMHA_HIP_FLAGS", raising=False)
+    return compiler
+
+
+@pytest.mark.parametrize("flags", ["-I{}", "-I {}", "-DX -isystem {}", "-iquote {} -O1", "-include {}/own.hpp"])
+def test_headers_that_the_user_s_flags_add_are_part_of_the_key(flags, quick_compiler, tmp_path, monkeypatch):
+    headers = tmp_path / "headers"
+    (headers / "below").mkdir(parents=True)
+    own = headers / "own.hpp"
+    own.write_text("1")
+    monkeypatch.setenv("CK_FMHA_HIP_FLAGS", flags.format(headers))
+    instance = Instance("diagonal", "fp16", 64, 4, False, "gfx942", "bwd_dq")
+    for content, compiled in (("1", 1), ("2", 2), ("2", 2), ("1", 2)):
+        own.write_text(content)
+        assert code_object(instance).decode() == instance.source
+        assert num_compiled(tmp_path) == compiled
+    if "include" not in flags:
+        (headers / "below" / "other.h").touch()
+        code_object(instance)
+        assert num_compiled(tmp_path) == 3
+
+
+def test_the_compiler_and_the_flags_are_part_of_the_key(quick_compiler, tmp_path, monkeypatch):
+    instance = Instance("diagonal", "fp16", 64, 4, False, "gfx942")
+    code_object(instance)
+    monkeypatch.setenv("CK_FMHA_HIP_FLAGS", "-O1")
+    code_object(instance)
+    quick_compiler.write_text(quick_compiler.read_text().replace("19.0.0", "19.0.1"))
+    code_object(instance)
+    code_object(instance)
+    assert num_compiled(tmp_path) == 3
 
 
 # --- The command ------------------------------------------------------------------------------------------------------
@@ -228,6 +324,24 @@ def test_command_lists_and_clears(cache, monkeypatch, capsys):
     assert "1 code objects removed" in capsys.readouterr().out
     assert command.main(["list"]) == 0
     assert "0 code objects" in capsys.readouterr().out
+
+
+def test_command_warms_the_backward_too(quick_compiler, tmp_path, capsys):
+    def warm(*arguments: str) -> list[str]:
+        call = ["warm", "Longformer(64, 4) & Causal()", "--arch", "gfx90a:sramecc+:xnack-", "--seqlen", "1000"]
+        assert command.main([*call, *arguments]) == 0
+        return capsys.readouterr().out.splitlines()
+
+    forward = warm("--head-dim", "40")
+    assert [line.split()[0] for line in forward] == ["fwd", "fwd"]
+    assert all("and_<longformer, diagonal>" in line and "head_dim 64 4 waves gfx90a:" in line for line in forward)
+    both = warm("--head-dim", "40", "--dtype", "bf16", "--backward", "--deterministic")
+    assert [line.split()[0] for line in both] == ["fwd", "bwd", "bwd_deterministic", "bwd_dq"]
+    assert "in the cache" in both[0] and all("compiled by" in line for line in both[1:])
+    assert num_compiled(tmp_path) == 5
+    assert command.main(["list"]) == 0
+    listed = capsys.readouterr().out
+    assert "5 code objects" in listed and "bwd_dq and_<longformer, diagonal> bf16" in listed
 
 
 def test_command_says_what_is_missing(monkeypatch, capsys, tmp_path):

@@ -12,28 +12,45 @@ import hip_calls
 import hip_emulator
 from calls import Call
 from ck_fmha import _native
-from ck_fmha._instances import Instance, code_object
+from ck_fmha._instance import Instance
+from ck_fmha._instances import code_object
 from gpu_calls import DTYPES, HEAD_DIMS, MASKS
 from hip_calls import ARCHS
 from test_hip_forward import kernels_of_pairs
 
 READELF = "llvm-readelf-19"
+CLANG_OF_GFX950 = "clang++-22"
 
 pytestmark = [
     hip_emulator.needs_emulator,
     pytest.mark.skipif(shutil.which(READELF) is None, reason=f"no {READELF}: it is in Debian's llvm-19"),
 ]
 
+# By what is compiled at once, its kernels.
+BACKWARD = {f"ck_fmha_bwd_{name}" for name in ("plan", "dot_do_o", "dq_dk_dv", "convert", "combine")}
+KERNELS = {
+    "fwd": {"ck_fmha_fwd_plan", "ck_fmha_fwd", "ck_fmha_fwd_combine"},
+    "bwd": BACKWARD,
+    "bwd_deterministic": BACKWARD,
+    "bwd_dq": {"ck_fmha_bwd_dq_plan", "ck_fmha_bwd_dq", "ck_fmha_bwd_dq_combine"},
+}
+DEFINITIONS = [
+    "full", "diagonal", "prefix_lm", "longformer", "longformer_tokens", "big_bird", "big_bird_table", "strided",
+    "fixed", "documents", "lengths", "neighborhood", "block_list", "deepspeed_fixed", "deepspeed_variable",
+    "deepspeed_longformer", "deepspeed_big_bird", "deepspeed_big_bird_table",
+]  # fmt: skip
+COMPOSITIONS = [
+    "and_<big_bird, diagonal>",
+    "and_<documents, diagonal>",
+    "and_<big_bird, deepspeed_variable>",
+    "or_<longformer_tokens, not_<strided>>",
+    "or_<shift<and_<not_<diagonal>, transpose<strided>>>, longformer>",
+    "or_<and_<block_list, neighborhood>, not_<documents>>",
+]
+DTYPE_NAMES = ["fp16", "bf16"]
+VARIANTS = list(product(ARCHS, DTYPE_NAMES, HEAD_DIMS))
 MUST_BE_ZERO = ("vgpr_spill_count", "sgpr_spill_count", "private_segment_fixed_size")
 MOST_REGISTERS = 512  # of a lane, vector and accumulation registers together
-# At head_dim 256 the allocator moves so many vector registers to accumulation registers and back: no memory.
-MOST_MOVED = 48
-# Structures that spill: how many scalars, how many bytes of scratch at most, and why that is put up with.
-KNOWN: dict[str, tuple[int, int, str]] = {
-    "neighborhood": (80, 208, "rows of up to three axes; the kernel that finds windows keeps them in an array"),
-    "and_<big_bird, diagonal>": (20, 0, "the numbers of two masks in the kernel that finds windows"),
-    "block_list": (8, 0, "addresses of six arrays in the kernel that finds windows"),
-}
 
 
 def resources(code: bytes, file: Path) -> dict[str, dict[str, int]]:
@@ -48,6 +65,21 @@ def resources(code: bytes, file: Path) -> dict[str, dict[str, int]]:
     return kernels
 
 
+def assert_nothing_is_spilled(instance: Instance, folder: Path) -> None:
+    kernels = resources(code_object(instance), folder / "kernel.co")
+    assert set(kernels) == KERNELS[instance.kernels]
+    for name, numbers in kernels.items():
+        assert not any(numbers[what] for what in MUST_BE_ZERO), f"{name} of {instance}: {numbers}"
+        assert 0 < numbers["vgpr_count"] <= MOST_REGISTERS, f"{name} of {instance}"  # the sum, on these processors
+        assert numbers["group_segment_fixed_size"] <= 65536, f"{name} of {instance}"
+        assert numbers["max_flat_workgroup_size"] == 256, f"{name} of {instance}"
+    if instance.kernels == "fwd" and instance.head_dim == 256 and not instance.asks:
+        # Those of O and S: no vector register was moved to an accumulation register to make room. clang 19 does that
+        # at the head of blocks where lanes that a branch had switched off are not back yet, and these lose the value.
+        accumulators = kernels["ck_fmha_fwd"]["agpr_count"]
+        assert accumulators <= 256 // 2 + 16, f"{accumulators} accumulation registers of {instance}"
+
+
 def instances_of(mask: str, arch: str, dtype, head_dim: int) -> list[Instance]:
     """The kernels that a call of some size takes."""
     call = Call(seqlens=(200, 200), batch=2)
@@ -55,20 +87,6 @@ def instances_of(mask: str, arch: str, dtype, head_dim: int) -> list[Instance]:
     plan = _native.FwdPlan(MASKS[mask](call).native, sizes, 304)
     name = {"float16": "fp16", "bfloat16": "bf16"}[str(dtype).removeprefix("torch.")]
     return [Instance(structure, name, head_dim, *rest, arch) for structure, *rest in plan.groups]
-
-
-def assert_nothing_is_spilled(instance: Instance, folder: Path) -> None:
-    kernels = resources(code_object(instance), folder / "kernel.co")
-    assert set(kernels) == {"ck_fmha_fwd_plan", "ck_fmha_fwd", "ck_fmha_fwd_combine"}
-    scalars, scratch, _ = KNOWN.get(instance.structure, (0, 0, ""))
-    moved = MOST_MOVED if instance.head_dim > 128 else 0
-    limits = dict(zip(MUST_BE_ZERO, (moved, scalars, scratch), strict=True))
-    for name, numbers in kernels.items():
-        over = {what: numbers[what] for what, most in limits.items() if numbers[what] > most}
-        assert not over, f"{name} of {instance}"
-        assert 0 < numbers["vgpr_count"] <= MOST_REGISTERS, f"{name} of {instance}"  # the sum, on these processors
-        assert numbers["group_segment_fixed_size"] <= 65536, f"{name} of {instance}"
-        assert numbers["max_flat_workgroup_size"] == 256, f"{name} of {instance}"
 
 
 @pytest.mark.parametrize("mask", MASKS)
@@ -80,22 +98,47 @@ def test_nothing_is_spilled(mask, tmp_path, monkeypatch):
             assert_nothing_is_spilled(instance, tmp_path)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("arch, dtype, head_dim", list(product(ARCHS, DTYPES, HEAD_DIMS)))
-@pytest.mark.parametrize("mask", MASKS)
-def test_no_kernel_spills(mask, arch, dtype, head_dim, tmp_path, monkeypatch):
+@pytest.mark.parametrize("structure", DEFINITIONS + COMPOSITIONS)
+def test_nothing_is_spilled_by_others(structure, tmp_path, monkeypatch):
+    """A backward, and of single definitions a forward for rows that are longer than what is stored of them: of each
+    another one.
+    """
+    number = (DEFINITIONS + COMPOSITIONS).index(structure)
+    arch, dtype, head_dim = VARIANTS[number * 5 % len(VARIANTS)]
     hip_calls.use(monkeypatch, arch)
-    for instance in instances_of(mask, arch, dtype, head_dim):
-        assert_nothing_is_spilled(instance, tmp_path)
+    backward = list(KERNELS)[1:][number % 3]
+    assert_nothing_is_spilled(Instance(structure, dtype, head_dim, 4, False, arch, backward), tmp_path)
+    if structure in DEFINITIONS:
+        assert_nothing_is_spilled(Instance(structure, dtype, head_dim, 4, True, arch), tmp_path)
+
+
+@pytest.mark.skipif(
+    shutil.which(CLANG_OF_GFX950) is None, reason=f"no {CLANG_OF_GFX950}: Debian's clang 19 does not know gfx950"
+)
+@pytest.mark.parametrize("kernels", KERNELS)
+@pytest.mark.parametrize(
+    "structure, dtype, head_dim",
+    [("neighborhood", "fp16", 128), pytest.param("and_<big_bird, diagonal>", "bf16", 256, marks=pytest.mark.slow)],
+)
+def test_nothing_is_spilled_on_gfx950(structure, dtype, head_dim, kernels, tmp_path, monkeypatch):
+    hip_calls.use(monkeypatch, ARCHS[0])
+    monkeypatch.setenv("CK_FMHA_HIP_COMPILER", CLANG_OF_GFX950)
+    assert_nothing_is_spilled(Instance(structure, dtype, head_dim, 4, False, "gfx950", kernels), tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("structure", KNOWN)
-def test_known_structures_still_spill(structure, tmp_path, monkeypatch):
-    """Else KNOWN has one too many."""
-    hip_calls.use(monkeypatch, ARCHS[0])
-    found = []
-    for head_dim, arch in product((64, 128), ARCHS):
-        code = code_object(Instance(structure, "fp16", head_dim, 4, False, arch))
-        found += resources(code, tmp_path / "kernel.co").values()
-    assert any(numbers[what] > 0 for numbers in found for what in MUST_BE_ZERO)
+@pytest.mark.parametrize("kernels", KERNELS)
+@pytest.mark.parametrize("arch, dtype, head_dim", VARIANTS)
+@pytest.mark.parametrize("structure", DEFINITIONS + COMPOSITIONS)
+def test_no_kernel_spills(structure, arch, dtype, head_dim, kernels, tmp_path, monkeypatch):
+    """Every kernel; with a mask that is asked for tiles, single definitions only."""
+    hip_calls.use(monkeypatch, arch)
+    for asks in (False, True)[: 2 if structure in DEFINITIONS else 1]:
+        assert_nothing_is_spilled(Instance(structure, dtype, head_dim, 4, asks, arch, kernels), tmp_path)
+
+
+def test_every_definition_is_among_them():
+    groups = [instance.structure for mask in MASKS for instance in instances_of(mask, ARCHS[0], DTYPES[0], 64)]
+    assert {name for structure in groups for name in re.findall(r"\w+", structure)} - {
+        "and_", "or_", "not_", "transpose", "shift"
+    } == set(DEFINITIONS)  # fmt: skip

@@ -34,6 +34,7 @@ struct BwdArgs {
     index_t num_windows;
     float scale;
     float scale_log2; // scale * log2(e), of any sign
+    ExtrasArgs extras;
 };
 
 } // namespace ck_fmha::gpu

@@ -3,12 +3,14 @@
 #include "gpu/kernel/bwd_args.hpp"
 #include "gpu/kernel/rows_of.hpp"
 #include "gpu/pipeline/bwd_policy.hpp"
+#include "gpu/pipeline/score_extras.hpp"
 
 namespace ck_fmha::gpu {
 
 // What the backward wants to know of each query:
 //
-//     LSE     in base 2, less Element::kGradientExponent; +inf for a query that attends nothing, so that its
+//     LSE     in base 2, less Element::kGradientExponent (as it is where scores are natural); +inf for a query that
+//     attends nothing, so that its
 //             probabilities 2^(score - LSE) are zero without being asked about
 //     -delta  delta = sum of dO * O, less the gradient of the LSE: dS = P (dP - delta)
 //
@@ -16,6 +18,7 @@ namespace ck_fmha::gpu {
 template <class Traits>
 struct BwdDotDoOKernel {
     using T = typename Traits::T;
+    using Unit = typename ScoreExtras<Traits, BwdArgs>::Unit;
     static constexpr index_t kThreads = kBwdThreads;
     static constexpr index_t kThreadsPerRow = Traits::kHeadDim / 8; // 16 bytes of dO and of O each
     static constexpr index_t kRowsAtOnce = kThreads / kThreadsPerRow;
@@ -43,8 +46,9 @@ struct BwdDotDoOKernel {
             const float lse = args.lse[number];
             const float delta = sum - (args.d_lse == nullptr ? 0.f : args.d_lse[number]);
             const float exponent = MatrixElement<T>::kGradientExponent;
+            const float reference = Unit::kNatural ? lse : lse * kLogToLog2 - exponent;
             reinterpret_cast<Float2*>(args.statistics)[number] =
-                lse == -kInfinity ? Float2{kInfinity, 0.f} : Float2{lse * kLogToLog2 - exponent, -delta};
+                lse == -kInfinity ? Float2{kInfinity, 0.f} : Float2{reference, -delta};
         }
     }
 

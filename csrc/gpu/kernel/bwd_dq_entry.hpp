@@ -5,9 +5,14 @@
 #include "gpu/kernel/bwd_dq_kernel.hpp"
 #include "gpu/kernel/plan_windows.hpp"
 
+#ifndef CK_FMHA_EXTRAS
+#define CK_FMHA_EXTRAS 0
+#endif
+
 namespace ck_fmha::gpu::structure {
 
-using InstanceTraits = BwdDqTraits<CK_FMHA_MASK, CK_FMHA_DTYPE, CK_FMHA_HEAD_DIM, CK_FMHA_WAVES, CK_FMHA_ASKS != 0>;
+using InstanceTraits =
+    BwdDqTraits<CK_FMHA_MASK, CK_FMHA_DTYPE, CK_FMHA_HEAD_DIM, CK_FMHA_WAVES, CK_FMHA_ASKS != 0, CK_FMHA_EXTRAS>;
 using InstanceKernel = BwdDqKernel<InstanceTraits>;
 
 } // namespace ck_fmha::gpu::structure

@@ -55,7 +55,7 @@ private:
                               rows_of(args.v, batch, head_kv, args.seqlen_k, args.head_dim_v, sizeof(T)),
                               rows_of(args.d_o, batch, head, args.seqlen_q, args.head_dim_v, sizeof(T)),
                               reinterpret_cast<const Float2*>(args.statistics) + line * args.seqlen_q},
-                             window, work.begin, work.end, mask, args.scale_log2);
+                             window, work.begin, work.end, mask, typename Pipeline::Extras(args, batch, head));
     }
 
     CK_FMHA_DEVICE static void store(const BwdArgs& args, typename Wave::Output& dq)

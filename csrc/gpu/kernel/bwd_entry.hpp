@@ -10,10 +10,14 @@
 #include "gpu/kernel/plan_windows.hpp"
 #include "gpu/tile/group_clock.hpp"
 
+#ifndef CK_FMHA_EXTRAS
+#define CK_FMHA_EXTRAS 0
+#endif
+
 namespace ck_fmha::gpu::structure {
 
 using InstanceTraits =
-    BwdTraits<CK_FMHA_MASK, CK_FMHA_DTYPE, CK_FMHA_HEAD_DIM, CK_FMHA_ASKS != 0, CK_FMHA_ADDS_DQ != 0>;
+    BwdTraits<CK_FMHA_MASK, CK_FMHA_DTYPE, CK_FMHA_HEAD_DIM, CK_FMHA_ASKS != 0, CK_FMHA_ADDS_DQ != 0, CK_FMHA_EXTRAS>;
 
 } // namespace ck_fmha::gpu::structure
 

@@ -16,6 +16,8 @@ struct BwdKernel {
 
     CK_FMHA_DEVICE static void run(const BwdArgs& args)
     {
+        if constexpr (Pipeline::Extras::kAddsBiasGradient)
+            if (args.extras.only_line >= 0 && line_of_group(args) != args.extras.only_line) return;
         auto result = compute(args);
         // What the end needs is read at the end, so that it takes no registers from the loop.
         store(read_arguments_anew(args), result);
@@ -41,6 +43,13 @@ struct BwdKernel {
     }
 
 private:
+    CK_FMHA_DEVICE static index_t line_of_group(const BwdArgs& args)
+    {
+        const WorkIndex index(args);
+        const auto work = load_uniform<FwdWork>(args.work + index.item);
+        return index.batch(args, work.batch) * args.num_heads + index.head(args, work.head);
+    }
+
     CK_FMHA_DEVICE static typename Pipeline::Result compute(const BwdArgs& args)
     {
         const WorkIndex index(args);
@@ -59,7 +68,7 @@ private:
              rows_of(args.d_o, batch, head, args.seqlen_q, args.head_dim_v, sizeof(T)),
              reinterpret_cast<const Float2*>(args.statistics) + first_row,
              {reinterpret_cast<const char*>(args.dq_sum) + first_row * kSumBytes, kSumBytes, kSumBytes, args.seqlen_q}},
-            window, work.begin, work.end, mask, args.scale_log2);
+            window, work.begin, work.end, mask, typename Pipeline::Extras(args, batch, head));
     }
 
     CK_FMHA_DEVICE static void store(const BwdArgs& args, typename Pipeline::Result& result)
@@ -67,7 +76,8 @@ private:
         const WorkIndex index(args);
         const auto work = load_uniform<FwdWork>(args.work + index.item);
         const index_t lane = lane_index_anew();
-        const float factor_dv = exp2(-Wave::Element::kGradientExponent), factor_dk = args.scale * factor_dv;
+        const float factor = exp2(-Wave::Element::kGradientExponent), factor_dk = args.scale * factor;
+        const float factor_dv = Pipeline::Extras::kHasDropout ? args.extras.keep_scale * factor : factor;
         Wave::gather_quads(result.dk);
         Wave::gather_quads(result.dv);
         unroll<Wave::kKeysOfLane>([&](auto n) {

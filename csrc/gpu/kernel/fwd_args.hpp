@@ -3,12 +3,9 @@
 // What the forward kernels receive, by value, from the host: plain numbers and addresses, the same layout on both
 // sides. Device code is free-standing: no standard library here.
 
-#include "ck_tile_masks/index.hpp"
+#include "gpu/kernel/extras_args.hpp"
 
 namespace ck_fmha::gpu {
-
-using ck_tile_masks::index_t;
-using ck_tile_masks::long_index_t;
 
 // Element (batch, head, seq, d) lies at data + batch * stride_batch + head * stride_head + seq * stride_seq + d.
 struct Tensor {
@@ -75,7 +72,7 @@ struct FwdArgs {
     const FwdMerge* merges;
     const char* images; // see mask_image.hpp
     float* partial_o;   // (slots * num_shared, tile_q, head_dim_v), normalised
-    float* partial_lse; // (slots * num_shared, tile_q), in base 2
+    float* partial_lse; // (slots * num_shared, tile_q), in base 2 unless the instance's scores are natural
     index_t num_shared;
     index_t shared_heads;
     index_t num_heads;
@@ -86,6 +83,7 @@ struct FwdArgs {
     index_t head_dim_v;
     index_t num_windows;
     float scale_log2; // softmax_scale * log2(e), of any sign
+    ExtrasArgs extras;
 };
 
 // The tile of a work-group: rows of Q and columns of K. A wave takes 32 of the rows.

@@ -8,11 +8,14 @@ namespace ck_fmha::gpu {
 //
 //     O = sum of O_n 2^(L_n - M) / sum of 2^(L_n - M),   LSE = (M + log2 of that sum) ln 2,   M = max of L_n
 //
+// with e in the place of 2 where scores are natural.
+//
 // kMergeParts work-groups a cut row; thread by thread two dimensions of a row, so that a row's threads follow each
 // other in memory.
 template <class Traits>
 struct FwdCombineKernel {
     using T = typename Traits::T;
+    using Unit = typename FwdKernel<Traits>::Extras::Unit;
     static constexpr index_t kTileQ = FwdKernel<Traits>::kTileQ;
     static constexpr index_t kRowsOfPart = kTileQ / kMergeParts;
     static constexpr index_t kThreads = 256;
@@ -45,7 +48,7 @@ private:
         Float2 o = {0.f, 0.f};
         for (index_t n = 0; n < merge.num_slots; ++n) {
             const long_index_t partial = partial_row(n);
-            const float weight = exp2(args.partial_lse[partial] - reference);
+            const float weight = exp2((args.partial_lse[partial] - reference) * Unit::kInBase2);
             sum += weight;
             o += *reinterpret_cast<const Float2*>(args.partial_o + partial * args.head_dim_v + dim) * weight;
         }
@@ -55,7 +58,8 @@ private:
         *reinterpret_cast<unsigned*>(out) = MatrixElement<T>::pack(o[0] * factor, o[1] * factor);
         if (dim == 0) {
             const long_index_t line = static_cast<long_index_t>(batch) * args.num_heads + head;
-            args.lse[line * args.seqlen_q + first_row + row] = (reference + log2(sum)) * kLog2ToLog;
+            args.lse[line * args.seqlen_q + first_row + row] =
+                (reference + log2(sum) / Unit::kInBase2) * Unit::kInBaseE;
         }
     }
 };

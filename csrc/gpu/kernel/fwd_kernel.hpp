@@ -5,14 +5,13 @@
 
 namespace ck_fmha::gpu {
 
-constexpr float kLog2ToLog = 0.693147180559945309f;
-
 template <class Traits>
 struct FwdKernel {
     using Pipeline = FwdPipelineQrKsVs<Traits>;
     static_assert(Pipeline::Wave::kRows == kFwdRowsPerWave, "ck_fmha: the host cuts Q into waves of kFwdRowsPerWave");
     using Wave = typename Pipeline::Wave;
     using Mask = typename Pipeline::Mask;
+    using Extras = typename Pipeline::Extras;
     using T = typename Traits::T;
     static constexpr index_t kTileQ = Traits::kWaves * Wave::kRows;
 
@@ -41,7 +40,7 @@ private:
         return Pipeline::run(rows_of(args.q, batch, head, args.seqlen_q, args.head_dim, sizeof(T)),
                              rows_of(args.k, batch, head_kv, args.seqlen_k, args.head_dim, sizeof(T)),
                              rows_of(args.v, batch, head_kv, args.seqlen_k, args.head_dim_v, sizeof(T)), window,
-                             work.begin, work.end, mask, args.scale_log2);
+                             work.begin, work.end, mask, Extras(args, batch, head));
     }
 
     CK_FMHA_DEVICE static void store(const FwdArgs& args, typename Pipeline::Result& result)
@@ -50,24 +49,25 @@ private:
         const auto work = load_uniform<FwdWork>(args.work + index.item);
         const index_t batch = index.batch(args, work.batch), head = index.head(args, work.head);
         const auto sum = result.softmax.sum();
-        const auto log2_sum = result.softmax.log2_sum(sum);
+        const auto log_sum = result.softmax.log_sum(sum);
+        const float kept = Extras::kHasDropout ? args.extras.keep_scale : 1.f;
         Wave::gather_quads(result.o);
         const index_t first_row = (work.row * Traits::kWaves + Mask::wave()) * Wave::kRows;
         unroll<Wave::kQueriesOfLane>([&](auto n) {
-            const float factor = sum[n] == 0.f ? 0.f : 1.f / sum[n]; // a row that attends nothing is zero
+            const float factor = sum[n] == 0.f ? 0.f : kept / sum[n]; // a row that attends nothing is zero
             const index_t row = first_row + Wave::query_of_lane(n);
             if (row >= args.seqlen_q) return;
             if (work.slot < 0)
-                store_row<n>(args, batch, head, row, result.o, factor, log2_sum[n]);
+                store_row<n>(args, batch, head, row, result.o, factor, log_sum[n]);
             else
                 store_partial<n>(args, index.slot(args, work.slot), row - work.row * kTileQ, result.o, factor,
-                                 log2_sum[n]);
+                                 log_sum[n]);
         });
     }
 
     template <index_t kQueryOfLane>
     CK_FMHA_DEVICE static void store_row(const FwdArgs& args, index_t batch, index_t head, index_t row,
-                                         const typename Wave::Output& o, float factor, float log2_sum)
+                                         const typename Wave::Output& o, float factor, float log_sum)
     {
         T* out = static_cast<T*>(args.o.data) + batch * args.o.stride_batch + head * args.o.stride_head +
                  row * args.o.stride_seq;
@@ -78,18 +78,18 @@ private:
         });
         if (Wave::first_of_query()) {
             const long_index_t line = static_cast<long_index_t>(batch) * args.num_heads + head;
-            args.lse[line * args.seqlen_q + row] = log2_sum * kLog2ToLog;
+            args.lse[line * args.seqlen_q + row] = log_sum * Extras::Unit::kInBaseE;
         }
     }
     template <index_t kQueryOfLane>
     CK_FMHA_DEVICE static void store_partial(const FwdArgs& args, index_t slot, index_t row_in_tile,
-                                             const typename Wave::Output& o, float factor, float log2_sum)
+                                             const typename Wave::Output& o, float factor, float log_sum)
     {
         const long_index_t row = static_cast<long_index_t>(slot) * kTileQ + row_in_tile;
         float* out = args.partial_o + row * args.head_dim_v;
         Wave::template for_each_quad<kQueryOfLane>(
             o, args.head_dim_v, [&](index_t dim, Float4 x) { *reinterpret_cast<Float4*>(out + dim) = x * factor; });
-        if (Wave::first_of_query()) args.partial_lse[row] = log2_sum;
+        if (Wave::first_of_query()) args.partial_lse[row] = log_sum;
     }
 };
 

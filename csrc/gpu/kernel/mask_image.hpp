@@ -71,65 +71,117 @@ using shift = ctm::BoundShifted<A>;
 
 } // namespace structure
 
-// Reads the parts of an image one after the other.
-class MaskImage {
+// A mask whose numbers stay in its image: each question reads those of the definition that it gets to, and of no other,
+// by Read::of<Plain>(address, offset). All parts have the address of the whole, which is one register then.
+template <class Bound, class Read, ck_tile_masks::index_t kOffset>
+class MaskImage;
+
+namespace image {
+
+using ck_tile_masks::index_t;
+
+struct Pair {
+    index_t first, second;
+};
+
+template <class Plain>
+constexpr index_t size_of_bytes()
+{
+    static_assert(__is_trivially_copyable(Plain), "ck_fmha: an image holds plain bytes");
+    return (static_cast<index_t>(sizeof(Plain)) + 15) / 16 * 16;
+}
+
+// kSize: of the image in bytes. read(at): the mask at `at` + kOffset, whose parts are images again.
+template <class Bound, class Read, index_t kOffset>
+struct Node {
+    static constexpr index_t kSize = size_of_bytes<Bound>();
+    CK_TILE_MASKS_HD static Bound read(const char* at) { return Read::template of<Bound>(at, kOffset); }
+};
+template <template <class, class> class Op, class A, class B, class Read, index_t kOffset>
+struct BinaryNode {
+    static constexpr index_t kFirst = size_of_bytes<Pair>(), kSecond = kFirst + Node<A, Read, 0>::kSize;
+    static constexpr index_t kSize = kSecond + Node<B, Read, 0>::kSize;
+    CK_TILE_MASKS_HD static auto read(const char* at)
+    {
+        using First = MaskImage<A, Read, kOffset + kFirst>;
+        using Second = MaskImage<B, Read, kOffset + kSecond>;
+        const Pair seqlens = Read::template of<Pair>(at, kOffset);
+        return Op<First, Second>{{}, First(at), Second(at), seqlens.first, seqlens.second};
+    }
+};
+template <class A, class B, class Read, index_t kOffset>
+struct Node<ck_tile_masks::Intersection<A, B>, Read, kOffset>
+    : BinaryNode<ck_tile_masks::Intersection, A, B, Read, kOffset> {};
+template <class A, class B, class Read, index_t kOffset>
+struct Node<ck_tile_masks::Union<A, B>, Read, kOffset> : BinaryNode<ck_tile_masks::Union, A, B, Read, kOffset> {};
+template <template <class> class Op, class A, class Read, index_t kOffset>
+struct UnaryNode {
+    static constexpr index_t kSize = Node<A, Read, 0>::kSize;
+    CK_TILE_MASKS_HD static auto read(const char* at)
+    {
+        using Part = MaskImage<A, Read, kOffset>;
+        return Op<Part>{{}, Part(at)};
+    }
+};
+template <class A, class Read, index_t kOffset>
+struct Node<ck_tile_masks::Complement<A>, Read, kOffset> : UnaryNode<ck_tile_masks::Complement, A, Read, kOffset> {};
+template <class A, class Read, index_t kOffset>
+struct Node<ck_tile_masks::Transposed<A>, Read, kOffset> : UnaryNode<ck_tile_masks::Transposed, A, Read, kOffset> {};
+template <class A, class Read, index_t kOffset>
+struct Node<ck_tile_masks::BoundShifted<A>, Read, kOffset> {
+    static constexpr index_t kFirst = size_of_bytes<Pair>(), kSize = kFirst + Node<A, Read, 0>::kSize;
+    CK_TILE_MASKS_HD static auto read(const char* at)
+    {
+        using Part = MaskImage<A, Read, kOffset + kFirst>;
+        const Pair shifts = Read::template of<Pair>(at, kOffset);
+        return ck_tile_masks::BoundShifted<Part>{{}, Part(at), shifts.first, shifts.second};
+    }
+};
+
+// Where nobody minds when it is read.
+struct ReadAnyTime {
+    template <class Plain>
+    CK_TILE_MASKS_HD static Plain of(const char* at, index_t offset)
+    {
+        return load_uniform<Plain>(at + offset);
+    }
+};
+
+} // namespace image
+
+template <class Bound, class Read = image::ReadAnyTime, ck_tile_masks::index_t kOffset = 0>
+class MaskImage : public ck_tile_masks::MaskDefABC<MaskImage<Bound, Read, kOffset>> {
+    using index_t = ck_tile_masks::index_t;
+
 public:
     CK_TILE_MASKS_HD explicit MaskImage(const char* at) : at_(at) {}
 
-    template <class Bound>
-    CK_TILE_MASKS_HD Bound read()
+    CK_TILE_MASKS_HD static constexpr const char* get_name() { return Bound::get_name(); }
+    CK_TILE_MASKS_HD bool exact() const { return mask().exact(); }
+    CK_TILE_MASKS_HD bool mask_func(index_t i, index_t j) const { return mask().mask_func(i, j); }
+    CK_TILE_MASKS_HD index_t next_live_col(index_t i0, index_t i1, index_t from) const
     {
-        return Reader<Bound>::read(*this);
+        return mask().next_live_col(i0, i1, from);
+    }
+    CK_TILE_MASKS_HD index_t next_not_full_col(index_t i0, index_t i1, index_t from) const
+    {
+        return mask().next_not_full_col(i0, i1, from);
+    }
+    CK_TILE_MASKS_HD index_t next_live_row(index_t j0, index_t j1, index_t from) const
+    {
+        return mask().next_live_row(j0, j1, from);
+    }
+    CK_TILE_MASKS_HD index_t next_not_full_row(index_t j0, index_t j1, index_t from) const
+    {
+        return mask().next_not_full_row(j0, j1, from);
+    }
+    CK_TILE_MASKS_HD ck_tile_masks::bits_t row_bits(index_t i, index_t j0, index_t count) const
+    {
+        return ck_tile_masks::row_bits(mask(), i, j0, count);
     }
 
 private:
-    struct Pair {
-        ck_tile_masks::index_t first, second;
-    };
-
-    template <class Plain>
-    CK_TILE_MASKS_HD Plain bytes()
-    {
-        static_assert(__is_trivially_copyable(Plain), "ck_fmha: an image holds plain bytes");
-        const char* plain = at_;
-        at_ += (sizeof(Plain) + 15) / 16 * 16;
-        return load_uniform<Plain>(plain);
-    }
-
-    template <class Bound>
-    struct Reader {
-        CK_TILE_MASKS_HD static Bound read(MaskImage& image) { return image.bytes<Bound>(); }
-    };
-    template <template <class, class> class Op, class A, class B>
-    struct Binary {
-        CK_TILE_MASKS_HD static Op<A, B> read(MaskImage& image)
-        {
-            const Pair seqlens = image.bytes<Pair>();
-            const A a = image.read<A>();
-            const B b = image.read<B>();
-            return {{}, a, b, seqlens.first, seqlens.second};
-        }
-    };
-    template <class A, class B>
-    struct Reader<ck_tile_masks::Intersection<A, B>> : Binary<ck_tile_masks::Intersection, A, B> {};
-    template <class A, class B>
-    struct Reader<ck_tile_masks::Union<A, B>> : Binary<ck_tile_masks::Union, A, B> {};
-    template <class A>
-    struct Reader<ck_tile_masks::Complement<A>> {
-        CK_TILE_MASKS_HD static ck_tile_masks::Complement<A> read(MaskImage& image) { return {{}, image.read<A>()}; }
-    };
-    template <class A>
-    struct Reader<ck_tile_masks::Transposed<A>> {
-        CK_TILE_MASKS_HD static ck_tile_masks::Transposed<A> read(MaskImage& image) { return {{}, image.read<A>()}; }
-    };
-    template <class A>
-    struct Reader<ck_tile_masks::BoundShifted<A>> {
-        CK_TILE_MASKS_HD static ck_tile_masks::BoundShifted<A> read(MaskImage& image)
-        {
-            const Pair shifts = image.bytes<Pair>();
-            return {{}, image.read<A>(), shifts.first, shifts.second};
-        }
-    };
+    CK_TILE_MASKS_HD auto mask() const { return image::Node<Bound, Read, kOffset>::read(at_); }
 
     const char* at_;
 };

@@ -3,6 +3,7 @@
 #include "ck_tile_masks/index_iterator.hpp"
 #include "gpu/pipeline/bwd_dq_policy.hpp"
 #include "gpu/pipeline/live_tile_window.hpp"
+#include "gpu/pipeline/score_extras.hpp"
 
 // dQ of one work-group in one order: Q and dO of a row of tiles at hand, K and V through shared memory. It walks the
 // live tiles of its row as the forward does, and computes S and dP once more:
@@ -10,7 +11,7 @@
 //     for each live tile J:    S^T  = K_J Q^T
 //                              P    = 2^(scale S - LSE), 0 where not attended
 //                              dP^T = V_J dO^T
-//                              dS   = P (dP - delta)
+//                              dS   = P (dP - delta)           times the slope of a softcap
 //                              dQ  += dS K_J
 
 namespace ck_fmha::gpu {
@@ -20,8 +21,9 @@ class BwdPipelineDq {
 public:
     using Wave = typename Policy::Wave;
     using Mask =
-        BandedMask<typename Traits::Mask, Wave::kRows, Traits::kWaves, Traits::kTileK, Traits::kThreadsPerWave>;
+        BandedMask<typename Traits::Mask, Wave::kRows, Traits::kWaves, Traits::kTileK, true, Traits::kThreadsPerWave>;
     using Window = LiveTileWindow<Mask, Traits::kAsks>;
+    using Extras = ScoreExtras<Traits, BwdArgs>;
     using KeyTiles = typename Policy::KeyTiles;
 
     struct Tensors {
@@ -31,7 +33,7 @@ public:
 
     // Tiles [begin, end) of the mask's row of tiles.
     CK_FMHA_DEVICE static typename Wave::Output run(const Tensors& t, Window window, index_t begin, index_t end,
-                                                    const Mask& mask, float scale_log2)
+                                                    const Mask& mask, const Extras& extras)
     {
         const SharedMemory shared = SharedMemory::allocate<KeyTiles::kBytes + 2 * Policy::kQueryBytes>();
         KeyTiles keys(shared, t.k, t.v);
@@ -68,17 +70,23 @@ public:
             for (index_t part = 0; part < KeyTiles::kParts; ++part) {
                 typename Wave::Probabilities ds;
                 if (work.live()) {
-                    typename Wave::Scores p = Wave::scores(q, keys.k(part));
-                    Wave::scale_and_shift(p, scale_log2, lse);
+                    const index_t first_key = tile * Traits::kTileK + part * KeyTiles::kPartKeys;
+                    typename Wave::Scores p = Wave::scores(q, keys.k(part)), slope;
+                    extras.template to_scores<Wave>(p, lse, first_row, first_key, &slope);
                     if (work.edge()) {
                         if constexpr (!Wave::kScoresLeaveNoRegisters) find_attended();
                         Wave::keep(p, attended >> part * KeyTiles::kPartKeys);
                     }
-                    Wave::exp2(p);
+                    Extras::template to_probabilities<Wave>(p);
                     no_load_crosses();
                     typename Wave::Scores dp = Wave::scores(d_o, keys.v(part));
+                    if constexpr (Extras::kHasDropout) {
+                        Wave::drop(dp, extras.template kept<Wave>(first_row, first_key));
+                        Wave::scale(dp, extras.keep_scale());
+                    }
                     Wave::shift(dp, delta);
                     Wave::multiply(dp, p);
+                    if constexpr (Extras::kHasSoftcap) Wave::multiply(dp, slope);
                     ds = Wave::to_operand(dp);
                 }
                 keys.receive_transposed(load_next);

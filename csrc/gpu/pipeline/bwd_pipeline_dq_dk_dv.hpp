@@ -3,6 +3,7 @@
 #include "ck_tile_masks/index_iterator.hpp"
 #include "gpu/pipeline/banded_columns.hpp"
 #include "gpu/pipeline/bwd_policy.hpp"
+#include "gpu/pipeline/score_extras.hpp"
 
 // The backward of one work-group: K and V of a column of tiles at hand, Q and dO through shared memory. It walks the
 // live tiles of its column:
@@ -11,8 +12,8 @@
 //
 //     for each live tile I:    S  = Q_I K^T                             the waves of a band: its 32 keys
 //                              P  = 2^(scale S - LSE), 0 where not attended
-//                              dP = dO_I V^T
-//                              dS = P (dP - delta)
+//                              dP = dO_I V^T               P and dP: 0 where dropped
+//                              dS = P (dP - delta)         the gradient of a bias; times the slope of a softcap
 //                              dV += P^T dO_I
 //                              dK += dS^T Q_I
 //                              dQ_I += dS K, if it `kAddsDq`            a wave: some dimensions, all keys
@@ -28,6 +29,7 @@ public:
     using Mask =
         BandedColumns<typename Traits::Mask, Wave::kKeys, Traits::kBands, Traits::kTileQ, Wave::kThreadsPerWave>;
     using Window = LiveTileWindow<Mask, Traits::kAsks, true>;
+    using Extras = ScoreExtras<Traits, BwdArgs>;
     using QueryTiles = typename Policy::QueryTiles;
     using Exchange = typename Wave::Exchange;
 
@@ -42,7 +44,7 @@ public:
 
     // Tiles [begin, end) of the mask's column of tiles.
     CK_FMHA_DEVICE static Result run(const Tensors& t, Window window, index_t begin, index_t end, const Mask& mask,
-                                     float scale_log2)
+                                     const Extras& extras)
     {
         constexpr index_t kColumn = QueryTiles::kBytes + Exchange::kBytes;
         const SharedMemory shared = SharedMemory::allocate<kColumn + 2 * Wave::kColumnBytes>();
@@ -54,7 +56,6 @@ public:
         const auto k = Wave::load_keys(t.k, mask.row(), mask.band(), shared + kColumn);
         const auto v = Wave::load_keys(t.v, mask.row(), mask.band(), shared + (kColumn + Wave::kColumnBytes));
         const typename Wave::QueryGradients dq(k, t, mask.row(), shared, exchange);
-        const bool short_of_keys = (mask.band() + 1) * Wave::kKeys > t.k.num_rows;
 
         QueryTiles queries(shared, t.q, t.d_o, t.statistics);
         const auto load_next = [&] {
@@ -74,28 +75,42 @@ public:
             typename Wave::Operand p, ds;
             if (work.live()) {
                 unsigned attended = 0; // bits of the keys
-                const bool some_are_not = work.edge() || short_of_keys;
                 const auto find_attended = [&] {
                     attended = mask.row_bits(tile * Traits::kTileQ + Wave::query_of_bits());
                 };
                 if constexpr (Wave::kScoresLeaveNoRegisters)
-                    if (some_are_not) find_attended();
+                    if (work.edge()) find_attended();
                 const auto statistics = queries.statistics(tile);
                 typename Wave::Acc s = {};
                 Wave::add_scores(s, queries.q(), k);
-                Wave::scale_and_shift(s, scale_log2, statistics.lse());
+                const index_t first_query = tile * Traits::kTileQ, first_key = mask.band() * Wave::kKeys;
+                typename Wave::Acc slope;
+                extras.template to_scores<Wave>(s, statistics.lse(), first_query, first_key, &slope);
                 no_load_crosses();
-                if (some_are_not) {
+                if (work.edge()) {
                     if constexpr (!Wave::kScoresLeaveNoRegisters) find_attended();
                     Wave::keep(s, attended);
                 }
-                Wave::exp2(s);
-                if constexpr (!Wave::kScoresLeaveNoRegisters) p = Wave::to_operand(s);
-                typename Wave::Acc dp = statistics.minus_delta();
-                Wave::add_scores(dp, queries.d_o(), v);
+                Extras::template to_probabilities<Wave>(s);
+                typename Wave::Acc dp;
+                if constexpr (Extras::kHasDropout) {
+                    const bits_t kept = Wave::exchange_bits(extras.template kept<Wave>(first_query, first_key));
+                    p = Wave::to_operand(Wave::dropped(s, kept));
+                    dp = {};
+                    Wave::add_scores(dp, queries.d_o(), v);
+                    dp = Wave::dropped(dp, kept);
+                    Wave::scale_and_shift(dp, extras.keep_scale(), statistics.delta());
+                } else {
+                    if constexpr (!Wave::kScoresLeaveNoRegisters) p = Wave::to_operand(s);
+                    dp = statistics.minus_delta();
+                    Wave::add_scores(dp, queries.d_o(), v);
+                    if constexpr (Wave::kScoresLeaveNoRegisters) p = Wave::to_operand(s); // not beside both S and dP
+                }
                 no_load_crosses();
-                if constexpr (Wave::kScoresLeaveNoRegisters) p = Wave::to_operand(s); // not beside both S and dP
                 Wave::multiply(dp, s);
+                if constexpr (Extras::kHasBiasGradient)
+                    extras.template add_bias_gradient<Wave>(dp, first_query, first_key);
+                if constexpr (Extras::kHasSoftcap) Wave::multiply(dp, slope);
                 ds = Wave::to_operand(dp);
             }
             queries.receive_transposed(load_next);

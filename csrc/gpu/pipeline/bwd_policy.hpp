@@ -1,6 +1,7 @@
 #pragma once
 
 #include "gpu/pipeline/bwd_traits.hpp"
+#include "gpu/pipeline/mask_reading.hpp"
 
 #if defined(__AMDGCN__) || defined(__HIP__)
 #include "gpu/tile/bwd_query_tiles_amd.hpp"
@@ -17,8 +18,10 @@ template <class Traits>
 struct BwdPolicy {
 #if defined(__AMDGCN__) || defined(__HIP__)
     using Wave = MfmaBwdWave<typename Traits::T, Traits::kHeadDim, Traits::kThreads / kWaveSize, Traits::kBands>;
-    // Waves that a SIMD is to hold, which bounds the registers.
-    static constexpr index_t kWavesPerSimd = Traits::kHeadDim > 64 ? 1 : 2;
+    // Waves that a SIMD is to hold, which bounds the registers; a large mask that is asked for tiles amid the loop
+    // takes many.
+    static constexpr bool kAsksLargeMask = Traits::kAsks && sizeof(typename Traits::Mask) > ReadForElements::kMostBytes;
+    static constexpr index_t kWavesPerSimd = Traits::kHeadDim > 64 || kAsksLargeMask ? 1 : 2;
 #else
     using Wave = MmaBwdWave<typename Traits::T, Traits::kHeadDim>;
     // Warps that a quarter of a multiprocessor is to hold: with two, each has the 255 registers that it can name.

@@ -4,15 +4,17 @@
 #include "gpu/pipeline/fwd_policy.hpp"
 #include "gpu/pipeline/live_tile_window.hpp"
 #include "gpu/pipeline/online_softmax.hpp"
+#include "gpu/pipeline/score_extras.hpp"
 
 // The forward of one work-group: Q in registers, K and V through shared memory (the name is CK Tile's). It walks the
 // live tiles of its row:
 //
 //     while this tile is computed, the next live tile's loads are in flight
 //
-//     for each live tile J:            S = Q K_J^T
+//     for each live tile J:            S = Q K_J^T                       softcap, ALiBi: instances with them
 //                                      S = -inf where not attended       edge tiles only
 //                                      P, reference = online softmax(S)
+//                                      P = 0 where dropped               instances with dropout
 //                                      O = O * rescale + P V_J
 
 namespace ck_fmha::gpu {
@@ -21,19 +23,21 @@ template <class Traits, class Policy = FwdPolicy<Traits>>
 class FwdPipelineQrKsVs {
 public:
     using Wave = typename Policy::Wave;
-    using Mask =
-        BandedMask<typename Traits::Mask, kFwdRowsPerWave, Traits::kWaves, Traits::kTileK, Traits::kThreadsPerWave>;
-
+    // Large masks, and those that are asked for tiles, need scalar registers themselves.
+    static constexpr bool kIsScarce = Traits::kAsks || sizeof(typename Traits::Mask) > ReadForElements::kMostBytes;
+    using Mask = BandedMask<typename Traits::Mask, kFwdRowsPerWave, Traits::kWaves, Traits::kTileK, kIsScarce,
+                            Traits::kThreadsPerWave>;
     using Window = LiveTileWindow<Mask, Traits::kAsks>;
+    using Extras = ScoreExtras<Traits, FwdArgs>;
 
     struct Result {
         typename Wave::Output o; // not yet divided by the sums
-        OnlineSoftmax<Wave> softmax;
+        OnlineSoftmax<Wave, typename Extras::Unit> softmax;
     };
 
     // Tiles [begin, end) of the mask's row of tiles.
     CK_FMHA_DEVICE static Result run(const RowsInMemory& q, const RowsInMemory& k, const RowsInMemory& v, Window window,
-                                     index_t begin, index_t end, const Mask& mask, float scale_log2)
+                                     index_t begin, index_t end, const Mask& mask, const Extras& extras)
     {
         const SharedMemory shared = SharedMemory::allocate<Policy::kSharedBytes>();
         typename Policy::KeyValueTiles keys_values(shared, k, v);
@@ -60,11 +64,22 @@ public:
             if constexpr (Wave::kScoresLeaveNoRegisters)
                 if (work.edge()) find_attended();
             typename Wave::Scores s = Wave::scores(query, keys_values.keys());
-            result.softmax.update(s, result.o, scale_log2, [&](typename Wave::Scores& scores) {
+            const index_t first_query = mask.band() * Wave::kRows, first_key = tile * Traits::kTileK;
+            const auto to_scores = [&](typename Wave::Scores& scores, const typename Wave::PerQuery& reference) {
+                if constexpr (Extras::Unit::kNatural) {
+                    extras.template to_natural_scores<Wave>(scores, first_query, first_key);
+                    // Clang 19 spills over a hundred registers unless a packed operation on all scores comes before
+                    // control flow does: times a one that it does not know.
+                    Wave::scale(scores, anew(1.f));
+                } else {
+                    extras.template to_scores<Wave>(scores, reference, first_query, first_key);
+                }
                 if (!work.edge()) return;
                 if constexpr (!Wave::kScoresLeaveNoRegisters) find_attended();
                 Wave::keep(scores, attended);
-            });
+            };
+            result.softmax.update(s, result.o, to_scores);
+            if constexpr (Extras::kHasDropout) Wave::drop(s, extras.template kept<Wave>(first_query, first_key));
             Wave::add_products(result.o, Wave::to_operand(s), keys_values.values());
         } while (!tiles.at_end());
         return result;

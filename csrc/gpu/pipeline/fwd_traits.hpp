@@ -1,18 +1,20 @@
 #pragma once
 
+#include "gpu/kernel/extras_args.hpp"
 #include "gpu/kernel/fwd_launch.hpp"
 #include "gpu/tile/platform.hpp"
 
 namespace ck_fmha::gpu {
 
 // What is fixed when an instance of the forward is compiled.
-template <class Mask_, class T_, index_t kHeadDim_, index_t kWaves_, bool kAsks_>
+template <class Mask_, class T_, index_t kHeadDim_, index_t kWaves_, bool kAsks_, index_t kExtras_ = 0>
 struct FwdTraits {
     using Mask = Mask_;                            // bound
     using T = T_;                                  // of Q, K, V and O
     static constexpr index_t kHeadDim = kHeadDim_; // padded: 32, 64, 128 or 256
     static constexpr index_t kWaves = kWaves_;     // of a work-group
     static constexpr bool kAsks = kAsks_;          // the mask for tiles, past the stored windows
+    static constexpr index_t kExtras = kExtras_;   // of the scores: bits of Extra
     static constexpr index_t kTileK = fwd_tile_k(kHeadDim);
     static constexpr index_t kThreadsPerWave = fwd_threads_per_wave(kWaveSize, kHeadDim);
     static constexpr index_t kThreads = fwd_threads(kWaveSize, kWaves, kHeadDim);

@@ -2,8 +2,7 @@
 
 #include "ck_tile_masks/generic_attention_mask.hpp"
 #include "gpu/kernel/fwd_args.hpp"
-#include "gpu/kernel/mask_image.hpp"
-#include "gpu/tile/platform.hpp"
+#include "gpu/pipeline/mask_reading.hpp"
 
 // The live tiles of a row of tiles, a window of 64 at a time: lane l asks the mask about tile base + l (and, in
 // warps of 32 lanes, about tile base + 32 + l), and ballots collect the answers. Walks in closed form jump from window
@@ -13,16 +12,17 @@
 
 namespace ck_fmha::gpu {
 
-// A row of tiles of a bound mask, cut into the tiles of a work-group and into those of its kBands bands. The mask is
-// read from its image whenever it is asked: it may hold dozens of numbers, which would take registers from the
-// pipeline's loop, and it is asked once a window and once an edge tile.
-template <class Mask, index_t kRows, index_t kBands_, index_t kTileK, index_t kThreadsPerWave = kWaveSize>
+// A row of tiles of a bound mask, cut into the tiles of a work-group and into those of its kBands bands. `kIsScarce`:
+// whoever uses it has few scalar registers left.
+template <class Mask, index_t kRows, index_t kBands_, index_t kTileK, bool kIsScarce = false,
+          index_t kThreadsPerWave = kWaveSize>
 class BandedMask {
 public:
     static constexpr index_t kBands = kBands_;
+    static constexpr bool kIsLarge = sizeof(Mask) > ReadForElements::kMostBytes; // its numbers take many registers
 
     CK_FMHA_DEVICE BandedMask(const char* image, index_t seqlen_q, index_t seqlen_k, index_t row)
-        : place_({image, row}), seqlen_q_(seqlen_q), seqlen_k_(seqlen_k)
+        : place_({image, row, seqlen_q, seqlen_k})
     {
     }
 
@@ -66,23 +66,25 @@ public:
     // The elements of one row in a tile.
     CK_FMHA_DEVICE bits_t row_bits(index_t query, index_t tile) const
     {
-        const auto bands = tiled<kRows>();
+        const auto bands = tiled<kRows, ReadForElements>();
         const auto keys = bands.cols(tile);
-        return bands.RowBits(ck_tile_masks::min(query, seqlen_q_ - 1), keys.begin, keys.size());
+        return bands.RowBits(ck_tile_masks::min(query, bands.seqlen_q() - 1), keys.begin, keys.size());
     }
 
 protected:
     CK_FMHA_DEVICE const char* image() const { return place_.get().image; }
-    CK_FMHA_DEVICE index_t num_rows() const { return seqlen_q_; }
-    CK_FMHA_DEVICE index_t num_columns() const { return seqlen_k_; }
+    CK_FMHA_DEVICE index_t num_rows() const { return place_.get().seqlen_q; }
+    CK_FMHA_DEVICE index_t num_columns() const { return place_.get().seqlen_k; }
 
 private:
-    template <index_t kTileRows>
+    template <index_t kTileRows, class Read = ReadForTiles>
     CK_FMHA_DEVICE auto tiled() const
     {
         using Tile = ck_tile_masks::FixedTile<kTileRows, kTileK>;
-        const Mask bound = MaskImage(read_anew(place_.get().image)).template read<Mask>();
-        return ck_tile_masks::GenericAttentionMask<Mask, Tile>(bound, {0, 0, seqlen_q_, seqlen_k_});
+        using Image = MaskImage<Mask, Read>;
+        const Place place = place_.get();
+        return ck_tile_masks::GenericAttentionMask<Image, Tile>(Image(place.image),
+                                                                {0, 0, place.seqlen_q, place.seqlen_k});
     }
     // f(tile, number of the ballot's first bit in the window): the tiles that this lane asks about.
     template <class F>
@@ -95,10 +97,10 @@ private:
     struct Place {
         const char* image;
         index_t row;
+        index_t seqlen_q, seqlen_k;
+        index_t unused = 0;
     };
-    Seldom<0, Place> place_;
-    index_t seqlen_q_;
-    index_t seqlen_k_;
+    Seldom<0, Place, kIsScarce> place_;
 };
 
 // What a wave has to do in a tile.
@@ -121,7 +123,7 @@ template <class BandedMask, bool kAsks, bool kAllBands = false>
 class LiveTileWindow {
 public:
     CK_FMHA_DEVICE LiveTileWindow(const BandedMask& mask, const LiveWindow* stored, index_t num_stored)
-        : mask_(mask), place_({stored, stored + num_stored, 0, -kWindowTiles, BandedMask::band_in_tile()})
+        : mask_(mask), place_({stored, num_stored, -kWindowTiles, 0})
     {
     }
 
@@ -129,12 +131,10 @@ public:
     // hence the lowest bit that is left.
     CK_FMHA_DEVICE index_t next(index_t from, index_t end)
     {
-        Place place = place_.get();
-        place.left = uniform_from_memory(place.left);
-        if (__builtin_expect(place.left == 0, 0)) move(place, from, end); // a window has at least one
-        const index_t code = codes_[lowest_bit(place.left)];
-        place.left &= place.left - 1;
-        place_.set(place);
+        bits_t left = uniform_from_memory(place_.get().left);
+        if (__builtin_expect(left == 0, 0)) left = move(from, end); // a window has at least one
+        const index_t code = codes_[lowest_bit(left)];
+        place_.update([&](Place& place) { place.left = left & (left - 1); });
         work_ = BandWork(code);
         return code >> kFlags;
     }
@@ -145,46 +145,77 @@ public:
 private:
     struct Place {
         const LiveWindow* stored; // the next one
-        const LiveWindow* stored_end;
-        bits_t left;  // tiles not yet visited
-        index_t base; // the window's first tile: bit 0
-        index_t band; // of this wave
+        index_t num_stored;       // from there on
+        index_t base;             // the window's first tile: bit 0
+        bits_t left;              // tiles not yet visited
     };
 
-    CK_FMHA_DEVICE void move(Place& place, index_t from, index_t end)
+    // To the next window: its tiles.
+    CK_FMHA_DEVICE bits_t move(index_t from, index_t end)
     {
+        Place to = place_.get();
+        bits_t left = 1;
         BandBits band = {0, 0};
         bits_t others[kOthers + 1] = {};
-        if (place.stored != place.stored_end) {
-            const LiveWindow* const stored = place.stored++;
-            place.base = load_uniform<index_t>(&stored->base);
-            place.left = load_uniform<bits_t>(&stored->live);
-            band = load_uniform<BandBits>(&stored->band[place.band]);
+        if (to.num_stored > 0) {
+            --to.num_stored;
+            const LiveWindow* const stored = to.stored++;
+            to.base = load_uniform<index_t>(&stored->base);
+            left = load_uniform<bits_t>(&stored->live);
+            band = load_uniform<BandBits>(&stored->band[BandedMask::band_in_tile()]);
             unroll<kOthers>([&](auto n) { others[n] = load_uniform<bits_t>(&stored->band[n].live); });
         } else if constexpr (kAsks) {
-            place.base = mask_.next(ck_tile_masks::max(from, ck_tile_masks::sat_add(place.base, kWindowTiles)), end);
-            place.left = mask_.live(place.base, end) | 1; // past the row's end: `end` itself
-            band = mask_.band_bits(place.base);
-            unroll<kOthers>([&](auto n) { others[n] = mask_.band_bits(mask_.band(n), place.base).live; });
+            to.base = mask_.next(ck_tile_masks::max(from, ck_tile_masks::sat_add(to.base, kWindowTiles)), end);
+            ask_bands(to.base);
+            place_.update([&](Place& place) { place.base = to.base; });
+            return uniform_from_memory(mask_.live(to.base, end) | 1); // past the row's end: `end` itself
         } else {
-            place.base = ck_tile_masks::kNone;
-            place.left = 1;
+            to.base = ck_tile_masks::kNone;
         }
-        place.left = uniform_from_memory(place.left);
-        codes_.set([&](index_t n) {
-            const index_t tile = ck_tile_masks::min(place.base, kBeyond) + n;
-            const bits_t live = band.live >> n & 1, edge = band.edge >> n & 1;
-            bits_t flags = live * BandWork::kLive | edge * BandWork::kEdge;
-            unroll<kOthers>([&](auto other) { flags |= (others[other] >> n & 1) << (BandWork::kFirstOther + other); });
-            return tile << kFlags | static_cast<index_t>(flags);
+        place_.update([&](Place& place) {
+            place.stored = to.stored;
+            place.num_stored = to.num_stored;
+            if constexpr (kAsks) place.base = to.base;
         });
+        codes_.set([&](index_t n) {
+            const index_t own = flags_of(band, n);
+            index_t flags = 0;
+            unroll<kOthers>([&](auto other) { flags |= static_cast<index_t>(others[other] >> n & 1) << other; });
+            return code_of(to.base, n) | own | flags << BandWork::kFirstOther;
+        });
+        return uniform_from_memory(left);
+    }
+    // Sets the codes of a window that is not stored. Band by band: each is asked with the registers of one.
+    CK_FMHA_DEVICE void ask_bands(index_t base)
+    {
+        codes_.set([&](index_t n) { return code_of(base, n); });
+        const index_t first = kAllBands ? 0 : BandedMask::band_in_tile();
+#pragma unroll 1
+        for (index_t asked = first; asked < (kAllBands ? kOthers : first + 1); ++asked) {
+            const BandBits bits = mask_.band_bits(mask_.band(asked), base);
+            codes_.add([&](index_t n) {
+                const index_t other = kAllBands ? static_cast<index_t>(bits.live >> n & 1) : 0;
+                return (asked == BandedMask::band_in_tile() ? flags_of(bits, n) : 0) |
+                       other << (BandWork::kFirstOther + asked);
+            });
+        }
+    }
+    CK_FMHA_DEVICE static index_t code_of(index_t base, index_t n)
+    {
+        return (ck_tile_masks::min(base, kBeyond) + n) << kFlags;
+    }
+    CK_FMHA_DEVICE static index_t flags_of(const BandBits& band, index_t n)
+    {
+        const bits_t live = band.live >> n & 1, edge = band.edge >> n & 1;
+        return static_cast<index_t>(live * BandWork::kLive | edge * BandWork::kEdge);
     }
 
+    static constexpr bool kIsScarce = kAllBands && (kAsks || BandedMask::kIsLarge);
     static constexpr index_t kOthers = kAllBands ? BandedMask::kBands : 0;
     static constexpr index_t kFlags = BandWork::kFirstOther + kOthers; // bits of a code below the tile's number
     static constexpr index_t kBeyond = 1 << (30 - kFlags);             // more than there are tiles
     const BandedMask& mask_;
-    Seldom<1, Place> place_;
+    Seldom<1, Place, kIsScarce> place_;
     NumbersOfTiles codes_; // its number, and what is to be done in it
     BandWork work_{0};
 };

@@ -13,7 +13,7 @@ namespace ck_fmha::gpu {
 class BwdExtents {
 public:
     BwdExtents(const ck_fmha_problem& p, const DevicePlan& on_device, const gpu::FwdGroup& group, const gpu::BwdArgs& a,
-               const BwdWorkspace& workspace, bool columns, bool wanted)
+               const BwdWorkspace& workspace, bool columns, bool sums_bias, bool wanted)
     {
         if (!wanted) return;
         const int64_t lines = p.batch * p.num_heads;
@@ -48,6 +48,7 @@ public:
                      to_read(statistics),
                      to_read(work),
                      to_read(windows)};
+        add_extras(products_, p, a.extras);
         for (const DevicePlan::Section& section : on_device.mask_sections()) {
             const Extent mask = to_read(array("mask", on_device.images() + section.offset, 1, section.size));
             plan_.push_back(mask);
@@ -55,6 +56,11 @@ public:
         }
         combine_ = {to_read(merges)};
         if (columns) {
+            if (a.extras.dbias.data != nullptr) {
+                const int64_t size = sums_bias || p.extras.bias_dtype == CK_FMHA_FLOAT32 ? 4 : 2;
+                const Extent dbias = scores("dbias", a.extras.dbias, size, p);
+                products_.push_back(sums_bias ? to_add(dbias) : to_write(dbias));
+            }
             products_.insert(products_.end(), {to_write(dk), to_write(dv), to_write(partial_dk), to_write(partial_dv)});
             combine_.insert(combine_.end(), {to_read(partial_dk), to_read(partial_dv), to_write(dk), to_write(dv)});
         } else {

@@ -41,8 +41,9 @@ BwdArgs common_args(const ck_fmha_bwd_args& args)
     a.head_dim = static_cast<index_t>(p.head_dim);
     a.head_dim_v = static_cast<index_t>(p.head_dim_v);
     a.scale_log2 = scale_log2(p.softmax_scale);
-    constexpr double most = std::numeric_limits<float>::max();
-    a.scale = static_cast<float>(std::min(std::max(p.softmax_scale, -most), most));
+    a.scale = to_float(p.softmax_scale);
+    a.extras = extras_args(p);
+    a.extras.dbias = to_scores("dbias", args.dbias, p, size_of_bias(p.extras));
     return a;
 }
 
@@ -121,8 +122,13 @@ public:
         for_each_column_group(
             [&](const gpu::FwdGroup& group, const BwdModule& module, BwdArgs a, const BwdExtents& extents) {
                 if (left == plan.groups.size()) run_once(module.dot_do_o(), num_row_groups(), a, extents.of_dot_do_o());
-                run_items(group, module.dq_dk_dv(), {kBwdThreads, bwd_launch_shared_bytes(lanes_, head_dim())}, a,
-                          launch_.stream, extents.of_products());
+                const bool in_order = launch_.sums_bias && launch_.rows;
+                const auto lines = static_cast<index_t>(in_order ? problem_.batch * problem_.num_heads : 1);
+                const GroupSize size{kBwdThreads, bwd_launch_shared_bytes(lanes_, head_dim())};
+                for (index_t line = 0; line < lines; ++line) {
+                    a.extras.only_line = in_order ? line : -1;
+                    run_items(group, module.dq_dk_dv(), size, a, launch_.stream, extents.of_products());
+                }
                 if (--left > 0) return;
                 if (!plan.merges.empty())
                     launch_items(driver_, module.combine(), kSize, a, plan.merges.size(),
@@ -159,7 +165,8 @@ private:
             a.windows = on_device.windows(g);
             a.num_windows = plan.groups[g].num_windows;
             a.merges = columns ? on_device.merges() : on_device.merges(g);
-            BwdExtents extents(problem_, on_device, plan.groups[g], a, workspace_, columns, driver_.wants_extents());
+            BwdExtents extents(problem_, on_device, plan.groups[g], a, workspace_, columns, launch_.sums_bias,
+                               driver_.wants_extents());
             if (!launch_.rows) extents.add_dq_sum(a, workspace_);
             use(plan.groups[g], *modules[g], a, extents);
         }

@@ -16,6 +16,9 @@ struct BwdLaunch {
     // forward, and modules for its groups. Without them it is summed by atomic additions.
     std::shared_ptr<DevicePlan> rows;
     std::vector<std::shared_ptr<BwdDqModule>> dq_modules;
+    // dbias is float32 and added to, by atomic additions in the order of work-groups; with `rows` one launch after the
+    // other for each (batch, head), none of which adds to a number twice.
+    bool sums_bias;
     float* workspace; // BwdWorkspace::size numbers
     Stream stream;
 };

@@ -166,8 +166,8 @@ void CudaDriver::launch_kernel(Function function, const LaunchSize& size, Stream
     if (size.shared_bytes > cuda::kSharedUnasked)
         check(function_set_attribute_(function, cuda::kMaxDynamicSharedSize, static_cast<int>(size.shared_bytes)),
               "cuFuncSetAttribute");
-    check(launch_kernel_(function, size.num_groups, 1, 1, size.group_size, 1, 1, size.shared_bytes, stream, parameters,
-                         nullptr),
+    check(launch_kernel_(function, size.num_groups, size.num_groups_y, size.num_groups_z, size.group_size, 1, 1,
+                         size.shared_bytes, stream, parameters, nullptr),
           "cuLaunchKernel");
 }
 

@@ -39,6 +39,8 @@ struct LaunchSize {
     unsigned num_groups;
     unsigned group_size;   // threads
     unsigned shared_bytes; // besides what the code object has
+    unsigned num_groups_y = 1;
+    unsigned num_groups_z = 1;
 };
 
 enum class Vendor { amd, nvidia };

@@ -3,6 +3,9 @@
 // What a kernel may access, for drivers that check it: the elements of a tensor without the gaps between its rows, or
 // an array.
 
+#include <vector>
+
+#include "fmha/fmha_args.h"
 #include "gpu/kernel/fwd_args.hpp"
 #include "gpu/runtime/driver.hpp"
 
@@ -24,6 +27,32 @@ inline Extent tensor(const char* name, const gpu::Tensor& t, int64_t batch, int6
             4,
             0,
             name};
+}
+inline Extent scores(const char* name, const gpu::ScoresTensor& t, int64_t size, const ck_fmha_problem& p)
+{
+    return {t.data,
+            static_cast<uint64_t>(size),
+            {p.batch, p.num_heads, p.seqlen_q, p.seqlen_k},
+            {t.stride_batch * size, t.stride_head * size, t.stride_q * size, t.stride_k * size},
+            4,
+            0,
+            name};
+}
+// What kernels read of a call besides its tensors.
+inline void add_extras(std::vector<Extent>& extents, const ck_fmha_problem& p, const gpu::ExtrasArgs& a)
+{
+    const auto read = [&](const Extent& e) {
+        extents.push_back(e);
+        extents.back().access = kRead;
+    };
+    const ck_fmha_extras& e = p.extras;
+    const auto read_scores = [&](const char* name, const gpu::ScoresTensor& t, int64_t size) {
+        if (t.data != nullptr) read(scores(name, t, size, p));
+    };
+    read_scores("bias", a.bias, e.bias_dtype == CK_FMHA_FLOAT32 ? 4 : 2);
+    read_scores("attended", a.attended, 1);
+    if (e.alibi_slopes != nullptr)
+        read(array("alibi_slopes", e.alibi_slopes, 4, (p.batch - 1) * e.alibi_stride_batch + p.num_heads));
 }
 inline Extent to_read(Extent e)
 {

@@ -32,6 +32,7 @@ public:
                 to_write(lse),
                 to_read(work),
                 to_read(windows)};
+        add_extras(fwd_, p, a.extras);
         plan_ = {to_read(work), to_write(windows)};
         for (const DevicePlan::Section& section : on_device.mask_sections()) {
             const Extent mask = to_read(array("mask", on_device.images() + section.offset, 1, section.size));

@@ -30,6 +30,7 @@ FwdArgs common_args(const ck_fmha_fwd_args& args, const gpu::FwdPlan& plan)
     a.head_dim = static_cast<index_t>(p.head_dim);
     a.head_dim_v = static_cast<index_t>(p.head_dim_v);
     a.scale_log2 = scale_log2(p.softmax_scale);
+    a.extras = extras_args(p);
     return a;
 }
 

@@ -130,8 +130,8 @@ std::string HipDriver::read_variable(Module module, const char* name) const
 
 void HipDriver::launch_kernel(Function function, const LaunchSize& size, Stream stream, void** parameters) const
 {
-    check(module_launch_kernel_(function, size.num_groups, 1, 1, size.group_size, 1, 1, size.shared_bytes, stream,
-                                parameters, nullptr),
+    check(module_launch_kernel_(function, size.num_groups, size.num_groups_y, size.num_groups_z, size.group_size, 1, 1,
+                                size.shared_bytes, stream, parameters, nullptr),
           "hipModuleLaunchKernel");
 }
 

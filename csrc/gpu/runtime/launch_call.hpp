@@ -10,12 +10,14 @@
 #include <string>
 #include <vector>
 
+#include "cpu/dropout.hpp"
 #include "fmha/fmha_args.h"
 #include "gpu/runtime/device_plan.hpp"
 
 namespace ck_fmha::gpu {
 
 constexpr int64_t kMaxStrideBytes = 1 << 25; // between rows: a tile's offsets fit a buffer descriptor
+constexpr int64_t kMaxScoreStrideBytes = 1 << 24;
 
 [[noreturn]] inline void refuse(const std::string& what) { throw std::invalid_argument("ck_fmha: " + what); }
 
@@ -34,11 +36,18 @@ inline gpu::Tensor to_tensor(const char* name, const ck_fmha_tensor& t, int64_t 
     return tensor;
 }
 
+// A number that may be past the largest float where what it comes from is not.
+inline float to_float(double x)
+{
+    constexpr double most = std::numeric_limits<float>::max();
+    return static_cast<float>(std::min(std::max(x, -most), most));
+}
+
 // softmax_scale * log2(e), which may be past the largest float where the scale is not.
 inline float scale_log2(double softmax_scale)
 {
-    constexpr double log2_e = 1.4426950408889634, most = std::numeric_limits<float>::max();
-    return static_cast<float>(std::min(std::max(softmax_scale * log2_e, -most), most));
+    constexpr double log2_e = 1.4426950408889634;
+    return to_float(softmax_scale * log2_e);
 }
 
 // @pre the problem is valid
@@ -52,9 +61,43 @@ inline void check_problem(const ck_fmha_problem& p, const gpu::FwdShape& shape)
     if (p.batch != shape.batch || p.num_heads != shape.num_heads || p.seqlen_q != shape.seqlen_q ||
         p.seqlen_k != shape.seqlen_k || gpu::instance_head_dim(p.head_dim, p.head_dim_v) != shape.head_dim)
         refuse("the plan was made for another call");
+}
+
+// As to_tensor, for a tensor of the scores.
+inline gpu::ScoresTensor to_scores(const char* name, const ck_fmha_scores& t, const ck_fmha_problem& p, int64_t size)
+{
+    const gpu::ScoresTensor scores{static_cast<char*>(t.tensor.data), p.batch > 1 ? t.tensor.stride_batch : 0,
+                                   p.num_heads > 1 ? t.tensor.stride_head : 0, p.seqlen_q > 1 ? t.tensor.stride_seq : 0,
+                                   p.seqlen_k > 1 ? t.stride_k : 0};
+    if (scores.data != nullptr)
+        for (const int64_t stride : {scores.stride_q, scores.stride_k})
+            if (stride < 0 || stride * size >= kMaxScoreStrideBytes)
+                refuse(std::string(name) + " must have rows and columns less than 2^24 bytes apart, got " +
+                       std::to_string(stride * size));
+    return scores;
+}
+inline int64_t size_of_bias(const ck_fmha_extras& e) { return e.bias_dtype == CK_FMHA_FLOAT32 ? 4 : 2; }
+
+// @pre the problem is valid
+inline gpu::ExtrasArgs extras_args(const ck_fmha_problem& p)
+{
     const ck_fmha_extras& e = p.extras;
-    if (e.bias.tensor.data || e.attended.tensor.data || e.alibi_slopes || e.softcap != 0 || e.dropout_p != 0)
-        refuse("bias, attended, ALiBi, softcap and dropout are not covered on GPUs");
+    const uint32_t threshold = cpu::dropout_threshold(e.dropout_p);
+    gpu::ExtrasArgs a{};
+    a.bias = to_scores("bias", e.bias, p, size_of_bias(e));
+    a.attended = to_scores("attended", e.attended, p, 1);
+    a.only_line = -1;
+    a.alibi_slopes = e.alibi_slopes;
+    a.alibi_stride_batch = e.alibi_stride_batch;
+    a.factor = to_float(e.softcap != 0 ? p.softmax_scale / e.softcap : p.softmax_scale);
+    a.softcap = static_cast<float>(e.softcap);
+    a.threshold = threshold;
+    a.keep_scale = threshold >= cpu::kDropoutSteps
+                       ? 0.f
+                       : static_cast<float>(double{cpu::kDropoutSteps} / (cpu::kDropoutSteps - threshold));
+    a.seed[0] = static_cast<uint32_t>(e.dropout_seed);
+    a.seed[1] = static_cast<uint32_t>(e.dropout_seed >> 32);
+    return a;
 }
 
 // A work-group: its threads, and what of shared memory the launch gives.

@@ -72,6 +72,7 @@ public:
         {
             return Wave::load_statistics(memory + Wave::kStatisticsBytes);
         }
+        CK_FMHA_DEVICE typename Wave::Acc delta() const { return -minus_delta(); }
     };
     CK_FMHA_DEVICE Statistics statistics(index_t) const { return {shared_ + kStatistics}; }
 

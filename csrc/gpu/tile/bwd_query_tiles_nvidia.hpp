@@ -46,6 +46,14 @@ public:
     public:
         CK_FMHA_DEVICE const typename Wave::PerQuery& lse() const { return lse_; }
         CK_FMHA_DEVICE typename Wave::Acc minus_delta() const { return Wave::all_keys(minus_delta_); }
+        CK_FMHA_DEVICE typename Wave::PerQuery delta() const
+        {
+            typename Wave::PerQuery x = minus_delta_;
+            for (auto& block : x.of_block)
+                for (float& query : block)
+                    query = -query;
+            return x;
+        }
     };
     CK_FMHA_DEVICE Statistics statistics(index_t tile) const
     {

@@ -25,7 +25,8 @@ struct MfmaBwdWave {
     using Part = MfmaWave<T, kTileQ, kOwnDims>;
     using Atom = typename Whole::Atom;
     using Element = typename Whole::Element;
-    using Acc = typename Whole::Acc;         // scores of 32 queries: element 4 j + i is query 8 j + 4 half + i
+    using Acc = typename Whole::Acc; // scores of 32 queries: element 4 j + i is query 8 j + 4 half + i
+    using Scores = Acc;
     using Gradients = typename Part::Output; // dK^T or dV^T
 
     using Rows = SharedRows<kTileQ, kHeadDim>;             // Q, dO
@@ -38,10 +39,18 @@ struct MfmaBwdWave {
     {
         return Whole::load_query(rows, band);
     }
-    static constexpr index_t kKeysOfLane = 1;
+    static constexpr index_t kKeysOfLane = 1, kKeyStep = 1;
     CK_FMHA_DEVICE static index_t key_of_lane(index_t lane = lane_index(), index_t = 0) { return lane % 32; }
     // The query of the tile whose bits this lane gives to `keep`.
     CK_FMHA_DEVICE static index_t query_of_bits() { return lane_index() % kTileQ; }
+
+    // Of waves with the same keys the first one answers for the scores.
+    CK_FMHA_DEVICE static bool has_scores_of_its_own() { return kBands == kWaves || wave_index<kWaveSize>() < kBands; }
+    // As in MfmaWave.
+    static constexpr index_t kKeysOfBits = kKeys, kLanesOfBits = 2;
+    CK_FMHA_DEVICE static index_t share_of_bits() { return Atom::half(); }
+    CK_FMHA_DEVICE static index_t first_query_of_lane() { return 4 * Atom::half(); }
+    CK_FMHA_DEVICE static index_t first_key_of_lane() { return key_of_lane(); }
 
     struct Nothing {}; // of what other waves hold
     // P or dS.
@@ -102,17 +111,52 @@ struct MfmaBwdWave {
         for_each_pair(s, lse,
                       [&](Float2 x, Float2 l) { return __builtin_elementwise_fma(x, Float2{factor, factor}, -l); });
     }
-    // Bit n of `bits` in lane l: query l mod 32 of the tile attends key n of the wave; the scores of others become
-    // -inf. An element of all lanes is two queries and all keys: two of these words are its condition, lane by lane.
-    CK_FMHA_DEVICE static void keep(Acc& s, unsigned bits)
+    CK_FMHA_DEVICE static void shift(Acc& s, const Acc& by)
     {
-        const auto word = static_cast<index_t>(bits);
-        unroll<16>([&](auto e) {
-            constexpr index_t kQuery = e / 4 * 8 + e % 4;
-            const auto low = static_cast<unsigned>(value_of_lane(word, kQuery));
-            const auto high = static_cast<unsigned>(value_of_lane(word, kQuery + 4));
-            if (!in_lanes(static_cast<bits_t>(high) << 32 | low)) s[e.value] = -__builtin_inff();
+        for_each_pair(s, by, [](Float2 x, Float2 y) { return x - y; });
+    }
+    // s * factor + summand
+    CK_FMHA_DEVICE static void scale_and_add(Acc& s, float factor, float summand)
+    {
+        for_each_pair(s, s, [&](Float2 x, Float2) {
+            return __builtin_elementwise_fma(x, Float2{factor, factor}, Float2{summand, summand});
         });
+    }
+    // As in MfmaWave.
+    template <class F>
+    CK_FMHA_DEVICE static void for_each_score(Acc& s, const F& f)
+    {
+        unroll<16>([&](auto e) {
+            if constexpr (e % 8 == 0) no_load_crosses(); // what f computes takes registers
+            constexpr Constant<e / 4 * 8 + e % 4> kQuery;
+            s[e.value] = of_lane_anew(f(static_cast<float>(s[e.value]), kQuery, Constant<0>{}));
+        });
+    }
+    template <class F>
+    CK_FMHA_DEVICE static void for_each_score(Acc& s, Acc& second, const F& f)
+    {
+        unroll<16>([&](auto e) {
+            if constexpr (e % 8 == 0) no_load_crosses();
+            const Float2 both = f(static_cast<float>(s[e.value]));
+            s[e.value] = both[0];
+            second[e.value] = both[1];
+        });
+    }
+    // Bit n of `bits` in lane l: query l mod 32 of the tile attends key n of the wave; the scores of others become
+    // -inf.
+    CK_FMHA_DEVICE static void keep(Acc& s, unsigned bits) { select(s, bits, -__builtin_inff()); }
+    // The same for dropout, with 0. First the two lanes of a query tell each other the bits of their keys.
+    CK_FMHA_DEVICE static Acc dropped(Acc s, bits_t bits)
+    {
+        no_load_crosses();
+        select(s, of_lane_anew(static_cast<unsigned>(bits)), 0.f); // the conditions are not kept for another time
+        no_load_crosses();
+        return s;
+    }
+    CK_FMHA_DEVICE static bits_t exchange_bits(bits_t bits)
+    {
+        const auto mine = static_cast<unsigned>(bits) & 0x0f0f0f0fu << 4 * Atom::half();
+        return mine | __builtin_bit_cast(unsigned, other_half(__builtin_bit_cast(float, mine)));
     }
     CK_FMHA_DEVICE static void exp2(Acc& s)
     {
@@ -244,6 +288,18 @@ struct MfmaBwdWave {
     };
 
 private:
+    // An element of all lanes is two queries and all keys: two of these words are its condition, lane by lane.
+    CK_FMHA_DEVICE static void select(Acc& s, unsigned bits, float others)
+    {
+        const auto word = static_cast<index_t>(bits);
+        unroll<16>([&](auto e) {
+            constexpr index_t kQuery = e / 4 * 8 + e % 4;
+            const auto low = static_cast<unsigned>(value_of_lane(word, kQuery));
+            const auto high = static_cast<unsigned>(value_of_lane(word, kQuery + 4));
+            if (!in_lanes(static_cast<bits_t>(high) << 32 | low)) s[e.value] = others;
+        });
+    }
+
     CK_FMHA_DEVICE static index_t first_dim()
     {
         return kBands == kWaves ? 0 : wave_index<kWaveSize>() / kBands * kOwnDims;

@@ -36,6 +36,7 @@ struct MmaBwdWave {
     struct Acc {
         MmaAcc block[kKeyBlocks][kQueryBlocks];
     };
+    using Scores = Acc;
     using Operand = BwdOperand<kHeadDim>; // P^T or dS^T
     struct Gradients {
         MmaAcc block[kKeyBlocks][kDimBlocks];
@@ -56,8 +57,15 @@ struct MmaBwdWave {
         return {to};
     }
 
-    // The query of the tile whose bits this lane gives to `keep`.
+    // The query of the tile whose bits this lane gives to `keep`. It knows those of all keys of the band.
     CK_FMHA_DEVICE static index_t query_of_bits() { return Part::first_query() + lane_index() % Part::kQueries; }
+    static constexpr index_t kKeysOfBits = kKeys, kLanesOfBits = 1;
+    CK_FMHA_DEVICE static index_t share_of_bits() { return 0; }
+    CK_FMHA_DEVICE static bits_t exchange_bits(bits_t bits) { return bits; }
+    // As in MmaWave.
+    CK_FMHA_DEVICE static bool has_scores_of_its_own() { return true; }
+    CK_FMHA_DEVICE static index_t first_query_of_lane() { return Part::first_query() + Atom::column_of_lane(); }
+    CK_FMHA_DEVICE static index_t first_key_of_lane() { return Atom::row_of_lane(); }
 
     // Operands of the products of 16 dimensions are loaded while those before are computed; a loop, because unrolled
     // the compiler would load until registers run out.
@@ -117,19 +125,39 @@ struct MmaBwdWave {
         for_each(s, [&](float& x, auto, auto b, auto e) { x = value.of_block[b][e % 2]; });
         return s;
     }
-    // Bit n of `bits`: key n of the band is attended by query_of_bits(); the others' scores become -inf.
-    CK_FMHA_DEVICE static void keep(Acc& s, unsigned bits)
+    CK_FMHA_DEVICE static void shift(Acc& s, const PerQuery& by)
     {
-        unroll<kQueryBlocks>([&](auto b) {
-            unroll<2>([&](auto e) {
-                const unsigned mine =
-                    from_lane(bits, Atom::kColumns * b + Atom::column_of_lane() + e) >> Atom::row_of_lane();
-                unroll<2 * kKeyBlocks>([&](auto eight) {
-                    float& x = s.block[eight / 2][b][eight % 2 * 2 + e];
-                    x = (mine & (1u << (8 * eight))) != 0 ? x : -kInfinity;
-                });
-            });
+        for_each(s, [&](float& x, auto, auto b, auto e) { x -= by.of_block[b][e % 2]; });
+    }
+    // s * factor + summand
+    CK_FMHA_DEVICE static void scale_and_add(Acc& s, float factor, float summand)
+    {
+        for_each(s, [&](float& x, auto, auto, auto) { x = x * factor + summand; });
+    }
+    // As in MmaWave.
+    template <class F>
+    CK_FMHA_DEVICE static void for_each_score(Acc& s, const F& f)
+    {
+        for_each(s, [&](float& x, auto m, auto b, auto e) {
+            x = f(x, Constant<Atom::kColumns * b + e % 2>{}, Constant<Atom::kRows * m + 8 * (e / 2)>{});
         });
+    }
+    template <class F>
+    CK_FMHA_DEVICE static void for_each_score(Acc& s, Acc& second, const F& f)
+    {
+        for_each(s, [&](float& x, auto m, auto b, auto e) {
+            const Float2 both = f(x);
+            x = both[0];
+            second.block[m][b][e] = both[1];
+        });
+    }
+    // Bit n of `bits`: key n of the band is attended by query_of_bits(); the others' scores become -inf.
+    CK_FMHA_DEVICE static void keep(Acc& s, unsigned bits) { select(s, bits, -kInfinity); }
+    // The same for dropout, with 0.
+    CK_FMHA_DEVICE static Acc dropped(Acc s, bits_t bits)
+    {
+        select(s, static_cast<unsigned>(bits), 0.f);
+        return s;
     }
     CK_FMHA_DEVICE static void exp2(Acc& s)
     {
@@ -154,7 +182,7 @@ struct MmaBwdWave {
     }
 
     // A lane holds four keys of the band; before for_each_quad, by all lanes: see MmaWave.
-    static constexpr index_t kKeysOfLane = 2 * kKeyBlocks;
+    static constexpr index_t kKeysOfLane = 2 * kKeyBlocks, kKeyStep = 8;
     CK_FMHA_DEVICE static index_t key_of_lane(index_t lane, index_t n) { return 8 * n + lane / 4; }
     CK_FMHA_DEVICE static void gather_quads(Gradients& g) { gpu::gather_quads(g.block); }
     // store(dim, four values): dimensions of the warp and of this lane's key n; dim is a multiple of 4.
@@ -197,6 +225,19 @@ private:
                 unroll<kKeyBlocks>([&](auto m) {
                     Element::multiply_add(g.block[m][2 * pair], p.chunk[m][c], v[0], v[1]);
                     Element::multiply_add(g.block[m][2 * pair + 1], p.chunk[m][c], v[2], v[3]);
+                });
+            });
+        });
+    }
+    CK_FMHA_DEVICE static void select(Acc& s, unsigned bits, float others)
+    {
+        unroll<kQueryBlocks>([&](auto b) {
+            unroll<2>([&](auto e) {
+                const unsigned mine =
+                    from_lane(bits, Atom::kColumns * b + Atom::column_of_lane() + e) >> Atom::row_of_lane();
+                unroll<2 * kKeyBlocks>([&](auto eight) {
+                    float& x = s.block[eight / 2][b][eight % 2 * 2 + e];
+                    x = (mine & (1u << (8 * eight))) != 0 ? x : others;
                 });
             });
         });

@@ -51,6 +51,30 @@ CK_FMHA_DEVICE const char* read_anew(const char* address)
     return address;
 }
 
+// The same, and what is read from it takes a register of every lane: of these there are more than scalar ones, where a
+// mask is asked whose numbers are many.
+CK_FMHA_DEVICE const char* read_anew_by_lane(const char* address)
+{
+    asm volatile("" : "+v"(address));
+    return address;
+}
+
+// The same for a number: what is computed from it is computed here.
+template <class Dword>
+CK_FMHA_DEVICE Dword anew(Dword value)
+{
+    asm volatile("" : "+s"(value));
+    return value;
+}
+
+// The same for a number of each lane.
+template <class Dword>
+CK_FMHA_DEVICE Dword of_lane_anew(Dword value)
+{
+    asm volatile("" : "+v"(value));
+    return value;
+}
+
 // The kernel's arguments, read here and not earlier.
 template <class Args>
 CK_FMHA_DEVICE Args read_arguments_anew(const Args&)
@@ -91,22 +115,69 @@ CK_FMHA_DEVICE float other_lane(float value, index_t flip)
 }
 CK_FMHA_DEVICE float other_half(float value) { return other_lane(value, 32); }
 
+CK_FMHA_DEVICE float magnitude(float x) { return __builtin_fabsf(x); }
+CK_FMHA_DEVICE float with_sign_of(float x, float sign) { return __builtin_copysignf(x, sign); }
 CK_FMHA_DEVICE float larger(float a, float b) { return __builtin_fmaxf(a, b); }
 CK_FMHA_DEVICE float multiply_add(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 CK_FMHA_DEVICE float exp2(float x) { return __builtin_amdgcn_exp2f(x); }
 CK_FMHA_DEVICE float log2(float x) { return __builtin_amdgcn_logf(x); }
 CK_FMHA_DEVICE float reciprocal(float x) { return __builtin_amdgcn_rcpf(x); }
 
-// Numbers of a whole wave that are needed seldom, one owner a slot: scalar registers hold them.
-template <index_t kSlot, class Plain>
+// Numbers of a whole wave that are needed seldom, one owner a slot: scalar registers hold them, or, where these are
+// scarce, one vector register, a lane for each dword.
+template <index_t kSlot, class Plain, bool kScarce = false>
 class Seldom {
 public:
     CK_FMHA_DEVICE explicit Seldom(const Plain& value) : value_(value) {}
-    CK_FMHA_DEVICE void set(const Plain& value) { value_ = value; }
     CK_FMHA_DEVICE const Plain& get() const { return value_; }
+    // change(value): assigns to members of it.
+    template <class F>
+    CK_FMHA_DEVICE void update(const F& change)
+    {
+        change(value_);
+    }
 
 private:
     Plain value_;
+};
+template <index_t kSlot, class Plain>
+class Seldom<kSlot, Plain, true> {
+    static constexpr index_t kWords = sizeof(Plain) / 4;
+    static_assert(sizeof(Plain) % 4 == 0 && kWords <= kWaveSize, "ck_fmha: lanes hold dwords");
+    struct Words {
+        int word[kWords];
+    };
+
+public:
+    CK_FMHA_DEVICE explicit Seldom(const Plain& value)
+    {
+        const auto words = __builtin_bit_cast(Words, value);
+        unroll<kWords>([&](auto n) { of_lane_ = lane_index() == n ? words.word[n] : of_lane_; });
+    }
+    CK_FMHA_DEVICE Plain get() const { return __builtin_bit_cast(Plain, words()); }
+    template <class F>
+    CK_FMHA_DEVICE void update(const F& change)
+    {
+        const Words before = words();
+        auto value = __builtin_bit_cast(Plain, before);
+        change(value);
+        const auto after = __builtin_bit_cast(Words, value);
+        unroll<kWords>([&](auto n) {
+            const bool is_the_same = after.word[n] == before.word[n];
+            if (__builtin_constant_p(is_the_same)) return; // the compiler sees that nobody assigned to it
+            const int word = uniform(after.word[n]);
+            asm("v_writelane_b32 %0, %1, %2" : "+v"(of_lane_) : "s"(word), "n"(n.value));
+        });
+    }
+
+private:
+    CK_FMHA_DEVICE Words words() const
+    {
+        Words words;
+        unroll<kWords>([&](auto n) { words.word[n] = __builtin_amdgcn_readlane(of_lane_, n); });
+        return words;
+    }
+    int of_lane_ = 0;
 };
 
 // A number for each of 64 tiles.
@@ -118,12 +189,38 @@ public:
     {
         of_lane_ = number(lane_index());
     }
+    template <class F>
+    CK_FMHA_DEVICE void add(const F& number)
+    {
+        of_lane_ += number(lane_index());
+    }
     // n is the same in all lanes.
     CK_FMHA_DEVICE index_t operator[](index_t n) const { return __builtin_amdgcn_readlane(of_lane_, n); }
 
 private:
     index_t of_lane_ = 0;
 };
+
+// 16-bit elements and their bits.
+template <class T>
+CK_FMHA_DEVICE float to_float(unsigned short bits)
+{
+    if constexpr (__is_same(T, bf16))
+        return __builtin_bit_cast(float, static_cast<unsigned>(bits) << 16);
+    else
+        return static_cast<float>(__builtin_bit_cast(T, bits));
+}
+template <class T>
+CK_FMHA_DEVICE unsigned short round_to(float value)
+{
+    if constexpr (__is_same(T, bf16)) {
+        const unsigned bits = __builtin_bit_cast(unsigned, value); // ties to even; a NaN stays one
+        if (value != value) return static_cast<unsigned short>(bits >> 16 | 1);
+        return static_cast<unsigned short>((bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
+    } else {
+        return __builtin_bit_cast(unsigned short, static_cast<T>(value));
+    }
+}
 
 // All waves of the work-group are here, and what they wrote to shared memory is seen. Loads from global memory stay in
 // flight.
@@ -183,6 +280,33 @@ public:
     CK_FMHA_DEVICE Dword4 load(Constant<4>, index_t offset) const
     {
         return __builtin_amdgcn_raw_buffer_load_b128(resource_, offset, 0, 0);
+    }
+
+    // One element for each lane, as a number of its size, at offset + more; `more` is the same for all lanes and does
+    // not count for what lies outside.
+    CK_FMHA_DEVICE unsigned char load_one(unsigned char, index_t offset, index_t more) const
+    {
+        return __builtin_amdgcn_raw_buffer_load_b8(resource_, offset, more, 0);
+    }
+    CK_FMHA_DEVICE unsigned short load_one(unsigned short, index_t offset, index_t more) const
+    {
+        return __builtin_amdgcn_raw_buffer_load_b16(resource_, offset, more, 0);
+    }
+    CK_FMHA_DEVICE unsigned load_one(unsigned, index_t offset, index_t more) const
+    {
+        return __builtin_amdgcn_raw_buffer_load_b32(resource_, offset, more, 0);
+    }
+    CK_FMHA_DEVICE void store_one(unsigned short bits, index_t offset, index_t more) const
+    {
+        __builtin_amdgcn_raw_buffer_store_b16(bits, resource_, offset, more, 0);
+    }
+    CK_FMHA_DEVICE void store_one(unsigned bits, index_t offset, index_t more) const
+    {
+        __builtin_amdgcn_raw_buffer_store_b32(bits, resource_, offset, more, 0);
+    }
+    CK_FMHA_DEVICE void add_one(float value, index_t offset, index_t more) const
+    {
+        add_to_buffer(value, resource_, offset, more, 0);
     }
 
     // Adds to a float32; offset + kMore in bytes. What lies outside is left alone.

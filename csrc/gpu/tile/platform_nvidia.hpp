@@ -76,6 +76,22 @@ CK_FMHA_DEVICE const char* read_anew(const char* address)
     return address;
 }
 
+// Here every register is one of every lane.
+CK_FMHA_DEVICE const char* read_anew_by_lane(const char* address) { return read_anew(address); }
+
+// The same for a number: what is computed from it is computed here.
+template <class Dword>
+CK_FMHA_DEVICE Dword anew(Dword value)
+{
+    return value;
+}
+
+template <class Dword>
+CK_FMHA_DEVICE Dword of_lane_anew(Dword value)
+{
+    return value;
+}
+
 // The kernel's arguments: they lie in constant memory, and instructions take them from there.
 template <class Args>
 CK_FMHA_DEVICE const Args& read_arguments_anew(const Args& args)
@@ -124,6 +140,15 @@ CK_FMHA_DEVICE float log2(float x)
 {
     float y;
     asm("lg2.approx.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
+CK_FMHA_DEVICE float magnitude(float x) { return fabsf(x); }
+CK_FMHA_DEVICE float with_sign_of(float x, float sign) { return copysignf(x, sign); }
+CK_FMHA_DEVICE float reciprocal(float x)
+{
+    float y;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
     return y;
 }
 
@@ -179,9 +204,59 @@ private:
     unsigned address_;
 };
 
+// 16-bit elements and their bits.
+template <class T>
+CK_FMHA_DEVICE float to_float(unsigned short bits)
+{
+    if constexpr (__is_same(T, bf16)) return __int_as_float(static_cast<int>(bits) << 16);
+    float value;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
+    return value;
+}
+template <class T>
+CK_FMHA_DEVICE unsigned short round_to(float value)
+{
+    unsigned short bits;
+    if constexpr (__is_same(T, bf16))
+        asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+    else
+        asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+    return bits;
+}
+
+// As on AMD: memory behind a uniform address, of which offsets may be outside.
+class Buffer {
+public:
+    static constexpr index_t kOutside = static_cast<index_t>(0x80000000u);
+
+    CK_FMHA_DEVICE Buffer(char* base, index_t) : base_(base) {}
+    template <class Bits>
+    CK_FMHA_DEVICE Bits load_one(Bits none, index_t offset, index_t more) const
+    {
+        return offset == kOutside ? none : *at<Bits>(offset, more);
+    }
+    template <class Bits>
+    CK_FMHA_DEVICE void store_one(Bits bits, index_t offset, index_t more) const
+    {
+        if (offset != kOutside) *at<Bits>(offset, more) = bits;
+    }
+    CK_FMHA_DEVICE void add_one(float value, index_t offset, index_t more) const
+    {
+        if (offset != kOutside) atomicAdd(at<float>(offset, more), value);
+    }
+
+private:
+    template <class Bits>
+    CK_FMHA_DEVICE Bits* at(index_t offset, index_t more) const
+    {
+        return reinterpret_cast<Bits*>(base_ + (offset + more));
+    }
+    char* base_;
+};
+
 // Numbers of a whole warp that are needed seldom, one owner a slot: here they would take a register of every lane, so
 // they wait in shared memory.
-template <index_t kSlot, class Plain>
+template <index_t kSlot, class Plain, bool kScarce = false>
 class Seldom {
     static_assert(kSlot < kSeldomSlots && sizeof(Plain) <= kSeldomBytes, "ck_fmha: more or larger slots are needed");
 
@@ -195,6 +270,14 @@ public:
         __syncwarp();
     }
     CK_FMHA_DEVICE Plain get() const { return of_warp(); }
+    // change(value): assigns to members of it.
+    template <class F>
+    CK_FMHA_DEVICE void update(const F& change) const
+    {
+        Plain value = get();
+        change(value);
+        set(value);
+    }
 
 private:
     CK_FMHA_DEVICE static Plain& of_warp()
@@ -216,6 +299,11 @@ public:
         for (index_t n = lane_index(); n < 64; n += kWaveSize)
             numbers[n] = number(n);
         __syncwarp();
+    }
+    template <class F>
+    CK_FMHA_DEVICE void add(const F& number) const
+    {
+        set([&](index_t n) { return of_warp()[n] + number(n); });
     }
     // n is the same in all lanes.
     CK_FMHA_DEVICE index_t operator[](index_t n) const { return uniform(of_warp()[n]); }

@@ -45,6 +45,12 @@ struct MfmaWave {
     // to `keep`.
     CK_FMHA_DEVICE static index_t query_of_lane(index_t, index_t lane = lane_index()) { return lane % kRows; }
     CK_FMHA_DEVICE static index_t query_of_bits() { return Atom::query_of_lane(); }
+    // The two lanes of a query may know the bits of the keys that they hold only.
+    static constexpr index_t kKeysOfBits = kTileK, kLanesOfBits = 2;
+    CK_FMHA_DEVICE static index_t share_of_bits() { return Atom::half(); }
+    // Of a lane's scores: for_each_score counts queries and keys from there.
+    CK_FMHA_DEVICE static index_t first_query_of_lane() { return Atom::query_of_lane(); }
+    CK_FMHA_DEVICE static index_t first_key_of_lane() { return 4 * Atom::half(); }
 
     CK_FMHA_DEVICE static Query load_query(const RowsInMemory& rows, index_t band, SharedMemory)
     {
@@ -100,20 +106,45 @@ struct MfmaWave {
     {
         for_each_pair(s.block, [&](Float2 x) { return x - Float2{by[0], by[0]}; });
     }
-    // Bit n of `bits`: key n of the tile is attended by query_of_bits(); the others' scores become -inf.
-    CK_FMHA_DEVICE static void keep(Scores& s, bits_t bits)
+    CK_FMHA_DEVICE static void scale(Scores& s, float factor)
     {
-        const bits_t mine = bits >> (4 * Atom::half());
+        for_each_pair(s.block, [&](Float2 x) { return x * Float2{factor, factor}; });
+    }
+    // s * factor + summand
+    CK_FMHA_DEVICE static void scale_and_add(Scores& s, float factor, float summand)
+    {
+        scale_and_shift(s, factor, {-summand});
+    }
+    // Each score x becomes f(x, query, key), constants counted from the first ones of the lane.
+    template <class F>
+    CK_FMHA_DEVICE static void for_each_score(Scores& s, const F& f)
+    {
         unroll<kKeyBlocks>([&](auto b) {
-            const auto word = static_cast<unsigned>(mine >> (32 * b));
             unroll<16>([&](auto e) {
-                constexpr index_t kBit = e / 4 * 8 + e % 4;
-                const unsigned all = static_cast<unsigned>(static_cast<int>(word << (31 - kBit)) >> 31);
-                const unsigned score = __builtin_bit_cast(unsigned, static_cast<float>(s.block[b][e.value]));
-                s.block[b][e.value] = __builtin_bit_cast(float, (score & all) | (kMinusInfinity & ~all));
+                if constexpr (e % 8 == 0) no_load_crosses(); // what f computes takes registers
+                constexpr Constant<32 * b + e / 4 * 8 + e % 4> kKey;
+                // Computed here, not where it is wanted.
+                s.block[b][e.value] = of_lane_anew(f(static_cast<float>(s.block[b][e.value]), Constant<0>{}, kKey));
             });
         });
     }
+    // f(x): what it becomes, and what goes to the same place of `second`.
+    template <class F>
+    CK_FMHA_DEVICE static void for_each_score(Scores& s, Scores& second, const F& f)
+    {
+        unroll<kKeyBlocks>([&](auto b) {
+            unroll<16>([&](auto e) {
+                if constexpr (e % 8 == 0) no_load_crosses();
+                const Float2 both = f(static_cast<float>(s.block[b][e.value]));
+                s.block[b][e.value] = both[0];
+                second.block[b][e.value] = both[1];
+            });
+        });
+    }
+    // Bit n of `bits`: key n of the tile is attended by query_of_bits(); the others' scores become -inf.
+    CK_FMHA_DEVICE static void keep(Scores& s, bits_t bits) { select<kMinusInfinity>(s, bits); }
+    // The same for dropout: the others become 0.
+    CK_FMHA_DEVICE static void drop(Scores& s, bits_t bits) { select<0>(s, bits); }
     CK_FMHA_DEVICE static void multiply(Scores& a, const Scores& b)
     {
         unroll<kKeyBlocks>([&](auto n) { a.block[n] *= b.block[n]; });
@@ -174,11 +205,14 @@ struct MfmaWave {
     {
         const index_t half = lane / 32;
         unroll<kDimBlocks>([&](auto b) {
-            if constexpr (kDimBlocks > kMostInVectorRegisters) no_load_crosses();
+            Acc acc = o.block[b];
+            if constexpr (kDimBlocks > kMostInVectorRegisters) {
+                no_load_crosses();
+                to_accumulators(acc);
+            }
             unroll<4>([&](auto j) {
                 constexpr index_t kEight = b * Atom::kBlockDims + 8 * j; // both halves of the wave write one eight
                 if (kEight >= head_dim) return;
-                const Acc& acc = o.block[b];
                 store(kEight + 4 * half, Float4{acc[4 * j], acc[4 * j + 1], acc[4 * j + 2], acc[4 * j + 3]});
             });
         });
@@ -189,13 +223,30 @@ struct MfmaWave {
 private:
     static constexpr index_t kMostInVectorRegisters = 4; // blocks of an output
     static constexpr unsigned kMinusInfinity = 0xff800000u;
+
+    template <unsigned kOthers>
+    CK_FMHA_DEVICE static void select(Scores& s, bits_t bits)
+    {
+        const bits_t mine = bits >> (4 * Atom::half());
+        unroll<kKeyBlocks>([&](auto b) {
+            const auto word = static_cast<unsigned>(mine >> (32 * b));
+            unroll<16>([&](auto e) {
+                constexpr index_t kBit = e / 4 * 8 + e % 4;
+                const unsigned all = static_cast<unsigned>(static_cast<int>(word << (31 - kBit)) >> 31);
+                const unsigned score = __builtin_bit_cast(unsigned, static_cast<float>(s.block[b][e.value]));
+                s.block[b][e.value] = __builtin_bit_cast(float, (score & all) | (kOthers & ~all));
+            });
+        });
+    }
     // Two elements at a time, for the packed instructions.
     template <index_t kBlocks, class Map>
     CK_FMHA_DEVICE static void for_each_pair(Acc (&blocks)[kBlocks], const Map& map)
     {
         unroll<kBlocks>([&](auto b) {
-            if constexpr (kBlocks > kMostInVectorRegisters)
+            if constexpr (kBlocks > kMostInVectorRegisters) {
                 no_load_crosses(); // accumulators are moved to be multiplied, a block at a time
+                to_accumulators(blocks[b]);
+            }
             unroll<8>([&](auto e) {
                 Acc& acc = blocks[b];
                 const Float2 y = map(Float2{acc[2 * e], acc[2 * e + 1]});

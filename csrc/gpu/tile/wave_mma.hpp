@@ -51,6 +51,12 @@ struct MmaWave {
         return first_row() + n / 2 * Atom::kRows + n % 2 * 8 + Atom::row_of_lane();
     }
     CK_FMHA_DEVICE static index_t query_of_bits() { return first_row() + lane_index() % kWarpRows; }
+    // That lane knows the bits of all keys.
+    static constexpr index_t kKeysOfBits = kTileK, kLanesOfBits = 1;
+    CK_FMHA_DEVICE static index_t share_of_bits() { return 0; }
+    // Of a lane's scores: for_each_score counts queries and keys from there.
+    CK_FMHA_DEVICE static index_t first_query_of_lane() { return first_row() + Atom::row_of_lane(); }
+    CK_FMHA_DEVICE static index_t first_key_of_lane() { return Atom::column_of_lane(); }
 
     // Complete after the next KeyValueTiles::receive.
     CK_FMHA_DEVICE static Query load_query(const RowsInMemory& rows, index_t band, SharedMemory shared)
@@ -120,8 +126,42 @@ struct MmaWave {
             unroll<kKeyBlocks>([&](auto n) { unroll<4>([&](auto e) { a.block[m][n][e] *= b.block[m][n][e]; }); });
         });
     }
+    CK_FMHA_DEVICE static void scale(Scores& s, float factor)
+    {
+        for_each(s.block, [&](float& x, index_t) { x *= factor; });
+    }
+    // Each score x becomes f(x, query, key), constants counted from the first ones of the lane.
+    template <class F>
+    CK_FMHA_DEVICE static void for_each_score(Scores& s, const F& f)
+    {
+        unroll<kKeyBlocks>([&](auto b) {
+            unroll<kRowBlocks>([&](auto m) {
+                unroll<4>([&](auto e) {
+                    float& x = s.block[m][b][e];
+                    x = f(x, Constant<Atom::kRows * m + 8 * (e / 2)>{}, Constant<Atom::kColumns * b + e % 2>{});
+                });
+            });
+        });
+    }
+    // f(x): what it becomes, and what goes to the same place of `second`.
+    template <class F>
+    CK_FMHA_DEVICE static void for_each_score(Scores& s, Scores& second, const F& f)
+    {
+        unroll<kKeyBlocks>([&](auto b) {
+            unroll<kRowBlocks>([&](auto m) {
+                unroll<4>([&](auto e) {
+                    const Float2 both = f(s.block[m][b][e]);
+                    s.block[m][b][e] = both[0];
+                    second.block[m][b][e] = both[1];
+                });
+            });
+        });
+    }
     // Bit n of `bits`: key n of the tile is attended by query_of_bits(); the others' scores become -inf.
-    CK_FMHA_DEVICE static void keep(Scores& s, bits_t bits)
+    CK_FMHA_DEVICE static void keep(Scores& s, bits_t bits) { select(s, bits, -kInfinity); }
+    // The same for dropout: the others become 0.
+    CK_FMHA_DEVICE static void drop(Scores& s, bits_t bits) { select(s, bits, 0.f); }
+    CK_FMHA_DEVICE static void select(Scores& s, bits_t bits, float others)
     {
         unroll<kQueriesOfLane>([&](auto n) {
             const index_t asked = n / 2 * Atom::kRows + n % 2 * 8 + Atom::row_of_lane(); // the lane that has the bits
@@ -130,7 +170,7 @@ struct MmaWave {
                 const auto word = static_cast<unsigned>(mine >> (8 * b / 32 * 32));
                 unroll<2>([&](auto e) {
                     float& x = s.block[n / 2][b][n % 2 * 2 + e];
-                    x = (word & (1u << (8 * b % 32 + e))) != 0 ? x : -kInfinity;
+                    x = (word & (1u << (8 * b % 32 + e))) != 0 ? x : others;
                 });
             });
         });

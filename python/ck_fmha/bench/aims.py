@@ -75,7 +75,7 @@ CAUSAL_FORWARD = Aim("causal forward over SDPA is_causal", "≥", 1.1, "SDPA cau
 CAUSAL_TRAINING = Aim("causal forward+backward over SDPA is_causal", "≥", 1.3, "SDPA causal")
 FULL = Aim("full over SDPA", "≥", 1.0, "SDPA")
 SIXTEEN_BITS = Aim("16-bit dtypes over float32", "≥", 1.0, "float32")
-BFLOAT16 = Aim("bfloat16 over float32 with AVX512-BF16", "≥", 1.4, "float32")
+BFLOAT16 = Aim("bfloat16 over float32 with AMX or AVX512-BF16", "≥", 1.4, "float32")
 LONG_TILE = Aim("time per live tile, long over short", "≤", 1.1)
 EDGE_TILE = Aim("time of edge tiles over full ones", "<", 1.3)
 SCALING = Aim("thread scaling over matmul's", "≥", 0.95)
@@ -107,12 +107,12 @@ _OVER_PEERS = {
 }
 
 
-def judge_rate(row: RateRow, *, avx512_bf16: bool) -> tuple[Verdict, ...]:
-    """Judge a row of the section "rates"; `avx512_bf16` says whether the processor multiplies bfloat16 in vectors."""
+def judge_rate(row: RateRow, *, bf16_products: bool) -> tuple[Verdict, ...]:
+    """Judge a row of the section "rates"; `bf16_products` says whether the processor multiplies bfloat16."""
     where, verdicts = row.where, []
     if row.over_float32 is not None:
         verdicts.append(SIXTEEN_BITS.judge(row.over_float32, where))
-        if row.dtype == "bfloat16" and avx512_bf16:
+        if row.dtype == "bfloat16" and bf16_products:
             verdicts.append(BFLOAT16.judge(row.over_float32, where))
     if row.dtype == "float32" and row.seqlen in _SEQLENS and row.head_dim in _HEAD_DIMS:
         if row.mask in _RATE_MASKS:

@@ -18,7 +18,7 @@ import ck_fmha
 from ck_fmha import _native, masks
 from ck_fmha._compiler import find_compiler
 from ck_fmha._gpu_driver import load_driver
-from ck_fmha._instances import Instance
+from ck_fmha._instance import Instance
 from ck_fmha.bench.cases import DIRECTIONS, distinct_heads
 from ck_fmha.bench.cuda_balance import balance
 from ck_fmha.bench.cuda_peers import flex_attention, sdpa

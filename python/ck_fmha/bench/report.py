@@ -90,11 +90,12 @@ def run(settings: Settings, say: Callable[[str], None] = lambda text: print(text
 def _measure(section: str, report: Report, say: Callable[[str], None]) -> None:
     settings = report.settings
     if section == "rates":
-        avx512_bf16 = "avx512_bf16" in report.environment.get("instruction sets", "").split()
+        found = report.environment.get("instruction sets", "").split()
+        bf16_products = "avx512_bf16" in found or "amx_bf16" in found
         for group in settings.groups:
             say(f"    seqlen {group.seqlen}, head_dim {group.head_dim}")
             rows = measure_rates(group, settings)
-            report.rates += [replace(row, verdicts=judge_rate(row, avx512_bf16=avx512_bf16)) for row in rows]
+            report.rates += [replace(row, verdicts=judge_rate(row, bf16_products=bf16_products)) for row in rows]
     elif section == "short":
         report.short = [replace(row, verdicts=judge_short(row)) for row in measure_rates(settings.short, settings)]
     else:

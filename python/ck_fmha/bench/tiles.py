@@ -10,7 +10,7 @@ import ck_fmha
 from ck_fmha import masks
 from ck_fmha.bench.aims import EDGE_TILE, LONG_TILE
 from ck_fmha.bench.cases import DIRECTIONS, MASKS, TILE, live_tiles, make_tensors
-from ck_fmha.bench.measuring import Key, Timed, forward, forward_backward, measure
+from ck_fmha.bench.measuring import Attention, Key, Timed, forward, forward_backward, measure
 from ck_fmha.bench.ratios import RatioRow, make_row
 from ck_fmha.bench.settings import Settings
 from ck_fmha.masks import Mask
@@ -23,7 +23,7 @@ def measure_long_tiles(settings: Settings) -> list[RatioRow]:
     calls: dict[Key, Timed] = {}
     for name in settings.ratio_masks:
         for seqlen in settings.tile_seqlens:
-            _add(calls, (name, seqlen), MASKS[name], seqlen, settings)
+            _add(calls, (name, seqlen), partial(ck_fmha.attention, mask=MASKS[name]), seqlen, settings)
     times = measure(calls, seconds=settings.seconds, max_rounds=settings.max_rounds)
     short, long = settings.tile_seqlens
     rows = []
@@ -43,10 +43,9 @@ def edge_pairs(seqlen: int) -> dict[str, tuple[Mask, Mask]]:
     Two have all tiles, so that a row of tiles has many; one has a tile a row, as documents of 64 tokens have.
     """
     starts = list(range(0, seqlen + 1, TILE))
-    noise = torch.rand((seqlen, seqlen), generator=torch.Generator().manual_seed(0)) < 0.5
     return {
         "every other key": (masks.Longformer(2 * seqlen, dilation=2), masks.Full()),
-        "random elements": (masks.BlockList.from_tensor(noise), masks.Full()),
+        "random elements": (masks.BlockList.from_tensor(_noise(seqlen)), masks.Full()),
         "causal documents of 64": (masks.Documents(starts, causal="top-left"), masks.Documents(starts)),
     }
 
@@ -54,25 +53,35 @@ def edge_pairs(seqlen: int) -> dict[str, tuple[Mask, Mask]]:
 def measure_edges(settings: Settings) -> list[RatioRow]:
     """Compare the time of a mask whose live tiles are all edge with that of as many full ones."""
     seqlen = settings.section_seqlen
-    pairs = edge_pairs(seqlen)
+    tiles: dict[str, int] = {}
+    attentions: dict[str, tuple[Attention, Attention]] = {}
+    for name, (edge, full) in edge_pairs(seqlen).items():
+        tiles[name] = live_tiles(edge, seqlen, settings.heads, settings.batch)
+        attentions[name] = (partial(ck_fmha.attention, mask=edge), partial(ck_fmha.attention, mask=full))
+    tensor = partial(ck_fmha.scaled_dot_product_attention, attn_mask=_noise(seqlen))
+    tiles["random elements, bool tensor"] = tiles["random elements"]
+    attentions["random elements, bool tensor"] = (tensor, attentions["random elements"][1])
+
     calls: dict[Key, Timed] = {}
-    for name, pair in pairs.items():
-        for kind, mask in zip(("edge", "full"), pair, strict=True):
-            _add(calls, (name, kind), mask, seqlen, settings)
+    for name, pair in attentions.items():
+        for kind, attention in zip(("edge", "full"), pair, strict=True):
+            _add(calls, (name, kind), attention, seqlen, settings)
     times = measure(calls, seconds=settings.seconds, max_rounds=settings.max_rounds)
     rows = []
-    for name, (edge, _) in pairs.items():
-        tiles = live_tiles(edge, seqlen, settings.heads, settings.batch)
+    for name in attentions:
         for direction in DIRECTIONS:
             ratio = times.ratio((name, "edge", direction), (name, "full", direction))
-            detail = f"{tiles} tiles, all edge over all full, seqlen {seqlen}"
+            detail = f"{tiles[name]} tiles, all edge over all full, seqlen {seqlen}"
             rows.append(make_row("edges", f"{name} {direction}", ratio, detail, EDGE_TILE))
     return rows
 
 
-def _add(calls: dict[Key, Timed], key: Key, mask: Mask, seqlen: int, settings: Settings) -> None:
+def _noise(seqlen: int) -> torch.Tensor:
+    return torch.rand((seqlen, seqlen), generator=torch.Generator().manual_seed(0)) < 0.5
+
+
+def _add(calls: dict[Key, Timed], key: Key, attention: Attention, seqlen: int, settings: Settings) -> None:
     tensors = make_tensors(seqlen, _HEAD_DIM, settings.heads, settings.batch, torch.float32)
-    attention = partial(ck_fmha.attention, mask=mask)
     calls.update(
         {
             (*key, "forward"): forward(attention, *tensors[:3], settings.threads),

@@ -79,14 +79,16 @@ MemoryOperation& prepare(Wave& wave, const Instruction& instruction, int address
         wave.read_defined_scalar(instruction.operand(address_operand + 2), "a buffer's scalar offset");
     set_addresses(wave, operation, instruction.operand(address_operand), descriptor, scalar_offset);
     if (descriptor.is_swizzled) {
-        // Only the descriptor of private memory is: offsets are of the lane's own memory, whatever the base.
-        if (descriptor.base != kPrivateAperture >> 8) {
+        // Only the descriptor of private memory is: offsets are of the lane's own memory, whatever the base. The
+        // scalar offset is not swizzled: it counts the bytes of all lanes. It is the stack pointer of functions that
+        // are called.
+        if (descriptor.base != kPrivateAperture >> 8 || scalar_offset % kLanes != 0) {
             throw_unsupported(instruction, "a swizzled buffer");
         }
         operation.space = MemorySpace::scratch;
         operation.clipped = false;
         for (uint64_t& address : operation.address) {
-            address -= descriptor.base;
+            address += scalar_offset / kLanes - (descriptor.base + scalar_offset);
         }
     }
     return operation;

@@ -55,9 +55,9 @@ private:
 
 class KernelModule {
 public:
-    KernelModule(const std::string& name, const std::string& architecture)
+    KernelModule(const std::string& name, const std::string& architecture) : device_(device_of(architecture))
     {
-        EXPECT_EQ(hipSetDevice(device_of(architecture)), hipSuccess);
+        EXPECT_EQ(hipSetDevice(device_), hipSuccess);
         EXPECT_EQ(hipModuleLoad(&module_, (std::string(KERNEL_FOLDER "/") + name + "." + architecture + ".co").c_str()),
                   hipSuccess)
             << ck_fmha_emulator_last_failure();
@@ -88,10 +88,12 @@ public:
         size_t size = buffer.size();
         void* extra[] = {HIP_LAUNCH_PARAM_BUFFER_POINTER, buffer.data(), HIP_LAUNCH_PARAM_BUFFER_SIZE, &size,
                          HIP_LAUNCH_PARAM_END};
+        EXPECT_EQ(hipSetDevice(device_), hipSuccess);
         return hipModuleLaunchKernel(function(kernel), grid_x, grid_y, 1, block, 1, 1, 0, nullptr, nullptr, extra);
     }
 
 private:
+    int device_;
     hipModule_t module_ = nullptr;
 };
 

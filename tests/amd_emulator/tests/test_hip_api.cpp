@@ -75,9 +75,22 @@ TEST(HipApi, Modules)
     EXPECT_EQ(value, 2 * 64 * 72 * 2);
     ASSERT_EQ(hipFuncGetAttribute(&value, HIP_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK, function), hipSuccess);
     EXPECT_EQ(value, 256);
+    ASSERT_EQ(hipSetDevice(device_of("gfx90a")), hipSuccess);
+    expect_failure(hipModuleLaunchKernel(function, 1, 1, 1, 64, 1, 1, 0, nullptr, nullptr, nullptr),
+                   hipErrorInvalidHandle, {"loaded on device", "this thread's is"});
     ASSERT_EQ(hipModuleUnload(module), hipSuccess);
     EXPECT_EQ(hipModuleUnload(module), hipErrorInvalidHandle);
     EXPECT_EQ(hipModuleLaunchKernel(function, 1, 1, 1, 64, 1, 1, 0, nullptr, nullptr, nullptr), hipErrorInvalidHandle);
+}
+
+TEST(HipApi, AnEntryPointFailsWhereItIsToldTo)
+{
+    const ScopedOptions options("fail=hipMalloc:2");
+    void* memory = nullptr;
+    expect_failure(hipMalloc(&memory, 16), hipErrorOutOfMemory, {"hipMalloc is told to fail"});
+    EXPECT_EQ(hipFree(nullptr), hipSuccess);
+    expect_failure(static_cast<hipError_t>(ck_fmha_emulator_configure("fail=hipMalloc")), hipErrorInvalidValue,
+                   {"ENTRY_POINT:ERROR"});
 }
 
 TEST(HipApi, LaunchesTakeEitherFormOfArguments)

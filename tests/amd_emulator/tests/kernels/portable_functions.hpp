@@ -83,6 +83,33 @@ PORTABLE u32 private_array(u32 a, u32 b)
     }
     return sum;
 }
+/// Functions that are called, each with its own part of the stack, one of which writes to its caller's.
+[[gnu::noinline]] PORTABLE u32 callee(u32 a, u32 b, u32* out)
+{
+    volatile u32 numbers[8];
+    for (u32 i = 0; i < 8; ++i) {
+        numbers[i] = a * i + b;
+    }
+    u32 sum = 0;
+    for (u32 i = 0; i < 8; ++i) {
+        sum += numbers[(i + b) & 7] * (i + 1);
+    }
+    *out = sum;
+    return sum + numbers[a & 7];
+}
+[[gnu::noinline]] PORTABLE u32 caller(u32 a, u32 b)
+{
+    u32 numbers[4] = {a, b, 5, 7};
+    numbers[b & 3] = callee(a, b, &numbers[(a + 1) & 3]);
+    numbers[a & 3] ^= callee(b, a, &numbers[b >> 2 & 3]);
+    return numbers[0] + numbers[1] * 3 + numbers[2] * 5 + numbers[3] * 7;
+}
+PORTABLE u32 called_functions(u32 a, u32 b)
+{
+    u32 numbers[4] = {1, 2, 3, 4};
+    numbers[a & 3] = caller(a, b);
+    return caller(b, numbers[b & 3]) + numbers[a >> 5 & 3];
+}
 PORTABLE u32 loops_and_branches(u32 a, u32 b)
 {
     u32 sum = 0;
@@ -113,4 +140,5 @@ PORTABLE u32 loops_and_branches(u32 a, u32 b)
 #define PORTABLE_FUNCTIONS(use)                                                                                        \
     use(signed_quotient) use(unsigned_remainder) use(wide_quotient) use(wide_remainder) use(wide_product)              \
         use(float_quotient) use(any_float_quotient) use(float_root) use(double_quotient) use(conversions)              \
-            use(roundings) use(bit_tricks) use(bytes_and_shorts) use(private_array) use(loops_and_branches)
+            use(roundings) use(bit_tricks) use(bytes_and_shorts) use(private_array) use(called_functions)              \
+                use(loops_and_branches)

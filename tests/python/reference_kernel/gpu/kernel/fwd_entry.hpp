@@ -16,7 +16,7 @@ using namespace structure;
 using Mask = CK_FMHA_MASK;
 } // namespace structure_of_instance
 
-using Mask = structure_of_instance::Mask;
+using Mask = MaskImage<structure_of_instance::Mask>;
 using Tile = ck_tile_masks::FixedTile<fwd_tile_q(CK_FMHA_WAVES), fwd_tile_k(CK_FMHA_HEAD_DIM)>;
 using Tiled = ck_tile_masks::GenericAttentionMask<Mask, Tile>;
 
@@ -91,7 +91,7 @@ DEVICE void write(const FwdArgs& a, const State& state, index_t batch, index_t h
 // The mask of a work item, cut into tiles of a work-group.
 DEVICE Tiled mask_of(const FwdArgs& a, const FwdWork& work)
 {
-    return Tiled(MaskImage(a.images + work.image).read<Mask>(), {0, 0, a.seqlen_q, a.seqlen_k});
+    return Tiled(Mask(a.images + work.image), {0, 0, a.seqlen_q, a.seqlen_k});
 }
 
 // Looks live tiles up in an item's stored windows.

@@ -1,0 +1,138 @@
+#pragma once
+
+// The backward pass on one tile. Included by isa/*.cpp only.
+
+#include "cpu/product.hpp"
+#include "cpu/rows_impl.hpp"
+#include "cpu/scores_impl.hpp"
+
+namespace ck_fmha::cpu::CK_FMHA_ISA {
+
+template <class Real>
+static void bwd_delta(const Real* d_o, ptrdiff_t ld_do, const Real* o, ptrdiff_t ld_o, const Real* d_lse, int rows,
+                      int head_dim_v, Real* delta)
+{
+    for (int r = 0; r < rows; ++r) {
+        vec<Real> sums{};
+        for (int d = 0; d < head_dim_v; d += kLanes<Real>)
+            sums += load(d_o + r * ld_do + d) * load(o + r * ld_o + d);
+        Real sum = 0;
+        for (int lane = 0; lane < kLanes<Real>; ++lane)
+            sum += sums[lane];
+        delta[r] = sum - (d_lse ? d_lse[r] : 0);
+    }
+}
+
+// What a tile has besides scores: nothing; a mask; any of mask, dropout, softcap and bias.
+enum class Extras { none, mask, any };
+
+// P = exp(S - lse), dS = P (dP - delta), for one query and a vector of keys, from S and dP.
+template <class Operand, Extras kExtras>
+struct SoftmaxGradient {
+    using Real = RealOf<Operand>;
+    using Vec = vec<Real>;
+    Vec p;  // after dropout
+    Vec ds; // of the scores before ScoreChanges
+
+    SoftmaxGradient(const BwdTile<Operand>& t, int q, int lane)
+    {
+        const int element = q * kTileK + lane;
+        Vec s = load(t.p + element), dp = load(t.ds + element), slope{};
+        if constexpr (kExtras == Extras::any) {
+            const ChangedScores<Real> changed(t.changes, s, element);
+            s = changed.s;
+            slope = changed.slope;
+        }
+        p = exp<Real>(s - splat(t.lse[q]));
+        if constexpr (kExtras != Extras::none)
+            if (t.query_bits) p = select_bits(lane_bits(t.query_bits[q], lane), p, Vec{});
+        const Vec before_dropout = p;
+        if constexpr (kExtras == Extras::any)
+            if (t.keep_bits) {
+                const uint32_t bits = lane_bits(t.keep_bits[q], lane);
+                p = select_bits(bits, p * t.keep_scale, Vec{});
+                dp = select_bits(bits, dp * t.keep_scale, Vec{});
+            }
+        ds = before_dropout * (dp - splat(t.delta[q]));
+        // Of an element that is not attended dP may be anything, NaN as well.
+        if constexpr (kExtras != Extras::none)
+            if (t.query_bits) ds = select_bits(lane_bits(t.query_bits[q], lane), ds, Vec{});
+        if constexpr (kExtras == Extras::any) {
+            if (t.dbias) store(t.dbias + element, ds);
+            ds *= slope;
+        }
+    }
+};
+
+// P and dS of a tile as operands. dS enters two products: one sums over queries (ds_rows), one over keys (ds).
+template <class Operand>
+struct BwdOperands {
+    // All of it takes the place of S and dP. Pairs of queries need half of it: those of dS lie in the odd rows of P.
+    explicit BwdOperands(const BwdTile<Operand>& t)
+        : p(reinterpret_cast<Operand*>(t.p)),
+          ds(reinterpret_cast<Operand*>(t.ds)),
+          ds_rows(kPack<Operand> == 1 ? ds : p + kTileK)
+    {
+    }
+    static constexpr int kLdRows = kPack<Operand> * kTileK;
+
+    Operand *p, *ds, *ds_rows; // (packed queries, kTileK) with kLdRows, (queries, packed kTileK) with kTileK, as p
+};
+
+// Nothing reads the columns past num_k.
+template <class Operand, Extras kExtras>
+static void differentiate_softmax(const BwdTile<Operand>& t)
+{
+    using Vec = vec<RealOf<Operand>>;
+    const BwdOperands<Operand> out(t);
+    for (int q = 0; q < t.num_q; q += kPack<Operand>)
+        for (int lane = 0; lane < t.num_k; lane += kLanes<Operand>) {
+            Vec p[kPack<Operand>] = {}, ds[kPack<Operand>] = {};
+            for (int n = 0; n < kPack<Operand> && q + n < t.num_q; ++n) {
+                const SoftmaxGradient<Operand, kExtras> gradient(t, q + n, lane);
+                p[n] = gradient.p;
+                ds[n] = gradient.ds;
+            }
+            const int element = q * kTileK + lane;
+            store(out.p + element, pack(p));
+            store(out.ds_rows + element, pack(ds));
+            if constexpr (kPack<Operand> > 1)
+                for (int n = 0; n < kPack<Operand>; ++n)
+                    store_rounded(out.ds + (q + n) * kTileK + lane / kPack<Operand>, ds[n]);
+        }
+}
+
+template <class Operand>
+static void bwd_tile(const BwdTile<Operand>& t)
+{
+    using Real = RealOf<Operand>;
+    const int num_k = round_to_lanes<Real>(t.num_k);
+    // S = scale Q K^T, dP = dO V^T
+    product<Operand, ALayout::rows, Init::zero>(
+        t.num_q, num_k, {t.q, t.ld_q, t.k_t, kTileK, t.p, kTileK, packed<Operand>(t.head_dim), t.softmax_scale});
+    product<Operand, ALayout::rows, Init::zero>(
+        t.num_q, num_k, {t.d_o, t.ld_do, t.v_t, kTileK, t.ds, kTileK, packed<Operand>(t.head_dim_v)});
+    // P and dS
+    if (t.keep_bits || t.dbias || t.changes.any())
+        differentiate_softmax<Operand, Extras::any>(t);
+    else if (t.query_bits)
+        differentiate_softmax<Operand, Extras::mask>(t);
+    else
+        differentiate_softmax<Operand, Extras::none>(t);
+    // dV += P^T dO, dK += scale dS^T Q, dQ = scale dS K
+    const BwdOperands<Operand> x(t);
+    const int d = round_to_lanes<Real>(t.head_dim), dv = round_to_lanes<Real>(t.head_dim_v);
+    const int ld = padded_head_dim(t.head_dim), ld_dv = padded_head_dim(t.head_dim_v);
+    const int num_q = packed<Operand>(t.num_q);
+    if (t.dv)
+        product<Operand, ALayout::cols, Init::add>(t.num_k, dv,
+                                                   {x.p, x.kLdRows, t.d_o_rows, t.ld_do_rows, t.dv, ld_dv, num_q});
+    if (t.dk)
+        product<Operand, ALayout::cols, Init::add>(
+            t.num_k, d, {x.ds_rows, x.kLdRows, t.q_rows, t.ld_q_rows, t.dk, ld, num_q, t.softmax_scale});
+    if (t.dq)
+        product<Operand, ALayout::rows, Init::zero>(
+            t.num_q, d, {x.ds, kTileK, t.k, t.ld_k, t.dq, ld, packed<Operand>(t.num_k), t.softmax_scale});
+}
+
+} // namespace ck_fmha::cpu::CK_FMHA_ISA

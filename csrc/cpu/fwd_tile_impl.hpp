@@ -1,0 +1,248 @@
+#pragma once
+
+// The forward pass on one tile, and on states of rows of tiles. Included by isa/*.cpp only.
+
+#include <type_traits>
+
+#include "cpu/product.hpp"
+#include "cpu/rows_impl.hpp"
+#include "cpu/scores_impl.hpp"
+
+namespace ck_fmha::cpu::CK_FMHA_ISA {
+
+// The online softmax works with powers of two: P = 2^Y with Y = S log2 e - m, and m follows the maxima of S log2 e only
+// where these exceed it by more than kLag. So P is at most 2^kLag, which no sum minds, and after the first tiles of a
+// row m hardly ever changes: nothing is subtracted again, nothing is rescaled. The product leaves Y in place of S^T,
+// formed with the m of the tiles before.
+//
+// Where softcap or bias change the scores, m and S keep their natural unit and m is the maximum: P = exp(S - m), exact
+// for any bias.
+template <class Real>
+static constexpr Real kLag = 8;
+
+// From here on m is rounded by as much as a power of two that matters: scores that large are rounded before m, which is
+// one of them, is subtracted.
+template <class Real>
+static constexpr Real kLarge = Real(1 << 20);
+
+// What the product leaves: Y; S log2 e; S.
+enum class Scores { minus_m, times_log2e, natural };
+
+template <class Operand, class Real = RealOf<Operand>>
+static Scores scores_of(const FwdTile<Operand>& t, const Real* m, int num_q)
+{
+    if (t.natural_scores) return Scores::natural;
+    for (int q = 0; q < num_q; ++q)
+        if (m[q] > kLarge<Real> || m[q] < -kLarge<Real>) return Scores::times_log2e;
+    return Scores::minus_m;
+}
+
+template <class Real>
+static inline vec<Real> finite_or_zero(vec<Real> m)
+{
+    return m == splat(-kInfinity<Real>) ? vec<Real>{} : m;
+}
+
+// The mask bits of a tile beside the lanes of S^T, a query a lane: bit k % kBits of words[k / kBits][query] is key k's.
+template <class Real>
+struct AttendedKeys {
+    using Word = std::conditional_t<sizeof(Real) == sizeof(uint32_t), uint32_t, uint64_t>;
+    static constexpr int kBits = 8 * sizeof(Word);
+    alignas(64) Word words[kTileK / kBits][kTileQ];
+
+    explicit AttendedKeys(const bits_t* query_bits)
+    {
+        for (int part = 0; query_bits && part < kTileK / kBits; ++part)
+            for (int q = 0; q < kTileQ; ++q)
+                words[part][q] = static_cast<Word>(query_bits[q] >> part * kBits);
+    }
+    vec<Real> select(int k, int lane, vec<Real> x, vec<Real> otherwise) const
+    {
+        return select_bit(load(words[k / kBits] + lane), k % kBits, x, otherwise);
+    }
+};
+
+// Row maxima of what the product left, for kN vectors of queries, one query a lane; softcap, bias and mask applied in
+// place. (The maxima of one vector wait for each other: hence several.)
+template <class Operand, int kN, class Real = RealOf<Operand>>
+static void change_and_max(const FwdTile<Operand>& t, const AttendedKeys<Real>& attended, int lane,
+                           vec<Real> (&largest)[kN])
+{
+    for (vec<Real>& s : largest)
+        s = splat(-kInfinity<Real>);
+    // Copies, which no store can change: the loops are compiled for each case.
+    Real* const s_t = t.s_t + lane;
+    const ScoreChanges<Real> changes = t.changes;
+    const bool changed = changes.any(), masked = t.query_bits;
+    const int num_k = t.num_k;
+    for (int k = 0; !changed && !masked && k < num_k; ++k)
+#pragma GCC unroll 8
+        for (int n = 0; n < kN; ++n)
+            largest[n] = max_or_second(load(s_t + k * kTileQ + n * kLanes<Real>), largest[n]);
+    for (int k = 0; (changed || masked) && k < num_k; ++k)
+#pragma GCC unroll 8
+        for (int n = 0; n < kN; ++n) {
+            const int at = n * kLanes<Real>, element = k * kTileQ + at;
+            vec<Real> s = load(s_t + element);
+            if (changed) s = ChangedScores<Real>(changes, s, element + lane).s;
+            if (masked) s = attended.select(k, lane + at, s, splat(-kInfinity<Real>));
+            store(s_t + element, s);
+            largest[n] = max_or_second(s, largest[n]);
+        }
+}
+
+// How P follows from x, which lies in its place: 2^x, 2^(x - shift), exp(x - shift).
+enum class Exponent { as_it_is, shifted, natural };
+
+// P in place of x, as operands; returns the sums over keys. What dropout drops counts in the sums only.
+template <class Operand, Exponent kExponent, class Real = RealOf<Operand>>
+static vec<Real> exponentiate(const FwdTile<Operand>& t, int lane, vec<Real> shift)
+{
+    vec<Real> sum{};
+    for (int k = 0; k < t.num_k; k += kPack<Operand>) {
+        Real* x = t.s_t + k * kTileQ + lane;
+        vec<Real> p[kPack<Operand>] = {};
+        for (int n = 0; n < kPack<Operand> && k + n < t.num_k; ++n) {
+            vec<Real> y = load(x + n * kTileQ);
+            if constexpr (kExponent != Exponent::as_it_is) y -= shift;
+            p[n] = kExponent == Exponent::natural ? exp<Real>(y) : exp2<Real>(y);
+            sum += p[n];
+            if (t.keep_bits) p[n] = select_bits(lane_bits(t.keep_bits[k + n], lane), p[n], vec<Real>{});
+        }
+        store(reinterpret_cast<Operand*>(x), pack(p));
+    }
+    return sum;
+}
+
+// m, l, and P^T in place of Y^T or S^T, for kN vectors of queries; `m` is what Y was formed with, alpha what was summed
+// so far is to be multiplied with. Is any alpha not 1?
+template <class Operand, int kN>
+static bool softmax(const FwdTile<Operand>& t, const AttendedKeys<RealOf<Operand>>& attended, Scores scores, int lane,
+                    const RealOf<Operand>* m, RealOf<Operand>* alpha)
+{
+    using Real = RealOf<Operand>;
+    using Vec = vec<Real>;
+    Vec largest[kN];
+    change_and_max<Operand, kN>(t, attended, lane, largest);
+    bool rescale = false;
+    for (int n = 0; n < kN; ++n, lane += kLanes<Real>) {
+        const Vec m_used = load(m + lane), none = splat(-kInfinity<Real>);
+        const Vec m_old = t.first ? none : load(t.state.m + lane);
+        // A row without any attended key so far has m = -inf, and 0 stands in for it: 2^Y is then 0, not NaN.
+        const bool minus_m = scores == Scores::minus_m;
+        const Vec above_m = minus_m ? largest[n] : largest[n] - m_used;
+        const Vec maximum = minus_m ? largest[n] + m_used : largest[n];
+        const Vec lag = scores == Scores::natural ? Vec{} : splat(kLag<Real>);
+        const Vec m_raised = m_old == none || above_m > lag ? maximum : m_old;
+        const Vec m_now = finite_or_zero<Real>(m_raised), growth = m_now - m_used;
+        Vec a, sum;
+        if (scores == Scores::natural) {
+            a = exp<Real>(-growth);
+            sum = exponentiate<Operand, Exponent::natural>(t, lane, m_now);
+        } else {
+            a = exp2<Real>(-growth);
+            if (minus_m && all_equal(growth, Vec{}))
+                sum = exponentiate<Operand, Exponent::as_it_is>(t, lane, growth);
+            else
+                sum = exponentiate<Operand, Exponent::shifted>(t, lane, minus_m ? growth : m_now);
+        }
+        a = m_old == none ? Vec{} : a;
+        const Vec l_old = t.first ? Vec{} : load(t.state.l + lane);
+        store(t.state.m + lane, m_raised);
+        store(t.state.l + lane, a * l_old + sum);
+        store(alpha + lane, a);
+        rescale = rescale || !all_equal(a, splat(Real(1)));
+    }
+    return rescale;
+}
+
+template <class Operand>
+static void fwd_tile(const FwdTile<Operand>& t)
+{
+    using Real = RealOf<Operand>;
+    const int num_q = round_to_lanes<Real>(t.num_q);
+    alignas(64) Real m[kTileQ] = {}, alpha[kTileQ];
+    for (int lane = 0; lane < num_q && !t.first; lane += kLanes<Real>)
+        store(m + lane, finite_or_zero<Real>(load(t.state.m + lane)));
+
+    // Y^T = scale log2 e K Q^T - m, or the scores alone
+    Product<Operand> s{t.k,
+                       t.ld_k,
+                       t.q_t,
+                       kTileQ,
+                       t.s_t,
+                       kTileQ,
+                       packed<Operand>(t.head_dim),
+                       t.softmax_scale * ExpConstants<Real>::kLog2E,
+                       m};
+    const Scores scores = scores_of(t, m, num_q);
+    if (scores == Scores::natural) s.scale = t.softmax_scale;
+    if (scores == Scores::minus_m)
+        product<Operand, ALayout::rows, Init::subtract>(t.num_k, num_q, s);
+    else
+        product<Operand, ALayout::rows, Init::zero>(t.num_k, num_q, s);
+    // m, l, P^T
+    const AttendedKeys<Real> attended(t.query_bits);
+    bool rescale = false;
+    int lane = 0;
+    for (; lane + kBlockN * kLanes<Real> <= num_q; lane += kBlockN * kLanes<Real>)
+        rescale |= softmax<Operand, kBlockN>(t, attended, scores, lane, m, alpha);
+    for (; lane < num_q; lane += kLanes<Real>)
+        rescale |= softmax<Operand, 1>(t, attended, scores, lane, m, alpha);
+    // O^T = alpha O^T + V^T P^T
+    const auto* p_t = reinterpret_cast<const Operand*>(t.s_t);
+    const Product<Operand> o{t.v, t.ld_v, p_t, kPack<Operand> * kTileQ, t.state.o_t, kTileQ, packed<Operand>(t.num_k),
+                             1,   alpha};
+    if (t.first)
+        product<Operand, ALayout::cols, Init::zero>(t.head_dim_v, num_q, o);
+    else if (rescale)
+        product<Operand, ALayout::cols, Init::rescale>(t.head_dim_v, num_q, o);
+    else
+        product<Operand, ALayout::cols, Init::add>(t.head_dim_v, num_q, o);
+}
+
+template <class Real>
+static void fwd_merge(const FwdState<Real>& into, const FwdState<Real>& from, int head_dim_v, bool natural_scores)
+{
+    using Vec = vec<Real>;
+    for (int lane = 0; lane < kTileQ; lane += kLanes<Real>) {
+        const Vec m_a = load(into.m + lane), m_b = load(from.m + lane);
+        const Vec m = max_or_second(m_a, m_b);
+        const Vec m_finite = finite_or_zero<Real>(m);
+        const Real unit = natural_scores ? ExpConstants<Real>::kLog2E : Real(1);
+        const Vec a = power_of_two<Real>(m_a - m_finite, unit), b = power_of_two<Real>(m_b - m_finite, unit);
+        store(into.m + lane, m);
+        store(into.l + lane, a * load(into.l + lane) + b * load(from.l + lane));
+        for (int d = 0; d < head_dim_v; ++d) {
+            Real* o = into.o_t + d * kTileQ + lane;
+            store(o, a * load(o) + b * load(from.o_t + d * kTileQ + lane));
+        }
+    }
+}
+
+template <class Real>
+static void fwd_finish(const FwdState<Real>& s, int num_q, int head_dim_v, bool natural_scores, Real keep_scale,
+                       Real* o, ptrdiff_t ld_o, Real* lse)
+{
+    using Vec = vec<Real>;
+    for (int lane = 0; lane < round_to_lanes<Real>(num_q); lane += kLanes<Real>) {
+        const Vec l = load(s.l + lane);
+        const Vec factor = keep_scale / l;
+        for (int d = 0; d < head_dim_v; ++d) {
+            Real* o_t = s.o_t + d * kTileQ + lane;
+            // Chosen, not multiplied by zero: O^T of an empty row is NaN where V is infinite.
+            store(o_t, l == Vec{} ? Vec{} : load(o_t) * factor);
+        }
+    }
+    transpose_tile(s.o_t, kTileQ, head_dim_v, num_q, o, ld_o);
+    constexpr double kLn2 = 0x1.62e42fefa39efp-1;
+    for (int q = 0; q < num_q; ++q) {
+        const double m = natural_scores ? s.m[q] : s.m[q] * kLn2;
+        if constexpr (sizeof(Real) == sizeof(float))
+            lse[q] = s.l[q] == 0 ? -kInfinity<Real> : static_cast<float>(m + __builtin_logf(s.l[q]));
+        else
+            lse[q] = s.l[q] == 0 ? -kInfinity<Real> : m + __builtin_log(s.l[q]);
+    }
+}
+
+} // namespace ck_fmha::cpu::CK_FMHA_ISA

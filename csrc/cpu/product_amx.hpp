@@ -1,0 +1,107 @@
+#pragma once
+
+// C (m, n) = init + scale * sum_k A(m, k) B(k, n) in the tile registers of AMX; A and B hold pairs of
+// bfloat16, and k counts pairs. Included by isa/avx512_amx*.cpp only, by way of product.hpp.
+//
+// A block of C is 2 x 2 tiles of 16 x 16, for which two tiles of A and two of B are read: four products for four loads.
+//
+//                    B: 6    7          registers 0 .. 3: C
+//             A: 4    [ 0 ][ 1 ]                  4, 5: A, rows of 16 pairs
+//                5    [ 2 ][ 3 ]                  6, 7: B, 16 columns, a row for each pair
+//
+// Both are read as they lie in memory, but for an A whose columns are contiguous, which is transposed first, and for
+// tiles at the end of a dimension, which are filled up with zeros.
+
+#include "cpu/amx_tiles.hpp"
+#include "cpu/product_call.hpp"
+#include "cpu/rows_impl.hpp"
+
+namespace ck_fmha::cpu::CK_FMHA_ISA {
+
+inline constexpr int kBlockRows = 2 * kTileRows;
+inline constexpr int kBlockCols = 2 * kTileCols;
+inline constexpr int kMaxPairs = packed<Bf16Pair>(kTileQ); // of the sums over queries or keys
+
+// 16 x 16 operands at p; what lies past `rows` and `cols` is not read and counts as zero.
+template <int kTile>
+static inline void load_operands(const Bf16Pair* p, ptrdiff_t ld, int rows, int cols)
+{
+    if (rows >= kTileRows && cols >= kTileCols) return load_tile<kTile>(p, ld);
+    alignas(64) Bf16Pair filled[kTileRows][kTileCols] = {};
+    for (int r = 0; r < rows && r < kTileRows; ++r)
+        std::memcpy(filled[r], p + r * ld, sizeof(Bf16Pair) * (cols < kTileCols ? cols : kTileCols));
+    load_tile<kTile>(filled[0], kTileCols);
+}
+
+// kM x kN tiles of C at c, from column `col` on; `rows` of their rows exist. A is read by rows, whatever t says of it.
+template <Init kInit, int kM, int kN>
+__attribute__((noinline)) static void product_block(const Bf16Pair* a, ptrdiff_t ld_a, float* c, int rows, int col,
+                                                    const Product<Bf16Pair>& t)
+{
+    const Bf16Pair* b = t.b + col;
+    zero_tile<0>();
+    if constexpr (kN == 2) zero_tile<1>();
+    if constexpr (kM == 2) zero_tile<2>();
+    if constexpr (kM == 2 && kN == 2) zero_tile<3>();
+    for (int k = 0; k < t.depth; k += kTileCols, a += kTileCols, b += kTileCols * t.ld_b) {
+        const int left = t.depth - k;
+        load_operands<4>(a, ld_a, rows, left);
+        load_operands<6>(b, t.ld_b, left, kTileCols);
+        multiply_add_tiles<0, 4, 6>();
+        if constexpr (kN == 2) {
+            load_operands<7>(b + kTileCols, t.ld_b, left, kTileCols);
+            multiply_add_tiles<1, 4, 7>();
+        }
+        if constexpr (kM == 2) {
+            load_operands<5>(a + kTileRows * ld_a, ld_a, rows - kTileRows, left);
+            multiply_add_tiles<2, 5, 6>();
+            if constexpr (kN == 2) multiply_add_tiles<3, 5, 7>();
+        }
+    }
+
+    alignas(64) float sums[kM * kTileRows][kN * kTileCols];
+    store_tile<0>(sums[0], kN * kTileCols);
+    if constexpr (kN == 2) store_tile<1>(sums[0] + kTileCols, kN * kTileCols);
+    if constexpr (kM == 2) store_tile<2>(sums[kTileRows], kN * kTileCols);
+    if constexpr (kM == 2 && kN == 2) store_tile<3>(sums[kTileRows] + kTileCols, kN * kTileCols);
+    for (int m = 0; m < rows && m < kM * kTileRows; ++m, c += t.ld_c)
+        for (int n = 0; n < kN * kTileCols; n += kLanes<float>) {
+            vfloat sum = t.scale * load(sums[m] + n);
+            if constexpr (kInit == Init::add) sum += load(c + col + n);
+            if constexpr (kInit == Init::rescale) sum += load(t.per_column + col + n) * load(c + col + n);
+            if constexpr (kInit == Init::subtract) sum -= load(t.per_column + col + n);
+            store(c + col + n, sum);
+        }
+}
+
+// `rows` rows of C at c, as many as a block has or fewer.
+template <Init kInit, int kM>
+static void product_blocks(const Bf16Pair* a, ptrdiff_t ld_a, float* c, int rows, int num_n, const Product<Bf16Pair>& t)
+{
+    int col = 0;
+    for (; col + kBlockCols <= num_n; col += kBlockCols)
+        product_block<kInit, kM, 2>(a, ld_a, c, rows, col, t);
+    if (col < num_n) product_block<kInit, kM, 1>(a, ld_a, c, rows, col, t);
+}
+
+// `num_n` columns, a multiple of 16.
+template <class Operand, ALayout kLayout, Init kInit>
+static void product(int num_m, int num_n, const Product<Operand>& t)
+{
+    static_assert(kPack<Operand> == 2, "tile registers multiply pairs of bfloat16");
+    alignas(64) Bf16Pair transposed[kBlockRows][kMaxPairs]; // rows of A, where it lies by columns
+    for (int m = 0; m < num_m; m += kBlockRows) {
+        const int rows = num_m - m < kBlockRows ? num_m - m : kBlockRows;
+        float* c = t.c + m * t.ld_c;
+        const bool by_rows = kLayout == ALayout::rows;
+        if (!by_rows) transpose_tile(t.a + m, t.ld_a, t.depth, rows, transposed[0], kMaxPairs);
+        const Bf16Pair* a = by_rows ? t.a + m * t.ld_a : transposed[0];
+        const ptrdiff_t ld_a = by_rows ? t.ld_a : kMaxPairs;
+        if (rows > kTileRows)
+            product_blocks<kInit, 2>(a, ld_a, c, rows, num_n, t);
+        else
+            product_blocks<kInit, 1>(a, ld_a, c, rows, num_n, t);
+    }
+}
+
+} // namespace ck_fmha::cpu::CK_FMHA_ISA

@@ -1,0 +1,42 @@
+"""The instances that an installation compiles for an architecture of CK_FMHA_GPU_ARCHS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+
+from ck_fmha._instance import Instance
+
+# As plans name them: those of ck_fmha.masks, and what is most often combined. A test compares them with plans.
+STRUCTURES = (
+    "full",
+    "diagonal",
+    "prefix_lm",
+    "longformer",
+    "longformer_tokens",
+    "big_bird",
+    "big_bird_table",
+    "strided",
+    "fixed",
+    "documents",
+    "lengths",
+    "neighborhood",
+    "block_list",
+    "and_<longformer, diagonal>",
+    "and_<big_bird, diagonal>",
+    "and_<strided, diagonal>",
+    "and_<documents, diagonal>",
+    "and_<lengths, diagonal>",
+    "and_<big_bird, lengths>",
+    "and_<longformer, lengths>",
+)
+DTYPES = ("fp16", "bf16")
+HEAD_DIMS = (64, 128)
+KERNELS = ("fwd", "bwd", "bwd_deterministic", "bwd_dq")
+_NUM_WAVES = 4  # as plans have it
+
+
+def default_instances(arch: str) -> Iterator[Instance]:
+    """Yield them for one architecture; rows that are longer than what is stored of them compile when they are met."""
+    for structure, dtype, head_dim, kernels in product(STRUCTURES, DTYPES, HEAD_DIMS, KERNELS):
+        yield Instance(structure, dtype, head_dim, _NUM_WAVES, False, arch, kernels)

@@ -1,0 +1,47 @@
+"""Each of the faults in hip_backward_faults.py is noticed by the test that is named there, harmless changes by none."""
+
+from dataclasses import replace
+
+import pytest
+
+import hip_calls
+import hip_emulator
+from calls import bits_equal, make_tensors, run
+from hip_backward_faults import FAULTS, HARMLESS
+from hip_faults import changed_headers
+from test_hip_backward import SMALL
+
+pytestmark = hip_emulator.needs_emulator
+
+
+@pytest.fixture(autouse=True)
+def no_endless_loops():
+    hip_emulator.configure("max_instructions=20000000")
+    yield
+    hip_emulator.configure("")
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_fault_is_noticed(name, tmp_path, monkeypatch):
+    fault = FAULTS[name]
+    hip_calls.use(monkeypatch, fault.arch)
+    fault.noticed_by(monkeypatch, fault.arch)  # passes without the fault
+    with hip_calls.kernels_made_of(changed_headers(tmp_path, [(fault.file, fault.old, fault.new)])):
+        hip_calls.use(monkeypatch, fault.arch)
+        with pytest.raises((AssertionError, RuntimeError)) as noticed:
+            fault.noticed_by(monkeypatch, fault.arch)
+    assert "could not compile" not in str(noticed.value)
+    noticed.match(fault.shows)
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_harmless_change_changes_no_bit(name, tmp_path, monkeypatch):
+    def results() -> list:
+        hip_calls.use(monkeypatch, "gfx942")
+        calls = [replace(call, mask=replace(call.mask)) for call in SMALL.values()]  # see plans_made_anew
+        return [t for call in calls for t in run(call, make_tensors(call), backend="hip", deterministic=True)]
+
+    expected = results()
+    with hip_calls.kernels_made_of(changed_headers(tmp_path, HARMLESS[name])):
+        actual = results()
+    assert all(bits_equal(a, b) for a, b in zip(actual, expected, strict=True))
