@@ -223,7 +223,7 @@ def test_the_driver_is_heard(raises, monkeypatch):
     monkeypatch.setenv("CK_FMHA_CUDA_DEVICE", "3")
     raises(RuntimeError, lambda: on_cuda(CALL), "no CUDA device 3", "has 3")
     monkeypatch.setenv("CK_FMHA_CUDA_DEVICE", "0")
-    monkeypatch.setattr(_instances, "code_object", lambda instance: b"no code object")
+    monkeypatch.setattr(_instances, "find_code", lambda instance: (b"no code object", "made up"))
     raises(RuntimeError, lambda: on_cuda(CALL), "cuModuleLoadDataEx failed: CUDA_ERROR_INVALID_IMAGE", "fwd diagonal")
 
 
