@@ -98,12 +98,12 @@ FAULTS: dict[str, Fault] = {
         WINDOW, "return code >> kFlags;", "return (code >> kFlags) + (from == 1);", causal
     ),
     "a tile of a window twice": Fault(
-        WINDOW, "place.left &= place.left - 1;", "if (from != 0) place.left &= place.left - 1;", causal
+        WINDOW, "place.left = left & (left - 1);", "place.left = from != 0 ? left & (left - 1) : left;", causal
     ),
     "a window's last tile left out": Fault(
         WINDOW,
-        "if (__builtin_expect(place.left == 0, 0))",
-        "if (place.left == 0 || (from > 0 && (place.left & (place.left - 1)) == 0))",
+        "if (__builtin_expect(left == 0, 0))",
+        "if (left == 0 || (from > 0 && (left & (left - 1)) == 0))",
         causal,
     ),
     "tiles of the work-group's rows that are empty": Fault(

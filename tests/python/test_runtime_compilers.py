@@ -39,8 +39,8 @@ def test_what_a_library_is_asked(arch, version, arguments, monkeypatch, tmp_path
     monkeypatch.setenv(VARIABLES[arch].replace("COMPILER", "FLAGS"), "-DMORE")
     compiler = _compiler.find_compiler(arch)
     assert compiler.path == STAND_IN and compiler.version.startswith(version)
-    code = compiler.compile("int source;", arch, tmp_path)
-    assert code.decode().splitlines() == ["\177ELF", *arguments, f"-I{INCLUDE}", "int source;"]
+    code = compiler.compile("int source;", arch, tmp_path, ("further",))
+    assert code.decode().splitlines() == ["\177ELF", *arguments, f"-I{INCLUDE}", "further", "int source;"]
 
 
 @needs_stand_ins

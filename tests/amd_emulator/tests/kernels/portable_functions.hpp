@@ -97,19 +97,21 @@ PORTABLE u32 private_array(u32 a, u32 b)
     *out = sum;
     return sum + numbers[a & 7];
 }
-[[gnu::noinline]] PORTABLE u32 caller(u32 a, u32 b)
+[[gnu::noinline]] PORTABLE u32 caller(u32 a, u32 b, u32* out)
 {
     u32 numbers[4] = {a, b, 5, 7};
     numbers[b & 3] = callee(a, b, &numbers[(a + 1) & 3]);
     numbers[a & 3] ^= callee(b, a, &numbers[b >> 2 & 3]);
+    *out ^= numbers[b >> 4 & 3];
     return numbers[0] + numbers[1] * 3 + numbers[2] * 5 + numbers[3] * 7;
 }
-PORTABLE u32 called_functions(u32 a, u32 b)
+[[gnu::noinline]] PORTABLE u32 caller_of_callers(u32 a, u32 b)
 {
     u32 numbers[4] = {1, 2, 3, 4};
-    numbers[a & 3] = caller(a, b);
-    return caller(b, numbers[b & 3]) + numbers[a >> 5 & 3];
+    numbers[a & 3] += caller(a, b, &numbers[b & 3]);
+    return caller(b, numbers[b & 3], &numbers[a >> 2 & 3]) + numbers[a >> 5 & 3];
 }
+PORTABLE u32 called_functions(u32 a, u32 b) { return caller_of_callers(a, b) + caller_of_callers(b, a); }
 PORTABLE u32 loops_and_branches(u32 a, u32 b)
 {
     u32 sum = 0;
