@@ -79,10 +79,10 @@ class Compiler(ABC):
         """Return its arguments; what the user adds comes early, so that its include folders do."""
 
     @abstractmethod
-    def compile(self, source: str, arch: str, folder: Path) -> bytes:
+    def compile(self, source: str, arch: str, folder: Path, further: Sequence[str] = ()) -> bytes:
         """Return the code object of `source` for `arch`.
 
-        `folder` is there for temporary files.
+        `folder` is there for temporary files, `further` are flags of this source.
 
         Raises:
             RuntimeError: The compiler failed; the message has its words and the command.
@@ -101,11 +101,11 @@ class CommandCompiler(Compiler):
 
     suffix: str  # of source files
 
-    def compile(self, source: str, arch: str, folder: Path) -> bytes:
+    def compile(self, source: str, arch: str, folder: Path, further: Sequence[str] = ()) -> bytes:
         """As `Compiler.compile`."""
         file, code = folder / f"kernel{self.suffix}", folder / "kernel.co"
         file.write_text(source)
-        command = [self.path, *self.flags(arch), file.name, "-o", code.name]
+        command = [self.path, *self.flags(arch), *further, file.name, "-o", code.name]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", check=False)
         if done.returncode or not code.is_file():
             raise self._failed(arch, f"exit status {done.returncode}", done.stderr + done.stdout, command, source)

@@ -9,7 +9,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,9 +71,9 @@ class RuntimeCompiler(Compiler):
         api = self._interface
         return [*api.flags, *shlex.split(user_flags(arch)), f"{api.arch_flag}{arch}", f"-I{INCLUDE}"]
 
-    def compile(self, source: str, arch: str, folder: Path) -> bytes:
+    def compile(self, source: str, arch: str, folder: Path, further: Sequence[str] = ()) -> bytes:
         """As `Compiler.compile`."""
-        arguments = self.flags(arch)
+        arguments = [*self.flags(arch), *further]
         program = ctypes.c_void_p()
         self._call("CreateProgram", ctypes.byref(program), source.encode(), b"kernel.cu", 0, None, None)
         try:
