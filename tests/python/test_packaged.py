@@ -98,7 +98,7 @@ def test_the_default_set_is_what_plans_ask_for():
                 Instance(structure, dtype, head_dim, num_waves, asks, "gfx942", kernels)
                 for structure, num_waves, asks in plan.groups
                 for dtype in ("fp16", "bf16")
-                for kernels in _instances._MODULES
+                for kernels in _default_instances.KERNELS
             }
     assert packaged == asked
 
