@@ -8,9 +8,10 @@ from typing import Any
 import torch
 
 from ck_fmha import _native
+from ck_fmha._call import Sizes
 from ck_fmha._ck_tile_headers import find_headers
 from ck_fmha._extras import Extras
-from ck_fmha._gpu import Sizes, address, readable
+from ck_fmha._gpu import address, readable
 from ck_fmha._gpu_driver import device_index, load_driver, stream_of
 from ck_fmha._instances import modules
 
