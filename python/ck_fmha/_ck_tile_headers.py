@@ -23,6 +23,11 @@ class CkTileHeaders(NamedTuple):
 
     include: Path
 
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What the compiler needs to compile from them."""
+        return ("-isystem", str(self.include), "-DCK_TILE_FMHA_FWD_FAST_EXP2=1")
+
     def digest(self) -> str:
         """Of all headers, so that code compiled from others is not taken for theirs."""
         return _digest(self.include)

@@ -8,7 +8,7 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ck_fmha._compiler_base import INCLUDE, VENDORS, CommandCompiler, Compiler, say_version, user_flags
@@ -25,13 +25,13 @@ class Clang(CommandCompiler):
 
     suffix = ".hip"
 
-    def __init__(self, path: str, version: str, with_rocm: bool = False) -> None:
+    def __init__(self, path: str, version: str, rocm: Sequence[str] = _WITHOUT_ROCM) -> None:
         super().__init__(path, version)
-        self._rocm = () if with_rocm else _WITHOUT_ROCM
+        self._rocm = rocm
 
-    def with_rocm(self) -> Clang:
-        """Return the same one for sources that include ROCm's headers."""
-        return Clang(self.path, self.version, with_rocm=True)
+    def with_rocm(self, flags: Sequence[str]) -> Clang:
+        """Return the same one for sources that include ROCm's headers, with flags that these need."""
+        return Clang(self.path, self.version, flags)
 
     def flags(self, arch: str) -> list[str]:
         """As `Compiler.flags`."""

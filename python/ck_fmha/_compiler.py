@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from ck_fmha import _clang, _nvcc, _runtime_compiler
 from ck_fmha._compiler_base import INCLUDE, VENDORS, Compiler, user_flags, vendor_of
@@ -13,11 +13,11 @@ __all__ = ["INCLUDE", "Compiler", "find_compiler", "user_flags", "vendor_of"]
 _COMMANDS: dict[str, Callable[[str], Iterator[Compiler | str]]] = {"amd": _clang.find, "nvidia": _nvcc.find}
 
 
-def find_compiler(arch: str, with_rocm: bool = False) -> Compiler:
+def find_compiler(arch: str, with_rocm: Sequence[str] | None = None) -> Compiler:
     """Return the first compiler of this machine that compiles for `arch`.
 
     With `with_rocm` it is one for sources that include ROCm's headers and the standard library, which run-time
-    compilers have none of.
+    compilers have none of; these are the flags that such sources need.
 
     Raises:
         RuntimeError: There is none; the message says what was tried and how to get one.
@@ -27,10 +27,10 @@ def find_compiler(arch: str, with_rocm: bool = False) -> Compiler:
     asked = os.environ.get(about.compiler_variable)
     reasons = []
     for found in _candidates(vendor, arch, asked):
-        if isinstance(found, _clang.Clang) and with_rocm:
-            return found.with_rocm()
+        if isinstance(found, _clang.Clang) and with_rocm is not None:
+            return found.with_rocm(with_rocm)
         if isinstance(found, Compiler):
-            if not with_rocm:
+            if with_rocm is None:
                 return found
             found = f"{found.path}: not a clang"
         reasons.append(found)

@@ -38,13 +38,8 @@ def _ck_tile(instance: Instance) -> CkTileHeaders | None:
 
 def _compiler(instance: Instance) -> Compiler:
     """Return what compiles it on this machine."""
-    return find_compiler(instance.arch, with_rocm=instance.from_ck_tile)
-
-
-def _flags(instance: Instance) -> tuple[str, ...]:
-    """Return what its compilation needs besides the usual."""
     headers = _ck_tile(instance)
-    return () if headers is None else ("-isystem", str(headers.include), "-DCK_TILE_FMHA_FWD_FAST_EXP2=1")
+    return find_compiler(instance.arch, None if headers is None else headers.flags)
 
 
 def code_object(instance: Instance) -> bytes:
@@ -69,7 +64,7 @@ def find_code(instance: Instance) -> tuple[bytes, str]:
             code = cache.load(key)  # another process may have compiled it while this one waited
             if code is None:
                 with cache.temporary() as scratch:
-                    code = compiler.compile(instance.source, instance.arch, scratch, _flags(instance))
+                    code = compiler.compile(instance.source, instance.arch, scratch)
                 cache.store(key, {**instance._asdict(), "compiler": compiler.version}, code)
                 return code, f"compiled by {compiler.path}"
     return code, f"in the cache {cache.folder}"
@@ -137,7 +132,7 @@ def modules(
 
 
 def _key(instance: Instance, compiler: Compiler) -> str:
-    made_by = (*compiler.flags(instance.arch), *_flags(instance), compiler.path, compiler.version)
+    made_by = (*compiler.flags(instance.arch), compiler.path, compiler.version)
     headers = (headers_digest(INCLUDE), user_headers(instance.arch))
     ck_tile = _ck_tile(instance)
     made_of = headers if ck_tile is None else (*headers, ck_tile.digest())
