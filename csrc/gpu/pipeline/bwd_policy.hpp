@@ -19,9 +19,10 @@ struct BwdPolicy {
 #if defined(__AMDGCN__) || defined(__HIP__)
     using Wave = MfmaBwdWave<typename Traits::T, Traits::kHeadDim, Traits::kThreads / kWaveSize, Traits::kBands>;
     // Waves that a SIMD is to hold, which bounds the registers; a large mask that is asked for tiles amid the loop
-    // takes many.
+    // takes many, and so do a cap and its slopes.
     static constexpr bool kAsksLargeMask = Traits::kAsks && sizeof(typename Traits::Mask) > ReadForElements::kMostBytes;
-    static constexpr index_t kWavesPerSimd = Traits::kHeadDim > 64 || kAsksLargeMask ? 1 : 2;
+    static constexpr bool kHasSlopes = (Traits::kExtras & kSoftcap) != 0;
+    static constexpr index_t kWavesPerSimd = Traits::kHeadDim > 64 || kAsksLargeMask || kHasSlopes ? 1 : 2;
 #else
     using Wave = MmaBwdWave<typename Traits::T, Traits::kHeadDim>;
     // Warps that a quarter of a multiprocessor is to hold: with two, each has the 255 registers that it can name.
