@@ -7,6 +7,8 @@ from hip_faults import ATOM, ROWS, SHARED, Change, Check, Fault, check
 
 PIPELINE = "pipeline/bwd_pipeline_dq_dk_dv.hpp"
 BY_ROWS = "pipeline/bwd_pipeline_dq.hpp"
+QUERIES = "tile/bwd_query_tiles_amd.hpp"
+KEYS = "tile/bwd_key_tiles_amd.hpp"
 COLUMNS = "pipeline/banded_columns.hpp"
 WAVE = "tile/bwd_wave_mfma.hpp"
 KERNEL = "kernel/bwd_kernel.hpp"
@@ -29,28 +31,30 @@ causal, ragged, by_rows = small("causal"), small("ragged"), small("causal", dete
 FAULTS: dict[str, Fault] = {
     "no barrier before a tile is overwritten": Fault(
         # Where dQ is added, the barrier before that suffices.
-        PIPELINE,
+        QUERIES,
         "barrier(); // the tile before is no longer read",
         "",
         orders("causal", deterministic=True),
     ),
     "no barrier before a tile is read": Fault(
-        PIPELINE,
-        "store_transposed_and_load_next();\n            barrier();",
-        "store_transposed_and_load_next();",
+        QUERIES,
+        "if constexpr (!kInTurns) store_transposed(load_next);\n        barrier();",
+        "if constexpr (!kInTurns) store_transposed(load_next);",
         orders("causal"),
     ),
     "rows are overwritten by their transposition while they are read": Fault(
-        PIPELINE, "barrier(); // the rows are no longer read", "", orders("wide")
+        QUERIES, "barrier(); // the rows are no longer read", "", orders("wide")
     ),
     "dS is read before all waves have stored it": Fault(
-        PIPELINE, "if constexpr (!Traits::kInTurns) barrier(); // dS of all waves is there", "", orders("causal")
+        PIPELINE, "if constexpr (!Exchange::kBeforeGradients) barrier(); // dS of all", "//", orders("causal")
     ),
     "by rows, no barrier before K is transposed": Fault(
-        BY_ROWS, "barrier(); // the rows are no longer read", "", orders("causal", deterministic=True)
+        KEYS, "barrier(); // the rows are no longer read", "", orders("causal", deterministic=True)
     ),
-    "no check of elements": Fault(PIPELINE, "if (work.edge()) Wave::keep", "if (false) Wave::keep", causal),
-    "by rows, no check of elements": Fault(BY_ROWS, "if (work.edge()) Wave::keep", "if (false) Wave::keep", by_rows),
+    "no check of elements": Fault(PIPELINE, "Wave::keep(s, attended);", "", causal),
+    "by rows, no check of elements": Fault(
+        BY_ROWS, "Wave::keep(p, attended >> part * KeyTiles::kPartKeys);", "", by_rows
+    ),
     "keys past the last one are attended": Fault(
         COLUMNS,
         "if ((band + 1) * kKeys > this->num_rows()) bits.edge = bits.live;",
@@ -78,18 +82,18 @@ FAULTS: dict[str, Fault] = {
     "bands that a wave skips are added": Fault(
         WAVE, "if (!live(static_cast<index_t>(share() * kOwnBands) + band)) return;", "", small("sparse")
     ),
-    "delta is left out": Fault(DOT, "exponent, -delta};", "exponent, 0.f};", causal),
+    "delta is left out": Fault(DOT, "Float2{reference, -delta}", "Float2{reference, 0.f}", causal),
     "the gradient of the LSE is left out": Fault(
         DOT, "sum - (args.d_lse == nullptr ? 0.f : args.d_lse[number])", "sum", causal
     ),
-    "LSE in base e": Fault(DOT, "Float2{lse * kLogToLog2 - exponent", "Float2{lse - exponent", causal),
+    "LSE in base e": Fault(DOT, "lse * kLogToLog2 - exponent", "lse - exponent", causal),
     "sums of dQ start anywhere": Fault(DOT, "dq[0] = dq[1] = Float4{};", "", causal),
     "dimensions past head_dim_v count for delta": Fault(
         DOT, "if (dim < args.head_dim_v) sum =", "sum =", small("padded head_dim"), shows="out of bounds"
     ),
     "dQ without the scale": Fault(CONVERT, "args.scale * exp2(", "exp2(", causal),
     "by rows, dQ without the scale": Fault(ROWS_KERNEL, "args.scale * exp2(", "exp2(", by_rows),
-    "dK without the scale": Fault(KERNEL, "factor_dk = args.scale * factor_dv", "factor_dk = factor_dv", causal),
+    "dK without the scale": Fault(KERNEL, "factor_dk = args.scale * factor;", "factor_dk = factor;", causal),
     "keys past the last one are stored": Fault(
         KERNEL, "if (key >= args.seqlen_k) return;", "", ragged, shows="out of bounds"
     ),
@@ -131,6 +135,6 @@ FAULTS: dict[str, Fault] = {
 
 # What must not change a bit.
 HARMLESS: dict[str, Sequence[Change]] = {
-    "elements are checked in every tile": [(PIPELINE, "if (work.edge()) Wave::keep", "Wave::keep")],
-    "by rows, elements are checked in every tile": [(BY_ROWS, "if (work.edge()) Wave::keep", "Wave::keep")],
+    "elements are checked in every tile": [(PIPELINE, "if (work.edge()) {", "{")],
+    "by rows, elements are checked in every tile": [(BY_ROWS, "if (work.edge()) {", "{")],
 }

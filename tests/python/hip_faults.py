@@ -198,7 +198,9 @@ FAULTS |= {
     ),
     "another sample's bias": Fault(ELEMENTS, "batch * t.stride_batch + ", "", biased),
     "a bias times the scale": Fault(EXTRAS, "if constexpr (!kHasSoftcap) x *= factor_;", "", biased),
-    "the gradient of a bias of keys from one query": Fault(EXTRAS, "sum += out", "sum = out", of_keys),
+    "the gradient of a bias of keys from one query": Fault(
+        EXTRAS, "sum[key / Wave::kKeyStep] += out", "sum[key / Wave::kKeyStep] = out", of_keys
+    ),
     "launches in order that compute everything": Fault(
         BACKWARD_KERNEL, "line_of_group(args) != args.extras.only_line) return;", "false) return;", one_order
     ),

@@ -11,9 +11,10 @@ import pytest
 import hip_calls
 import hip_emulator
 from calls import Call, assert_matches_reference, run
-from hip_calls import ARCHS, DTYPES, HEAD_DIMS, MASKS, tensors_in
+from gpu_calls import DTYPES, HEAD_DIMS, MASKS, padded, tensors_in
+from hip_calls import ARCHS
 from pairwise import pairwise
-from test_hip_forward import kernels_of_pairs, name_of, padded
+from test_hip_forward import kernels_of_pairs, name_of
 
 pytestmark = hip_emulator.needs_emulator
 
