@@ -31,7 +31,7 @@ def assert_right(call: Call, tensors: Tensors | None = None, **options: bool) ->
 def cases_of_pairs() -> list[dict]:
     """The pairs of a mask and the parameters of calls, dealt out to two kernels of each mask."""
     dealt = Counter[str]()
-    # P comes from the LSE, a float32: of scores past some 2^17 it has no 2^-7 left, where a softmax computed anew is exact.
+    # P comes from the LSE, a float32, which tells scores past some 2^17 apart by no less than 2^-7.
     scales = [scale for scale in CALLS["scale"] if scale != 3e4]
     calls = pairwise({"mask": list(MASKS), **CALLS, "scale": scales})
     random.Random(1).shuffle(calls)
