@@ -11,11 +11,10 @@ namespace ck_fmha::gpu {
 
 template <class Structure>
 struct ImageSource {
-    using Bound = Structure;
-    CK_TILE_MASKS_HD static Structure read(ck_tile_masks::WindowSizes sizes, index_t, index_t)
+    using Bound = image::read_t<Structure>;
+    CK_TILE_MASKS_HD static Bound read(ck_tile_masks::WindowSizes sizes, index_t, index_t)
     {
-        return MaskImage(reinterpret_cast<const char*>(ck_tile_masks::address_of_window_sizes(sizes)))
-            .read<Structure>();
+        return image::read<Structure>(reinterpret_cast<const char*>(ck_tile_masks::address_of_window_sizes(sizes)));
     }
 };
 template <class Structure>

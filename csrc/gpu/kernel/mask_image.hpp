@@ -147,6 +147,15 @@ struct ReadAnyTime {
     }
 };
 
+// What is read of an image at once: a definition's numbers, or a combination of images.
+template <class Bound>
+using read_t = decltype(Node<Bound, ReadAnyTime, 0>::read(nullptr));
+template <class Bound>
+CK_TILE_MASKS_HD read_t<Bound> read(const char* at)
+{
+    return Node<Bound, ReadAnyTime, 0>::read(at);
+}
+
 } // namespace image
 
 template <class Bound, class Read = image::ReadAnyTime, ck_tile_masks::index_t kOffset = 0>

@@ -15,11 +15,11 @@ struct Number {
 
 template <class Structure>
 struct ImageAtAddress {
-    using Bound = Structure;
-    CK_TILE_MASKS_HD static Structure read(WindowSizes w, index_t, index_t)
+    using Bound = ck_fmha::gpu::image::read_t<Structure>;
+    CK_TILE_MASKS_HD static Bound read(WindowSizes w, index_t, index_t)
     {
-        return ck_fmha::gpu::MaskImage(reinterpret_cast<const char*>(ck_tile_masks::address_of_window_sizes(w)))
-            .read<Structure>();
+        return ck_fmha::gpu::image::read<Structure>(
+            reinterpret_cast<const char*>(ck_tile_masks::address_of_window_sizes(w)));
     }
 };
 
