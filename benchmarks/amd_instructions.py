@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ck_fmha import _hip, _instances, _native, attention, masks
+from ck_fmha import _gpu, _instances, _native, attention, masks
 from ck_fmha._call import sizes_of
 from ck_fmha._instance import Instance
 
@@ -180,7 +180,7 @@ class Emulator:
 def instances(case: Case, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> list[Instance]:
     """What a call launches."""
     sizes = sizes_of(q, k, v, "bhsd")
-    plan = _hip.explain(q, k, v, case.mask.native, "bhsd", sizes)
+    plan = _gpu.explain("hip", q, k, v, case.mask.native, "bhsd", sizes, "")
     dtype, head_dim = ("bf16" if case.dtype == torch.bfloat16 else "fp16"), _native.instance_head_dim(*sizes[5:])
     return [Instance(structure, dtype, head_dim, *rest, plan.arch) for structure, *rest in plan.native.groups]
 

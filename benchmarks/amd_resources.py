@@ -1,4 +1,4 @@
-"""Registers, spills and shared memory that instances of the AMD forward need, from their code objects' metadata.
+"""Registers, spills and shared memory that instances for AMD GPUs need, from their code objects' metadata.
 
 make amd-resources
 """
@@ -43,19 +43,20 @@ def metadata(code: bytes) -> dict[str, dict[str, int]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--arch", default="gfx942", help="(default: %(default)s)")
-    parser.add_argument("--kernel", default="ck_fmha_fwd", help="(default: %(default)s)")
+    parser.add_argument("--kernels", default="fwd", help="fwd, bwd, bwd_deterministic or bwd_dq (default: %(default)s)")
     options = parser.parse_args()
     columns = {
         "VGPRs": "vgpr_count", "AGPRs": "agpr_count", "SGPRs": "sgpr_count", "VGPR spills": "vgpr_spill_count",
         "SGPR spills": "sgpr_spill_count", "scratch": "private_segment_fixed_size", "LDS": "group_segment_fixed_size",
     }  # fmt: skip
-    print(f"{options.kernel + ', ' + options.arch:70}" + "".join(f"{name:>13}" for name in columns))
+    print(f"{'':82}" + "".join(f"{name:>13}" for name in columns))
     for structure in STRUCTURES:
         for dtype in ("fp16", "bf16"):
             for head_dim in (32, 64, 128, 256):
-                instance = Instance(structure, dtype, head_dim, 4, False, options.arch)
-                needs = metadata(_instances.code_object(instance))[options.kernel]
-                print(f"{instance!s:70}" + "".join(f"{needs[name]:13}" for name in columns.values()), flush=True)
+                instance = Instance(structure, dtype, head_dim, 4, False, options.arch, options.kernels)
+                for kernel, needs in metadata(_instances.code_object(instance)).items():
+                    numbers = "".join(f"{needs[name]:13}" for name in columns.values())
+                    print(f"{instance!s:60}{kernel:22}{numbers}", flush=True)
 
 
 if __name__ == "__main__":
