@@ -6,12 +6,10 @@ import functools
 import os
 import re
 import shlex
-import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
-from ck_fmha._compiler_base import INCLUDE, VENDORS, CommandCompiler, Compiler, say_version, user_flags
+from ck_fmha._compiler_base import INCLUDE, VENDORS, CommandCompiler, Compiler, find_programs, say_version, user_flags
 
 _OLDEST_CLANG = 17  # that of ROCm 6.0
 FLAGS = (
@@ -51,14 +49,8 @@ def _candidates() -> Iterator[str]:
 
 
 def find(arch: str) -> Iterator[Compiler | str]:
-    """Yield the compilers of this machine for `arch`, or why one will not do."""
-    for name in _candidates():
-        path = shutil.which(name)
-        if path is None:
-            yield f"{name}: not found"
-            continue
-        stat = Path(path).stat()
-        yield _probe(path, arch, stat.st_mtime_ns, stat.st_size)
+    """As `find_programs`: the compilers of this machine for `arch`, or why one will not do."""
+    return find_programs(_candidates(), _probe, arch)
 
 
 @functools.cache

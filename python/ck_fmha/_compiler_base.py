@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import shlex
+import shutil
 import subprocess
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -110,6 +111,22 @@ class CommandCompiler(Compiler):
         if done.returncode or not code.is_file():
             raise self._failed(arch, f"exit status {done.returncode}", done.stderr + done.stdout, command, source)
         return code.read_bytes()
+
+
+def find_programs(
+    names: Iterable[str], probe: Callable[[str, str, int, int], Compiler | str], arch: str
+) -> Iterator[Compiler | str]:
+    """Yield the compiler of each name, or why it will not do.
+
+    `probe` is given the path, `arch`, and when the file was changed and how long it is: it may keep what it found.
+    """
+    for name in names:
+        path = shutil.which(name)
+        if path is None:
+            yield f"{name}: not found"
+            continue
+        stat = Path(path).stat()
+        yield probe(path, arch, stat.st_mtime_ns, stat.st_size)
 
 
 def say_version(path: str) -> str:

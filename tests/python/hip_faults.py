@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
+import hip_calls
 import test_hip_extras
 import test_hip_forward
 import test_hip_orders
@@ -273,3 +274,15 @@ def changed_headers(folder: Path, changes: Sequence[Change]) -> Path:
         assert text.count(old) == 1, f"{old!r} occurs {text.count(old)} times in csrc/gpu/{name}: write the fault anew"
         file.write_text(text.replace(old, new))
     return headers
+
+
+def assert_noticed(fault: Fault, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test that is named passes without the fault, and fails with it as `shows` says."""
+    hip_calls.use(monkeypatch, fault.arch)
+    fault.noticed_by(monkeypatch, fault.arch)
+    with hip_calls.kernels_made_of(changed_headers(folder, [(fault.file, fault.old, fault.new)])):
+        hip_calls.use(monkeypatch, fault.arch)
+        with pytest.raises((AssertionError, RuntimeError)) as noticed:
+            fault.noticed_by(monkeypatch, fault.arch)
+    assert "could not compile" not in str(noticed.value)
+    noticed.match(fault.shows)

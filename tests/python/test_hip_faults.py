@@ -6,7 +6,7 @@ import hip_calls
 import hip_emulator
 from calls import bits_equal, make_tensors
 from hip_calls import ARCHS, on_hip
-from hip_faults import FAULTS, HARMLESS, WAITS, causal, changed_headers, compiler_without
+from hip_faults import FAULTS, HARMLESS, WAITS, assert_noticed, causal, changed_headers, compiler_without
 from test_hip_forward import SMALL
 
 pytestmark = hip_emulator.needs_emulator
@@ -21,15 +21,7 @@ def no_endless_loops():
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_fault_is_noticed(name, tmp_path, monkeypatch):
-    fault = FAULTS[name]
-    hip_calls.use(monkeypatch, fault.arch)
-    fault.noticed_by(monkeypatch, fault.arch)  # passes without the fault
-    with hip_calls.kernels_made_of(changed_headers(tmp_path, [(fault.file, fault.old, fault.new)])):
-        hip_calls.use(monkeypatch, fault.arch)
-        with pytest.raises((AssertionError, RuntimeError)) as noticed:
-            fault.noticed_by(monkeypatch, fault.arch)
-    assert "could not compile" not in str(noticed.value)
-    noticed.match(fault.shows)
+    assert_noticed(FAULTS[name], tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("name", HARMLESS)

@@ -86,7 +86,7 @@ def test_what_is_no_such_library_is_refused_by_name(asked, monkeypatch, raises):
 
 def test_without_any_the_error_says_how_to_get_one(no_library, monkeypatch, raises):
     monkeypatch.delenv("CK_FMHA_CUDA_COMPILER", raising=False)
-    monkeypatch.setattr(_nvcc.shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
     find = functools.partial(_compiler.find_compiler, "sm_80")
     raises(RuntimeError, find, "NVRTC: not found", "nvcc: not found", "pip install nvidia-cuda-nvrtc")
 

@@ -1,6 +1,5 @@
 #pragma once
 
-#include "ck_tile_masks/index_iterator.hpp"
 #include "gpu/pipeline/bwd_dq_policy.hpp"
 #include "gpu/pipeline/live_tile_window.hpp"
 #include "gpu/pipeline/score_extras.hpp"
@@ -39,7 +38,7 @@ public:
         KeyTiles keys(shared, t.k, t.v);
 
         typename Wave::Output dq = {};
-        auto tiles = ck_tile_masks::IndexIterator(Next{&window}, begin, end);
+        auto tiles = window.walk(begin, end);
         if (tiles.at_end()) return dq;
         const auto q = Wave::load_query(t.q, mask.band(), shared + KeyTiles::kBytes);
         const auto d_o = Wave::load_query(t.d_o, mask.band(), shared + (KeyTiles::kBytes + Policy::kQueryBytes));
@@ -95,13 +94,6 @@ public:
         } while (!tiles.at_end());
         return dq;
     }
-
-private:
-    struct Next {
-        static constexpr bool kKnowsItsEnd = true;
-        Window* window;
-        CK_FMHA_DEVICE index_t operator()(index_t from, index_t end) const { return window->next(from, end); }
-    };
 };
 
 } // namespace ck_fmha::gpu

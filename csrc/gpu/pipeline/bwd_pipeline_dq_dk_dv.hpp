@@ -1,6 +1,5 @@
 #pragma once
 
-#include "ck_tile_masks/index_iterator.hpp"
 #include "gpu/pipeline/banded_columns.hpp"
 #include "gpu/pipeline/bwd_policy.hpp"
 #include "gpu/pipeline/score_extras.hpp"
@@ -51,7 +50,7 @@ public:
         const Exchange exchange(shared + QueryTiles::kBytes);
 
         Result result = {};
-        auto tiles = ck_tile_masks::IndexIterator(Next{&window}, begin, end);
+        auto tiles = window.walk(begin, end);
         if (tiles.at_end()) return result;
         const auto k = Wave::load_keys(t.k, mask.row(), mask.band(), shared + kColumn);
         const auto v = Wave::load_keys(t.v, mask.row(), mask.band(), shared + (kColumn + Wave::kColumnBytes));
@@ -129,13 +128,6 @@ public:
         } while (!tiles.at_end());
         return result;
     }
-
-private:
-    struct Next {
-        static constexpr bool kKnowsItsEnd = true;
-        Window* window;
-        CK_FMHA_DEVICE index_t operator()(index_t from, index_t end) const { return window->next(from, end); }
-    };
 };
 
 } // namespace ck_fmha::gpu

@@ -1,6 +1,5 @@
 #pragma once
 
-#include "ck_tile_masks/index_iterator.hpp"
 #include "gpu/pipeline/fwd_policy.hpp"
 #include "gpu/pipeline/live_tile_window.hpp"
 #include "gpu/pipeline/online_softmax.hpp"
@@ -43,7 +42,7 @@ public:
         typename Policy::KeyValueTiles keys_values(shared, k, v);
 
         Result result = {};
-        auto tiles = ck_tile_masks::IndexIterator(Next{&window}, begin, end);
+        auto tiles = window.walk(begin, end);
         if (tiles.at_end()) return result;
         // Before K and V: who waits for these has it, and no wait for it is left inside the loop.
         const typename Wave::Query query = Wave::load_query(q, mask.band(), shared + Policy::KeyValueTiles::kBytes);
@@ -84,13 +83,6 @@ public:
         } while (!tiles.at_end());
         return result;
     }
-
-private:
-    struct Next {
-        static constexpr bool kKnowsItsEnd = true;
-        Window* window;
-        CK_FMHA_DEVICE index_t operator()(index_t from, index_t end) const { return window->next(from, end); }
-    };
 };
 
 } // namespace ck_fmha::gpu

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "ck_tile_masks/generic_attention_mask.hpp"
+#include "ck_tile_masks/index_iterator.hpp"
 #include "gpu/kernel/fwd_args.hpp"
 #include "gpu/pipeline/mask_reading.hpp"
 
@@ -127,6 +128,12 @@ public:
     {
     }
 
+    // The live tiles in [begin, end), for as long as this window is where it is.
+    CK_FMHA_DEVICE auto walk(index_t begin, index_t end)
+    {
+        return ck_tile_masks::IndexIterator(Next{this}, begin, end);
+    }
+
     // The `Next` of an IndexIterator, which asks for one live tile after the other, `from` being past the one before:
     // hence the lowest bit that is left.
     CK_FMHA_DEVICE index_t next(index_t from, index_t end)
@@ -143,6 +150,11 @@ public:
     CK_FMHA_DEVICE BandWork work() const { return work_; }
 
 private:
+    struct Next {
+        static constexpr bool kKnowsItsEnd = true;
+        LiveTileWindow* window;
+        CK_FMHA_DEVICE index_t operator()(index_t from, index_t end) const { return window->next(from, end); }
+    };
     struct Place {
         const LiveWindow* stored; // the next one
         index_t num_stored;       // from there on
