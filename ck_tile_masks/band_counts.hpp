@@ -116,7 +116,8 @@ public:
 
         index_t last[kBands];
         for (index_t n = 0; n < size_; ++n)
-            positions[n] = blocks[n] < 0 ? -1 : min(positions[n] + (tiling.block() - 1), tiling.seqlen() - 1);
+            positions[n] =
+                blocks[n] < 0 ? -1 : positions[n] + min(tiling.block() - 1, tiling.seqlen() - 1 - positions[n]);
         tiling.tiling().tiles_of(positions, size_, last);
         if (most > 2) {
             // Tiles between the first and the last belong to this block alone: one of them stands for all.

@@ -87,7 +87,7 @@ struct PermutedBlocks {
                 draw_lines<kAxis>(begin, size, t, draws + t * size);
             TileLines drawn_lines = lines;
             drawn_lines.end = next;
-            for (index_t done = first; done < next; done += BandCounts::kBands) {
+            for (index_t done = first; done < next; done = sat_add(done, BandCounts::kBands)) {
                 BandCounts bands(drawn_lines, done, across, regular);
                 for (index_t k = 0; k < most_lines; ++k)
                     for (index_t t = 0; t < num_random; ++t) {

@@ -206,7 +206,7 @@ struct ListedBlocks {
     {
         const index_t room = BandCounts::kMostTiles / BandCounts::tiles_of_block(tiling.block(), lines.tile_along);
         const Tiling across(tiling.block());
-        for (index_t first = lines.begin; first < lines.end; first += BandCounts::kBands) {
+        for (index_t first = lines.begin; first < lines.end; first = sat_add(first, BandCounts::kBands)) {
             BandCounts bands(lines, first, across, regular);
             index_t blocks[BandCounts::kBands][BandCounts::kMostTiles], num_blocks[BandCounts::kBands], most = 0;
             for (index_t n = 0; n < bands.size(); ++n) {

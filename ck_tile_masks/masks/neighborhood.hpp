@@ -288,9 +288,12 @@ private:
         }
         return true;
     }
-    CK_TILE_MASKS_HD static constexpr long_index_t common_multiple(long_index_t a, index_t b)
+    CK_TILE_MASKS_HD static constexpr long_index_t common_multiple(long_index_t a, index_t b) // @pre 0 < a <= 2^62
     {
-        return a / Tiling(b).common_divisor(a) * b;
+        // From 2^62 on it says "further than any sequence is long", and is kept from growing on.
+        constexpr long_index_t kFar = long_index_t{1} << 62;
+        const long_index_t multiple_of_b = a / Tiling(b).common_divisor(a);
+        return multiple_of_b > kFar / b ? kFar : multiple_of_b * b;
     }
     template <Axis kAxis>
     CK_TILE_MASKS_HD constexpr index_t count_runs(index_t b0, index_t b1, const Tiling& tiling) const

@@ -1,15 +1,21 @@
 #!/usr/bin/env bash
 # Builds the fuzz target and lets it search.
 #
-#   run.sh SECONDS
+#   run.sh seconds N    goes on from where the last such search ended: inputs that reached something new are kept in
+#                       build/fuzz/corpus and tried first
+#   run.sh inputs N     starts anew from a fixed seed: the same build always tries the same inputs
 #
-# Inputs that reached something new are kept in build/fuzz/corpus and tried first by the next run. Environment: CMAKE
-# (cmake) and NINJA (ninja), the programs to build with.
+# Environment: CMAKE (cmake) and NINJA (ninja), the programs to build with.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 BUILD=build/fuzz
-SECONDS_TO_RUN=$1
+mkdir -p "$BUILD/corpus" "$BUILD/artifacts"
+case "$1" in
+    seconds) limit=("-max_total_time=$2" "$BUILD/corpus") ;;
+    inputs) limit=(-seed=1 "-runs=$2") ;;
+    *) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 2 ;;
+esac
 
 if ! compiler=$(scripts/setup.sh fuzz-compiler); then
     echo ">> Fuzzing is skipped: no clang++ on this machine can link -fsanitize=fuzzer,address,undefined."
@@ -21,13 +27,10 @@ fi
     "-DCMAKE_MAKE_PROGRAM=$(command -v "${NINJA:-ninja}")"
 "${CMAKE:-cmake}" --build "$BUILD" --parallel "${JOBS:-2}"
 
-mkdir -p "$BUILD/corpus" "$BUILD/artifacts"
-echo ">> Fuzzing the mask protocol for $SECONDS_TO_RUN s ($compiler; its log: $BUILD/log)"
-# One process, a fixed seed: what is found once is found again, as far as a limit in seconds allows. Without counters:
-# how often a loop runs tells two masks apart, but is no reason to keep both.
-if "$BUILD/fuzz_masks" -seed=1 "-max_total_time=$SECONDS_TO_RUN" -timeout=10 -rss_limit_mb=2560 -max_len=160 \
-    -len_control=0 -use_counters=0 -verbosity=0 -print_funcs=0 -print_final_stats=1 \
-    "-artifact_prefix=$BUILD/artifacts/" "$BUILD/corpus" >"$BUILD/log" 2>&1; then
+echo ">> Fuzzing the mask protocol for $2 $1 ($compiler; its log: $BUILD/log)"
+# Without counters: how often a loop runs tells two masks apart, but is no reason to keep both.
+if "$BUILD/fuzz_masks" -timeout=10 -rss_limit_mb=2560 -max_len=160 -len_control=0 -use_counters=0 -verbosity=0 \
+    -print_funcs=0 -print_final_stats=1 "-artifact_prefix=$BUILD/artifacts/" "${limit[@]}" >"$BUILD/log" 2>&1; then
     echo ">> No fault in $(sed -n 's/^stat::number_of_executed_units: *//p' "$BUILD/log") inputs"
     exit 0
 fi
