@@ -94,9 +94,10 @@ struct PermutedBlocks {
                         const index_t* const drawn = draws + t * size;
                         bands.add_blocks(tiling, [&](index_t n) {
                             // Without branches: draws cannot be predicted.
-                            const index_t line = min(bands.begin(n) + k, bands.end(n) - 1);
+                            const index_t last = bands.end(n) - bands.begin(n) - 1;
+                            const index_t line = bands.begin(n) + min(k, last);
                             const index_t position = drawn[line - begin];
-                            const index_t inside = bands.begin(n) + k < bands.end(n), kept = keep(line, position);
+                            const index_t inside = k <= last, kept = keep(line, position);
                             return position | ((inside & kept) - 1);
                         });
                     }

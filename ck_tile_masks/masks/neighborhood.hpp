@@ -111,7 +111,7 @@ struct Neighborhood : MaskDefABC<Neighborhood> {
                 for (index_t from = begin; from < line_end;) {
                     const index_t j = sat_add(first, keys.next_member(from - first));
                     if (j >= line_end) break;
-                    from = min(first + keys.next_missing(j - first), line_end);
+                    from = first + min(keys.next_missing(j - first), line_end - first);
                     bits |= low_bits(from - j) << (j - j0);
                 }
             begin = line_end;

@@ -512,6 +512,34 @@ TEST(NearTheEndOfTheRange, Counts)
     check(shift(causal(true), 3 * tile + 1, -5), {3 * tile});
 }
 
+// The last line of tiles holds the last element alone: most lines of blocks that a tile has would lie past 2^31.
+TEST(NearTheEndOfTheRange, CountsOfTheLastLines)
+{
+    const index_t tile = 63;
+    static_assert((kLongest - 1) % tile == 0);
+    const auto check = [&](const auto& spec) {
+        const MaskCall call{0, 0, kLongest, kLongest};
+        const auto view = make_view(spec.def, call, DynamicTile{tile, tile});
+        const index_t n = view->num_tiles(Along::x);
+        for (const Along along : {Along::x, Along::y}) {
+            const std::vector<index_t> counts = view->num_live(along, n - 3, n);
+            std::vector<index_t> walk;
+            for (index_t line = n - 3; line < n; ++line) {
+                view->walk(along, line, walk);
+                EXPECT_EQ(counts[std::size_t(line - (n - 3))], index_t(walk.size()))
+                    << spec.claim.name << ", " << (along == Along::x ? "row " : "column ") << line;
+            }
+        }
+    };
+    for (const index_t block : {1, 3, tile, 2 * tile, 1 << 20}) {
+        check(big_bird(block, 3, 0, 1, 5));
+        check(deepspeed_big_bird({block, 3, 0, 1, 5}));
+        check(deepspeed_big_bird({block, 3, 0, 1, 5}, true));
+    }
+    check(longformer_tokens(2, {0, kLongest / 2}, kLongest / 3));
+    check(neighborhood({{kLongest - 1, 5, kLongest / 7}}));
+}
+
 TEST(NearTheEndOfTheRange, DocumentsAndLengths)
 {
     const index_t half = kLongest / 2, third = kLongest / 3;
@@ -558,6 +586,11 @@ TEST(NearTheEndOfTheRange, Neighborhood)
                            {0, window, -element_t{window}}, ++seed);
                 spot_check(neighborhood({{kLongest / 2, window, 1, causal_axis}, {2, 1}}, clip), call, {16, 32},
                            {0, window, -element_t{window}}, ++seed);
+                // Grids of more positions than a sequence has: it ends inside of a line.
+                spot_check(neighborhood({{3, 3}, {1 << 30, window, 1, causal_axis}}, clip), call, {16, 32},
+                           {0, 1 << 30, -(1 << 30)}, ++seed);
+                spot_check(neighborhood({{kLongest, 3}, {kLongest - 5, window, 1, causal_axis}}, clip), call, {16, 32},
+                           {0, 5 - kLongest}, ++seed);
             }
         }
 }
