@@ -23,9 +23,10 @@ public:
                                                        index_t i_split) const
     {
         const Interval all = self().range_along_x(i_y, YTile::value, XTile::value);
-        const index_t num_tiles = all.size() / XTile::value, per_split = div_up(num_tiles, max(num_splits, 1));
+        // Rounded up: near 2^31 the end of a range is cut off.
+        const index_t num_tiles = div_up(all.size(), XTile::value), per_split = div_up(num_tiles, max(num_splits, 1));
         const auto at = [&](index_t split) {
-            return all.begin + min(sat_mul(split, per_split), num_tiles) * XTile::value;
+            return sat_add(all.begin, sat_mul(min(sat_mul(split, per_split), num_tiles), XTile::value));
         };
         return Interface::make(at(i_split), at(sat_add(i_split, 1)));
     }

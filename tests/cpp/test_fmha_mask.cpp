@@ -207,6 +207,11 @@ TEST(FmhaMask, OfTheLongestSequences)
     EXPECT_EQ(end, most);
     EXPECT_TRUE(mask.IsEdgeTile(last, last, Number<64>{}, Number<64>{}));
     EXPECT_FALSE(mask.IsOutOfBound(most - 1, most - 1));
+    for (index_t split = 0, at = start; split < 3; ++split) { // a tile each
+        const auto [from, to] = mask.GetTileRangeAlongX(last, Number<64>{}, Number<64>{}, 3, split);
+        EXPECT_EQ(std::pair(from, to), std::pair(at, split == 2 ? end : at + 64)) << "part " << split;
+        at = to;
+    }
     const auto none = ck_tile_masks::make_fmha_mask(~ck_tile_masks::Full(), {0, 0, most, most});
     const auto [from, to] = none.GetTileRangeAlongX(0, Number<64>{}, Number<64>{});
     EXPECT_EQ(std::pair(from, to), std::pair(0, 0));
