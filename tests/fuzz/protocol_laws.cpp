@@ -73,6 +73,20 @@ struct Walk {
     }
 };
 
+// @law tile_bits are the bits of the rows
+void check_tile_bits(const Subject& subject, const BoundMask& bound, index_t i, index_t j, Draws& draws)
+{
+    constexpr index_t kMostRows = 70; // more than definitions take at a time
+    const auto rows = std::min(static_cast<index_t>(draws.pick(1, kMostRows)), subject.call.call.seqlen_q - i);
+    const auto count = std::min(static_cast<index_t>(draws.pick(1, 64)), subject.call.call.seqlen_k - j);
+    bits_t bits[kMostRows];
+    bound.tile_bits(i, i + rows, j, count, bits);
+    for (index_t n = 0; n < rows; ++n)
+        if (const bits_t expected = bound.row_bits(i + n, j, count); bits[n] != expected)
+            fault(subject, text("tile_bits(", i, ", ", i + rows, ", ", j, ", ", count, ") of row ", i + n, " are ",
+                                bits[n], ", must be ", expected));
+}
+
 // --- Small shapes: all elements
 // ----------------------------------------------------------------------------------------
 
@@ -120,6 +134,10 @@ public:
                 for (int n = 0; n < 6; ++n)
                     check_walk({bound_, axis, live}, draws);
         check_row_bits(draws);
+        for (int n = 0; n < 6 && seqlen_q_ > 0 && seqlen_k_ > 0; ++n) {
+            const auto i = static_cast<index_t>(draws.pick(0, seqlen_q_ - 1));
+            check_tile_bits(subject_, bound_, i, static_cast<index_t>(draws.pick(0, seqlen_k_ - 1)), draws);
+        }
         check_outside();
         check_tiles();
         check_lines(Axis::rows, draws);
@@ -285,13 +303,16 @@ public:
                 check_walk({bound_, Axis::cols, live}, tiled_.cols(J), i, draws);
             }
             check_row_bits(i, j);
+            check_tile_bits(subject_, bound_, i, j, draws);
             check_tile(I, J, draws);
             // A walk over tiles of a combination may have to refuse one tile after the other.
             if (!bound_.exact()) continue;
             check_tile_walks(I, J);
             if (n == 0) {
-                check_count(Axis::rows, I, tiled_.GetTileIndexIteratorAlongX(I));
-                check_count(Axis::cols, J, tiled_.GetTileIndexIteratorAlongY(J));
+                const auto row = [&](index_t line) { return tiled_.GetTileIndexIteratorAlongX(line); };
+                const auto col = [&](index_t line) { return tiled_.GetTileIndexIteratorAlongY(line); };
+                check_counts(Axis::rows, I, row, draws);
+                check_counts(Axis::cols, J, col, draws);
             }
         }
     }
@@ -379,17 +400,20 @@ private:
                 fault(subject_, text("the walk along y from tile (", I, ", ", J, ") stops at ", along_y));
     }
 
-    // Where a line is short enough to walk it.
-    template <class Iterator>
-    void check_count(Axis axis, index_t line, Iterator it) const
+    // The line and some before it, where all are short enough to walk them: they may share work.
+    template <class WalkOf>
+    void check_counts(Axis axis, index_t line, const WalkOf& walk_of, Draws& draws) const
     {
-        index_t count = 0, counted = 0;
-        for (; !it.at_end(); it.advance())
-            if (++count > 300) return;
-        bound_.count_live_tiles(axis, subject_.call.call, subject_.tile, line, line + 1, &counted);
-        if (counted != count)
-            fault(subject_, text(axis == Axis::rows ? "row " : "column ", line, " has ", count,
-                                 " live tiles, counted as ", counted));
+        const index_t begin = std::max(line - static_cast<index_t>(draws.pick(0, 3)), 0), size = line - begin + 1;
+        index_t expected[4] = {}, counts[4];
+        for (index_t n = 0; n < size; ++n)
+            for (auto it = walk_of(begin + n); !it.at_end(); it.advance())
+                if (++expected[n] > 300) return;
+        bound_.count_live_tiles(axis, subject_.call.call, subject_.tile, begin, line + 1, counts);
+        for (index_t n = 0; n < size; ++n)
+            if (counts[n] != expected[n])
+                fault(subject_, text(axis == Axis::rows ? "row " : "column ", begin + n, " has ", expected[n],
+                                     " live tiles, counted as ", counts[n], " with those from ", begin, " to ", line));
     }
 
     const Subject& subject_;
