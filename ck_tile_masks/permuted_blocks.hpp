@@ -93,11 +93,10 @@ struct PermutedBlocks {
                     for (index_t t = 0; t < num_random; ++t) {
                         const index_t* const drawn = draws + t * size;
                         bands.add_blocks(tiling, [&](index_t n) {
-                            // Without branches: draws cannot be predicted.
-                            const index_t last = bands.end(n) - bands.begin(n) - 1;
-                            const index_t line = bands.begin(n) + min(k, last);
-                            const index_t position = drawn[line - begin];
-                            const index_t inside = k <= last, kept = keep(line, position);
+                            // Without branches: draws cannot be predicted. A line past the band may lie past 2^31.
+                            const index_t inside = k < bands.end(n) - bands.begin(n);
+                            const index_t line = bands.begin(n) + (k & -inside);
+                            const index_t position = drawn[line - begin], kept = keep(line, position);
                             return position | ((inside & kept) - 1);
                         });
                     }

@@ -78,7 +78,8 @@ void check_tile_bits(const Subject& subject, const BoundMask& bound, index_t i, 
 {
     constexpr index_t kMostRows = 70; // more than definitions take at a time
     const auto rows = std::min(static_cast<index_t>(draws.pick(1, kMostRows)), subject.call.call.seqlen_q - i);
-    const auto count = std::min(static_cast<index_t>(draws.pick(1, 64)), subject.call.call.seqlen_k - j);
+    const auto most = static_cast<index_t>(draws.one_in(2) ? draws.pick(1, 64) : 64); // columns
+    const index_t count = std::min(most, subject.call.call.seqlen_k - j);
     bits_t bits[kMostRows];
     bound.tile_bits(i, i + rows, j, count, bits);
     for (index_t n = 0; n < rows; ++n)
