@@ -86,14 +86,18 @@ test: cpp-test py-test fuzz-smoke ## run the C++ and the Python tests, and fuzz 
 cpp-test: $(STAMPS)/debian-test $(STAMPS)/package ## run the C++ tests only
 	$(CONFIGURE) -B $(BUILD) -DCK_FMHA_BUILD_TESTS=ON
 	$(CMAKE) --build $(BUILD) --parallel $(JOBS)
-	$(BIN)/ctest --test-dir $(BUILD) --output-on-failure --parallel $(JOBS) --no-tests=error --progress
+	@# Without what sweeps over all parameters of a definition, after its laws: `make sweep` does that.
+	$(BIN)/ctest --test-dir $(BUILD) --output-on-failure --parallel $(JOBS) --no-tests=error --progress -E AllParameters
 
 .PHONY: py-test
 py-test: $(STAMPS)/package $(STAMPS)/test ## run the Python tests only (PYTEST_ARGS='-k name' to choose)
 	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
 
 .PHONY: sweep
-sweep: $(STAMPS)/package $(STAMPS)/test ## run the long random sweeps, and the kernels' tests on every instruction set
+sweep: $(STAMPS)/package $(STAMPS)/test ## run the long sweeps, and the kernels' tests on every instruction set
+	$(CONFIGURE) -B $(BUILD) -DCK_FMHA_BUILD_TESTS=ON
+	$(CMAKE) --build $(BUILD) --parallel $(JOBS)
+	$(BIN)/ctest --test-dir $(BUILD) --output-on-failure --parallel $(JOBS) --no-tests=error --progress -R AllParameters
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 	for isa in $$($(BIN)/python -c 'import ck_fmha._native as n; print(*n.available_isas())'); do \
 		echo ">> CK_FMHA_CPU_ISA=$$isa"; \
@@ -138,8 +142,7 @@ gallery: $(STAMPS)/package $(STAMPS)/demo ## write the gallery of masks and its 
 
 .PHONY: sanitize
 sanitize: $(STAMPS)/debian-test $(STAMPS)/venv ## run the C++ tests under the address and undefined-behaviour sanitizers
-	@# Without the emulator, which takes long to build so and is no part of the library; its page says how to do it. And
-	@# without the sweeps over all parameters, which take the same paths as the other tests many times over.
+	@# Without the emulator, which takes long to build so and is no part of the library; its page says how to do it.
 	$(CONFIGURE) -B $(SANITIZE) -DCK_FMHA_SANITIZE=ON -DCK_FMHA_BUILD_TESTS=ON -DCK_FMHA_AMD_EMULATOR=OFF \
 		-DCK_FMHA_EMULATED_ISA=ON -DCK_FMHA_WERROR=$(if $(CI),ON,OFF)
 	$(CMAKE) --build $(SANITIZE) --parallel $(JOBS)

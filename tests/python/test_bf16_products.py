@@ -96,8 +96,7 @@ for seed, head_dim in enumerate((64, 128, 33, 7)):
     assert len(outputs) == 1
 
 
-@pytest.mark.parametrize("isa", [VECTORS, TILES])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize("isa, dtype", [(VECTORS, torch.float32), (TILES, torch.float16)])
 def test_other_dtypes_compute_as_before(dtype, isa):
     script = f"""
 import torch

@@ -69,8 +69,9 @@ def test_a_backward_alone_under_a_mode(feature, wanted):
 
 
 @pytest.mark.parametrize("feature", NAMED.values(), ids=NAMED)
-@pytest.mark.parametrize("dynamic", [False, True])
-def test_compile_in_one_graph(feature, dynamic):
+def test_compile_in_one_graph(feature):
+    dynamic = list(NAMED.values()).index(feature) % 2 == 0
+
     def function(q, k, v, options):
         options = call.options() | options
         out, lse = ck_fmha.attention(q * 2, k, v, MASK, return_lse=True, **options)

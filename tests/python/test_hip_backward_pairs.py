@@ -37,10 +37,13 @@ KERNELS: dict[str, list[Any]] = {
 
 
 def kernels_of_mask(mask: str) -> list[dict]:
-    """Two of the four that the forward's test takes: of either architecture, dtype and way to sum dQ one."""
+    """Of those that the forward's test takes one, which walks rows and columns of tiles; for every third mask another
+    one besides, which adds dQ up while it walks columns.
+    """
     number, kernels = list(MASKS).index(mask), kernels_of_pairs()[mask]
     first = number // 4 % 4
-    return [kernels[first] | {"deterministic": False}, kernels[3 - first] | {"deterministic": True}]
+    chosen = [kernels[first] | {"deterministic": True}]
+    return chosen if number % 3 else [*chosen, kernels[3 - first] | {"deterministic": False}]
 
 
 def cases_of_pairs() -> list[dict]:
@@ -49,8 +52,9 @@ def cases_of_pairs() -> list[dict]:
     random.Random(0).shuffle(calls)  # the greedy order has a rhythm, and that of the kernels would chime with it
     cases = []
     for case in calls:
+        kernels = kernels_of_mask(case["mask"])
         dealt[case["mask"]] += 1
-        cases.append(case | kernels_of_mask(case["mask"])[dealt[case["mask"]] % 2])
+        cases.append(case | kernels[dealt[case["mask"]] % len(kernels)])
     return cases
 
 
@@ -74,11 +78,11 @@ def test_pairs_of_parameters(case, monkeypatch):
 
 
 def test_every_pair_of_parameters_is_among_the_cases():
-    """But for a mask and a head_dim: two kernels for each mask are what there is time for."""
+    """But for a mask and a kernel: one or two for each mask are what there is time for."""
     parameters = {"mask": list(MASKS)} | KERNELS | CALLS
     met = {(a, str(case[a]), b, str(case[b])) for case in CASES for a, b in combinations(parameters, 2)}
     for a, b in combinations(parameters, 2):
-        if (a, b) == ("mask", "head_dim"):
+        if a == "mask" and b in KERNELS:
             continue
         missing = [(x, y) for x, y in product(parameters[a], parameters[b]) if (a, str(x), b, str(y)) not in met]
         assert not missing, f"{a}, {b}"
