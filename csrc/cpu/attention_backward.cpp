@@ -8,6 +8,7 @@
 #include "cpu/bias_sums.hpp"
 #include "cpu/column_plan.hpp"
 #include "cpu/converted.hpp"
+#include "cpu/huge_pages.hpp"
 #include "cpu/parallel.hpp"
 #include "cpu/plans.hpp"
 #include "cpu/row_sums.hpp"
@@ -294,10 +295,14 @@ void attention_backward(const ck_fmha_bwd_args& args, const MaskExpr& mask)
 {
     validate(args);
     mask.check_counts(args.problem.batch, args.problem.num_heads);
-    if (args.problem.batch == 0 || args.problem.num_heads == 0) return;
-    if (args.problem.dtype == CK_FMHA_FLOAT64)
+    const ck_fmha_problem& p = args.problem;
+    if (p.batch == 0 || p.num_heads == 0) return;
+    want_huge_pages(args.dq, p.batch, p.num_heads, p.seqlen_q, p.head_dim, p.dtype);
+    want_huge_pages(args.dk, p.batch, p.num_heads_kv, p.seqlen_k, p.head_dim, p.dtype);
+    want_huge_pages(args.dv, p.batch, p.num_heads_kv, p.seqlen_k, p.head_dim_v, p.dtype);
+    if (p.dtype == CK_FMHA_FLOAT64)
         Backward<double>(args, mask).run();
-    else if (args.problem.dtype == CK_FMHA_BFLOAT16 && has_bf16_products())
+    else if (p.dtype == CK_FMHA_BFLOAT16 && has_bf16_products())
         Backward<Bf16Pair>(args, mask).run();
     else
         Backward<float>(args, mask).run();

@@ -5,6 +5,7 @@
 
 #include "cpu/attention.hpp"
 #include "cpu/converted.hpp"
+#include "cpu/huge_pages.hpp"
 #include "cpu/parallel.hpp"
 #include "cpu/plans.hpp"
 #include "cpu/row_plan.hpp"
@@ -212,10 +213,12 @@ void attention_forward(const ck_fmha_fwd_args& args, const MaskExpr& mask)
 {
     validate(args);
     mask.check_counts(args.problem.batch, args.problem.num_heads);
-    if (args.problem.batch == 0 || args.problem.num_heads == 0 || args.problem.seqlen_q == 0) return;
-    if (args.problem.dtype == CK_FMHA_FLOAT64)
+    const ck_fmha_problem& p = args.problem;
+    if (p.batch == 0 || p.num_heads == 0 || p.seqlen_q == 0) return;
+    want_huge_pages(args.o, p.batch, p.num_heads, p.seqlen_q, p.head_dim_v, p.dtype);
+    if (p.dtype == CK_FMHA_FLOAT64)
         Forward<double>(args, mask).run();
-    else if (args.problem.dtype == CK_FMHA_BFLOAT16 && has_bf16_products())
+    else if (p.dtype == CK_FMHA_BFLOAT16 && has_bf16_products())
         Forward<Bf16Pair>(args, mask).run();
     else
         Forward<float>(args, mask).run();
