@@ -211,17 +211,22 @@ private:
             const int64_t segment_of_call = plan_->first(pair).segment + task.first_segment + n;
             bias_sums_.begin_segment(segment_of_call);
             const TiledMask& mask = masks_.at(b, h);
-            for (auto i = mask.GetTileIndexIteratorAlongY(j, segment.begin, segment.end); !i.at_end(); i.advance()) {
-                const auto rows = mask.rows(i.current());
-                const auto q_rows =
-                    rows_of(q_rows_.source(), b, h).from(rows.begin).stage_rows(kernels_, rows.size(), s.q_rows, true);
-                const auto d_o_rows = rows_of(d_o_rows_.source(), b, h)
-                                          .from(rows.begin)
-                                          .stage_rows(kernels_, rows.size(), s.d_o_rows, true);
+            const auto all_q_rows = rows_of(q_rows_.source(), b, h), all_d_o_rows = rows_of(d_o_rows_.source(), b, h);
+            const auto all_q = rows_of(q_, b, h), all_d_o = rows_of(d_o_, b, h);
+            for (auto next = mask.GetTileIndexIteratorAlongY(j, segment.begin, segment.end); !next.at_end();) {
+                const index_t i = next.current();
+                next.advance();
+                const auto rows = mask.rows(i), next_rows = next.at_end() ? Interval{} : mask.rows(next.current());
+                const auto q_rows = all_q_rows.from(rows.begin).stage_rows(kernels_, rows.size(), s.q_rows, true);
+                const auto d_o_rows = all_d_o_rows.from(rows.begin).stage_rows(kernels_, rows.size(), s.d_o_rows, true);
                 auto q = q_rows, d_o = d_o_rows;
+                tile.next.rows[0] = all_q_rows.next(next_rows);
+                tile.next.rows[1] = all_d_o_rows.next(next_rows);
                 if constexpr (kPack<Operand> > 1) {
-                    q = rows_of(q_, b, h).from(rows.begin).stage(kernels_, rows.size(), s.q);
-                    d_o = rows_of(d_o_, b, h).from(rows.begin).stage(kernels_, rows.size(), s.d_o);
+                    q = all_q.from(rows.begin).stage(kernels_, rows.size(), s.q);
+                    d_o = all_d_o.from(rows.begin).stage(kernels_, rows.size(), s.d_o);
+                    tile.next.rows[2] = all_q.next(next_rows);
+                    tile.next.rows[3] = all_d_o.next(next_rows);
                 }
                 tile.num_q = rows.size();
                 tile.dq = row_sums_.of_dq() ? s.row_tiles.current().dq : nullptr;
@@ -236,7 +241,7 @@ private:
                 tile.lse = lse_ + bh * p_.seqlen_q + rows.begin;
                 tile.delta = delta_ + bh * p_.seqlen_q + rows.begin;
                 tile.changes = extras_.changes(ScoreExtras<Real>::Layout::s, b, h, rows, cols, s.bias, s.bias_scratch);
-                tile.query_bits = query_bits(mask, i.current(), j, bits);
+                tile.query_bits = query_bits(mask, i, j, bits);
                 tile.keep_bits = extras_.keep_query_bits(b, h, rows, cols, keep_bits);
                 kernels_.bwd_tile(tile);
                 if (bias_sums_.of_tiles()) bias_sums_.write_tile(b, h, rows, cols, s.dbias);
@@ -245,7 +250,7 @@ private:
                 if (bias_sums_.of_keys())
                     bias_sums_.sum_over_keys(tile.num_q, tile.num_k, s.dbias, s.bias_scratch,
                                              s.row_tiles.current().bias);
-                if (row_sums_.wanted()) row_sums_.add(s.row_tiles, b, h, i.current(), j);
+                if (row_sums_.wanted()) row_sums_.add(s.row_tiles, b, h, i, j);
             }
         }
         row_sums_.add_rest(s.row_tiles);

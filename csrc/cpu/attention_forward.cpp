@@ -156,9 +156,10 @@ private:
 
         const auto staged_q = q.stage(kernels_, tile.num_q, s.q);
         kernels_.transpose(staged_q.data, staged_q.ld, tile.num_q, packed<Operand>(head_dim_), s.q_t);
-        for (auto j = mask.GetTileIndexIteratorAlongX(i, item.range->begin, item.range->end); !j.at_end();
-             j.advance()) {
-            const auto cols = mask.cols(j.current());
+        for (auto next = mask.GetTileIndexIteratorAlongX(i, item.range->begin, item.range->end); !next.at_end();) {
+            const index_t j = next.current();
+            next.advance();
+            const auto cols = mask.cols(j), next_cols = next.at_end() ? Interval{} : mask.cols(next.current());
             tile.num_k = cols.size();
             const auto staged_k = k.from(cols.begin).stage(kernels_, tile.num_k, s.k);
             const auto staged_v = v.from(cols.begin).stage_rows(kernels_, tile.num_k, s.v, false);
@@ -166,8 +167,10 @@ private:
             tile.ld_k = staged_k.ld;
             tile.v = staged_v.data;
             tile.ld_v = staged_v.ld;
+            tile.next_k = k.next(next_cols);
+            tile.next_v = v.next(next_cols);
             tile.changes = extras_.changes(ScoreExtras<Real>::Layout::s_t, b, h, rows, cols, s.bias, s.bias_scratch);
-            tile.query_bits = query_bits(mask, i, j.current(), bits);
+            tile.query_bits = query_bits(mask, i, j, bits);
             tile.keep_bits = extras_.keep_key_bits(b, h, rows, cols, keep_bits);
             kernels_.fwd_tile(tile);
             tile.first = false;

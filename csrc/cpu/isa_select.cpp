@@ -50,7 +50,8 @@ struct Available {
 #endif
         const bool bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
         // The last one is the default. AMD's processors multiply a pair in the time of a number: 1.7 times as fast as
-        // float32 (Zen 5). Intel's do not: 1.4 to 1.6 times as slow (Sapphire Rapids), there it is used on request only.
+        // float32 (Zen 5). Intel's do not: 1.4 to 1.6 times as slow (Sapphire Rapids), there it is used on request
+        // only.
         const bool pairs_are_fast = bf16 && __builtin_cpu_is("amd");
         const IsaKernels of_vectors = with_pairs("avx512_bf16", kIsaKernels_avx512, kPairKernels_avx512_bf16);
         if (bf16 && !pairs_are_fast) add(of_vectors);

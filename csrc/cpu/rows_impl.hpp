@@ -12,6 +12,18 @@ static inline int round_to_lanes(int n)
     return (n + kLanes<Real> - 1) / kLanes<Real> * kLanes<Real>;
 }
 
+// Brings the cache lines `part` and `part` + `parts` of row r nearer. Few at a time, between computations: each takes
+// one of the places for lines under way. (Not a loop over the lines: compilers take one that does nothing else for
+// idle.)
+__attribute__((always_inline)) static inline void bring_near(const NextRows& rows, int r, int part, int parts)
+{
+    constexpr int kLine = 64;
+    if (r >= rows.count) return;
+    const char* row = rows.data + r * rows.stride;
+    if (part * kLine < rows.size) __builtin_prefetch(row + part * kLine, 0, 2);
+    if ((part + parts) * kLine < rows.size) __builtin_prefetch(row + (part + parts) * kLine, 0, 2);
+}
+
 static inline float bits_to_float(uint32_t bits)
 {
     float x;

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 
+#include "ck_tile_masks/interval.hpp"
 #include "cpu/tile_kernels.hpp"
 #include "fmha/fmha_args.h"
 
@@ -83,6 +84,13 @@ public:
             kernels.pair_rows(data_, stride_, rows, columns_, buffer, ld);
             return {buffer, ld};
         }
+    }
+
+    // These rows as they lie, for a tile that comes next.
+    NextRows next(ck_tile_masks::Interval rows) const
+    {
+        const ptrdiff_t size = element_size(dtype_);
+        return {from(rows.begin).data_, size * stride_, static_cast<int>(size) * columns_, rows.size()};
     }
 
     // Where results of type `Real` may be written directly, else null.

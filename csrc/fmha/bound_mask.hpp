@@ -16,6 +16,7 @@ namespace ck_fmha {
 
 using ck_tile_masks::bits_t;
 using ck_tile_masks::index_t;
+using ck_tile_masks::Interval;
 
 class BoundMask {
 public:
