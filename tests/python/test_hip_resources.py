@@ -20,6 +20,7 @@ from test_hip_forward import kernels_of_pairs
 
 READELF = "llvm-readelf-19"
 CLANG_OF_GFX950 = "clang++-22"
+OBJDUMP = "llvm-objdump-19"
 
 pytestmark = [
     hip_emulator.needs_emulator,
@@ -124,6 +125,17 @@ def test_nothing_is_spilled_on_gfx950(structure, dtype, head_dim, kernels, tmp_p
     hip_calls.use(monkeypatch, ARCHS[0])
     monkeypatch.setenv("CK_FMHA_HIP_COMPILER", CLANG_OF_GFX950)
     assert_nothing_is_spilled(Instance(structure, dtype, head_dim, 4, False, "gfx950", kernels), tmp_path)
+
+
+@pytest.mark.skipif(shutil.which(CLANG_OF_GFX950) is None, reason=f"no {CLANG_OF_GFX950}, whose code this is about")
+def test_clang_22_does_not_move_sums_back_and_forth(tmp_path, monkeypatch):
+    """It needs no accumulation registers for them, and moves them there if it is told to, where older ones do not."""
+    hip_calls.use(monkeypatch, "gfx942")
+    monkeypatch.setenv("CK_FMHA_HIP_COMPILER", CLANG_OF_GFX950)
+    file = tmp_path / "kernel.co"
+    file.write_bytes(code_object(Instance("diagonal", "bf16", 128, 4, False, "gfx942", "bwd")))
+    code = subprocess.run([OBJDUMP, "--disassemble", file], capture_output=True, text=True, check=True).stdout
+    assert "v_mfma_f32_32x32x8" in code and "v_accvgpr" not in code
 
 
 @pytest.mark.slow

@@ -83,12 +83,15 @@ CK_FMHA_DEVICE Args read_arguments_anew(const Args&)
     return load_uniform<Args>(read_anew(static_cast<const char*>(segment)));
 }
 
-// Moves a result of products back to accumulation registers here. The compiler would do so where control flow joins,
-// all blocks at once, and would need as many vector registers until then.
+// Moves a result of products back to accumulation registers here. Until clang 21 the compiler would do so where control
+// flow joins, all blocks at once, and would need as many vector registers until then. Later ones let results stay where
+// they are, in registers of either kind, and would only move them if they were told to.
 template <class Acc>
-CK_FMHA_DEVICE void to_accumulators(Acc& acc)
+CK_FMHA_DEVICE void to_accumulators([[maybe_unused]] Acc& acc)
 {
+#if __clang_major__ < 22
     asm volatile("" : "+a"(acc));
+#endif
 }
 
 // Instructions stay on their side of this: else the compiler moves up loads until registers run out.
