@@ -48,6 +48,15 @@ COMPOSITIONS = [
     "or_<shift<and_<not_<diagonal>, transpose<strided>>>, longformer>",
     "or_<and_<block_list, neighborhood>, not_<documents>>",
 ]
+# What changes scores, alone and together; a bias, with its gradient in the backward.
+EXTRAS = ["softcap", "alibi", "dropout", "attended", "bias", "bias_fp32", "softcap bias_fp32 alibi attended dropout"]
+GRADIENTS = {"bias": ["dbias", "dbias_keys"], "bias_fp32": ["dbias_sum"], EXTRAS[-1]: ["dbias_sum"]}
+# Of each, forward and backward at head_dim 128 and 256; dQ by rows where registers are scarcest. Together they have the
+# float32 bias.
+OFTEN = [
+    *product([extras for extras in EXTRAS if extras != "bias_fp32"], ["fwd", "bwd"], [128, 256]),
+    *product(["softcap", EXTRAS[-1]], ["bwd_dq"], [64, 128]),
+]
 DTYPE_NAMES = ["fp16", "bf16"]
 VARIANTS = list(product(ARCHS, DTYPE_NAMES, HEAD_DIMS))
 MUST_BE_ZERO = ("vgpr_spill_count", "sgpr_spill_count", "private_segment_fixed_size")
@@ -113,6 +122,24 @@ def test_nothing_is_spilled_by_others(structure, tmp_path, monkeypatch):
         assert_nothing_is_spilled(Instance(structure, dtype, head_dim, 4, True, arch), tmp_path)
 
 
+def instances_with(extras: str, structure: str, kernels: str, head_dim: int, dtype: str, arch: str) -> list[Instance]:
+    """Those that a call with extras may take."""
+    has_gradients = kernels.startswith("bwd") and kernels != "bwd_dq"
+    gradients = [f" {name}" for name in GRADIENTS.get(extras, ())] if has_gradients else []
+    return [
+        Instance(structure, dtype, head_dim, 4, False, arch, kernels, extras + gradient)
+        for gradient in gradients or [""]
+    ]
+
+
+@pytest.mark.parametrize("extras, kernels, head_dim", OFTEN)
+def test_nothing_is_spilled_by_extras(extras, kernels, head_dim, tmp_path, monkeypatch):
+    arch, dtype, _ = VARIANTS[OFTEN.index((extras, kernels, head_dim)) * 5 % len(VARIANTS)]
+    hip_calls.use(monkeypatch, arch)
+    for instance in instances_with(extras, "diagonal", kernels, head_dim, dtype, arch):
+        assert_nothing_is_spilled(instance, tmp_path)
+
+
 @pytest.mark.skipif(
     shutil.which(CLANG_OF_GFX950) is None, reason=f"no {CLANG_OF_GFX950}: Debian's clang 19 does not know gfx950"
 )
@@ -147,6 +174,17 @@ def test_no_kernel_spills(structure, arch, dtype, head_dim, kernels, tmp_path, m
     hip_calls.use(monkeypatch, arch)
     for asks in (False, True)[: 2 if structure in DEFINITIONS else 1]:
         assert_nothing_is_spilled(Instance(structure, dtype, head_dim, 4, asks, arch, kernels), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kernels", KERNELS)
+@pytest.mark.parametrize("arch, dtype, head_dim", VARIANTS)
+@pytest.mark.parametrize("structure", ["diagonal", "and_<big_bird, diagonal>"])
+@pytest.mark.parametrize("extras", EXTRAS)
+def test_no_kernel_with_extras_spills(extras, structure, arch, dtype, head_dim, kernels, tmp_path, monkeypatch):
+    hip_calls.use(monkeypatch, arch)
+    for instance in instances_with(extras, structure, kernels, head_dim, dtype, arch):
+        assert_nothing_is_spilled(instance, tmp_path)
 
 
 def test_every_definition_is_among_them():

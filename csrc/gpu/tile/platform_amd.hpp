@@ -265,7 +265,8 @@ private:
 // Bytes [0, size) behind a uniform address; what lies outside reads as zero and is not touched.
 class Buffer {
 public:
-    static constexpr index_t kOutside = static_cast<index_t>(0x80000000u); // an offset that no buffer reaches
+    static constexpr index_t kOutside =
+        static_cast<index_t>(0x80000000u); // an offset that no buffer reaches, nor larger ones
 
     CK_FMHA_DEVICE Buffer(const void* base, index_t size)
         : resource_(__builtin_amdgcn_make_buffer_rsrc(const_cast<void*>(base), 0, size, kFlags))
