@@ -136,7 +136,7 @@ FAULTS: dict[str, Fault] = {
         WAVE, "store(kEight + 4 * half, Float4", "store(kEight + 4 * (1 - half), Float4", causal
     ),
     "keys past the last one are loaded": Fault(
-        COPY, "n == last_tile_ ? last_size_ : full_size_", "full_size_", ragged, shows="out of bounds"
+        COPY, "n == rows.last_tile ? rows.last_size : rows.full_size", "rows.full_size", ragged, shows="out of bounds"
     ),
     "dimensions past head_dim are loaded": Fault(
         COPY, "(byte < rows.used_bytes ? byte : Buffer::kOutside)", "byte", padded, shows="out of bounds"
