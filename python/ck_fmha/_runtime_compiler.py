@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import torch
 
+from ck_fmha import _clang
 from ck_fmha._compiler_base import INCLUDE, Compiler, user_flags
 
 
@@ -51,7 +52,7 @@ _INTERFACES = {
         helper="",
         folders=("{ROCM_PATH}/lib", "{ROCM_HOME}/lib", "/opt/rocm/lib"),
         code="Code",
-        flags=("-O3", "-std=c++17", "-mcode-object-version=5"),
+        flags=_clang.CODE_FLAGS,
         arch_flag="--offload-arch=",
         oldest=6,
     ),

@@ -82,7 +82,9 @@ orders = check(test_hip_orders.test_orders_do_not_change_bits, "causal")
 tanh = check(test_hip_extras.test_tanh_is_accurate_from_tiny_to_huge)
 capped = check(test_hip_extras.test_softcaps_of_any_size, 2.0, -0.5)
 flat = check(test_hip_extras.test_slopes_of_any_size_and_sign, -0.25)
-dropped = check(test_hip_extras.test_dropout_keeps_what_dropout_mask_shows)
+steep = check(test_hip_extras.test_a_reference_that_comes_from_far_below)
+dropped = check(test_hip_extras.test_dropout_keeps_what_dropout_mask_shows, 0.4, 2**63 - 1)
+almost_kept = check(test_hip_extras.test_dropout_keeps_what_dropout_mask_shows, 2**-16, 91)
 half_kept = check(test_hip_extras.test_rows_that_are_cut)
 biased = check(test_hip_extras.test_bias_may_lie_anywhere, "offset")
 of_keys = check(test_hip_extras.test_bias_that_queries_or_keys_share, "h1k")
@@ -134,7 +136,7 @@ FAULTS: dict[str, Fault] = {
         WAVE, "store(kEight + 4 * half, Float4", "store(kEight + 4 * (1 - half), Float4", causal
     ),
     "keys past the last one are loaded": Fault(
-        COPY, "n == last_tile_ ? last_size_ : full_size_", "full_size_", ragged, shows="out of bounds"
+        COPY, "n == rows.last_tile ? rows.last_size : rows.full_size", "rows.full_size", ragged, shows="out of bounds"
     ),
     "dimensions past head_dim are loaded": Fault(
         COPY, "(byte < rows.used_bytes ? byte : Buffer::kOutside)", "byte", padded, shows="out of bounds"
@@ -182,12 +184,22 @@ FAULTS |= {
     "the cap's derivative left out": Fault(
         BACKWARD, "if constexpr (Extras::kHasSoftcap) Wave::multiply(dp, slope);", "", capped
     ),
+    "a reference that forgets what is near": Fault(
+        SOFTMAX, "reference_[n] = moves ? moved : reference_[n];", "reference_[n] += by[n];", steep
+    ),
     "distances from the first key": Fault(EXTRAS, "args.seqlen_k - args.seqlen_q +", "", flat),
     "random bits of the other lanes' keys": Fault(DROPOUT, "kLanes == 2 ? share", "kLanes == 2 ? 1 - share", dropped),
+    "a probability off by one": Fault(
+        DROPOUT, "(random - threshold_) >> 31", "(random - threshold_ + 1) >> 31", almost_kept
+    ),
     "what is kept is not scaled": Fault(KERNEL, "0.f : kept / sum[n];", "0.f : 1.f / sum[n];", half_kept),
     "dropout of P alone": Fault(BACKWARD, "dp = Wave::dropped(dp, kept);", "", half_kept),
     "elements past the last one are read": Fault(
-        ELEMENTS, "holds(query, key) ? offset_ : Buffer::kOutside", "offset_", biased, shows="out of bounds"
+        ELEMENTS,
+        "offset_ | (((last_query_ - query) | (last_key_ - key)) & Buffer::kOutside)",
+        "offset_",
+        biased,
+        shows="out of bounds",
     ),
     "another sample's bias": Fault(ELEMENTS, "batch * t.stride_batch + ", "", biased),
     "a bias times the scale": Fault(EXTRAS, "if constexpr (!kHasSoftcap) x *= factor_;", "", biased),

@@ -105,6 +105,19 @@ def test_slopes_of_any_size_and_sign(slope):
     assert_right(SMALL, tensors)
 
 
+def test_a_reference_that_comes_from_far_below():
+    """A slope puts the first tile's scores near -1e10; what the second tile adds to that is not lost beside it.
+
+    A reference of 0 in the place of 160 - 10 would do as well in exact arithmetic, but halves end at e^11.
+    """
+    q = torch.ones(1, 1, 70, 32, dtype=fp16)
+    k, v = 5 * torch.ones(1, 1, 90, 32, dtype=fp16), torch.randn(1, 1, 90, 32).half()
+    options = {"scale": 1.0, "alibi_slopes": torch.tensor([1e10]), "return_lse": True, "backend": "hip"}
+    out, lse = ck_fmha.attention(q, k, v, SMALL.mask, **options)
+    assert torch.equal(out, v[:, :, 20:])  # of the one key at distance 0
+    assert (lse == 160).all()
+
+
 @pytest.mark.parametrize("bias", ["h1k", "b1q1", "k", ""])
 def test_bias_that_queries_or_keys_share(bias):
     assert_right(replace(SMALL, bias=bias))
@@ -141,17 +154,20 @@ def test_dropout_of_everything_and_of_almost_nothing(dropout_p):
     assert_right(replace(SMALL, dropout_p=dropout_p, dropout_seed=1))
 
 
-def test_dropout_keeps_what_dropout_mask_shows():
-    call = replace(SMALL, mask=masks.Window(-1, -1), dropout_p=0.4, dropout_seed=2**63 - 1, scale=0.0)
+# A probability of 2^-16 drops those whose bits are all 0; with this seed that is three elements of the 25,200.
+@pytest.mark.parametrize("dropout_p, seed", [(0.4, 2**63 - 1), (2**-16, 91)])
+def test_dropout_keeps_what_dropout_mask_shows(dropout_p, seed):
+    call = replace(SMALL, mask=masks.Window(-1, -1), dropout_p=dropout_p, dropout_seed=seed, scale=0.0)
     tensors = make_tensors(call)
+    kept = ck_fmha.dropout_mask(2, 2, 70, 90, dropout_p, seed)
+    assert not kept.all()
     eye = torch.zeros(2, 1, 90, 32, dtype=fp16)
     for first in (0, 32, 64):  # V tells the keys apart, 32 at a time
         v = eye.clone()
         rows = torch.arange(first, min(first + 32, 90))
         v[:, :, rows, rows - first] = 1
         out = run(call, tensors._replace(v=v), backend="hip").out
-        kept = ck_fmha.dropout_mask(2, 2, 70, 90, 0.4, 2**63 - 1)[..., rows]
-        assert torch.equal(out[..., : len(rows)] != 0, kept)
+        assert torch.equal(out[..., : len(rows)] != 0, kept[..., rows])
 
 
 def test_attn_mask_of_bool():

@@ -20,6 +20,7 @@ from test_hip_forward import kernels_of_pairs
 
 READELF = "llvm-readelf-19"
 CLANG_OF_GFX950 = "clang++-22"
+OBJDUMP = "llvm-objdump-19"
 
 pytestmark = [
     hip_emulator.needs_emulator,
@@ -46,6 +47,15 @@ COMPOSITIONS = [
     "or_<longformer_tokens, not_<strided>>",
     "or_<shift<and_<not_<diagonal>, transpose<strided>>>, longformer>",
     "or_<and_<block_list, neighborhood>, not_<documents>>",
+]
+# What changes scores, alone and together; a bias, with its gradient in the backward.
+EXTRAS = ["softcap", "alibi", "dropout", "attended", "bias", "bias_fp32", "softcap bias_fp32 alibi attended dropout"]
+GRADIENTS = {"bias": ["dbias", "dbias_keys"], "bias_fp32": ["dbias_sum"], EXTRAS[-1]: ["dbias_sum"]}
+# Of each, forward and backward at head_dim 128 and 256; dQ by rows where registers are scarcest. Together they have the
+# float32 bias.
+OFTEN = [
+    *product([extras for extras in EXTRAS if extras != "bias_fp32"], ["fwd", "bwd"], [128, 256]),
+    *product(["softcap", EXTRAS[-1]], ["bwd_dq"], [64, 128]),
 ]
 DTYPE_NAMES = ["fp16", "bf16"]
 VARIANTS = list(product(ARCHS, DTYPE_NAMES, HEAD_DIMS))
@@ -100,16 +110,34 @@ def test_nothing_is_spilled(mask, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("structure", DEFINITIONS + COMPOSITIONS)
 def test_nothing_is_spilled_by_others(structure, tmp_path, monkeypatch):
-    """A backward, and of single definitions a forward for rows that are longer than what is stored of them: of each
-    another one.
+    """A backward, and a forward: of single definitions for rows that are longer than what is stored of them, of
+    compositions at head_dim 128, where two waves share a SIMD's registers.
     """
     number = (DEFINITIONS + COMPOSITIONS).index(structure)
     arch, dtype, head_dim = VARIANTS[number * 5 % len(VARIANTS)]
     hip_calls.use(monkeypatch, arch)
     backward = list(KERNELS)[1:][number % 3]
     assert_nothing_is_spilled(Instance(structure, dtype, head_dim, 4, False, arch, backward), tmp_path)
-    if structure in DEFINITIONS:
-        assert_nothing_is_spilled(Instance(structure, dtype, head_dim, 4, True, arch), tmp_path)
+    single = structure in DEFINITIONS
+    assert_nothing_is_spilled(Instance(structure, dtype, head_dim if single else 128, 4, single, arch), tmp_path)
+
+
+def instances_with(extras: str, structure: str, kernels: str, head_dim: int, dtype: str, arch: str) -> list[Instance]:
+    """Those that a call with extras may take."""
+    has_gradients = kernels.startswith("bwd") and kernels != "bwd_dq"
+    gradients = [f" {name}" for name in GRADIENTS.get(extras, ())] if has_gradients else []
+    return [
+        Instance(structure, dtype, head_dim, 4, False, arch, kernels, extras + gradient)
+        for gradient in gradients or [""]
+    ]
+
+
+@pytest.mark.parametrize("extras, kernels, head_dim", OFTEN)
+def test_nothing_is_spilled_by_extras(extras, kernels, head_dim, tmp_path, monkeypatch):
+    arch, dtype, _ = VARIANTS[OFTEN.index((extras, kernels, head_dim)) * 5 % len(VARIANTS)]
+    hip_calls.use(monkeypatch, arch)
+    for instance in instances_with(extras, "diagonal", kernels, head_dim, dtype, arch):
+        assert_nothing_is_spilled(instance, tmp_path)
 
 
 @pytest.mark.skipif(
@@ -126,6 +154,17 @@ def test_nothing_is_spilled_on_gfx950(structure, dtype, head_dim, kernels, tmp_p
     assert_nothing_is_spilled(Instance(structure, dtype, head_dim, 4, False, "gfx950", kernels), tmp_path)
 
 
+@pytest.mark.skipif(shutil.which(CLANG_OF_GFX950) is None, reason=f"no {CLANG_OF_GFX950}, whose code this is about")
+def test_clang_22_does_not_move_sums_back_and_forth(tmp_path, monkeypatch):
+    """It needs no accumulation registers for them, and moves them there if it is told to, where older ones do not."""
+    hip_calls.use(monkeypatch, "gfx942")
+    monkeypatch.setenv("CK_FMHA_HIP_COMPILER", CLANG_OF_GFX950)
+    file = tmp_path / "kernel.co"
+    file.write_bytes(code_object(Instance("diagonal", "bf16", 128, 4, False, "gfx942", "bwd")))
+    code = subprocess.run([OBJDUMP, "--disassemble", file], capture_output=True, text=True, check=True).stdout
+    assert "v_mfma_f32_32x32x8" in code and "v_accvgpr" not in code
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kernels", KERNELS)
 @pytest.mark.parametrize("arch, dtype, head_dim", VARIANTS)
@@ -135,6 +174,17 @@ def test_no_kernel_spills(structure, arch, dtype, head_dim, kernels, tmp_path, m
     hip_calls.use(monkeypatch, arch)
     for asks in (False, True)[: 2 if structure in DEFINITIONS else 1]:
         assert_nothing_is_spilled(Instance(structure, dtype, head_dim, 4, asks, arch, kernels), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kernels", KERNELS)
+@pytest.mark.parametrize("arch, dtype, head_dim", VARIANTS)
+@pytest.mark.parametrize("structure", ["diagonal", "and_<big_bird, diagonal>"])
+@pytest.mark.parametrize("extras", EXTRAS)
+def test_no_kernel_with_extras_spills(extras, structure, arch, dtype, head_dim, kernels, tmp_path, monkeypatch):
+    hip_calls.use(monkeypatch, arch)
+    for instance in instances_with(extras, structure, kernels, head_dim, dtype, arch):
+        assert_nothing_is_spilled(instance, tmp_path)
 
 
 def test_every_definition_is_among_them():

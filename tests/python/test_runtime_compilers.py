@@ -31,7 +31,14 @@ def no_library(monkeypatch):
             "NVRTC 12.3",
             ["-std=c++17", "--device-as-default-execution-space", "-DMORE", "--gpu-architecture=sm_90a"],
         ),
-        ("gfx942", "hiprtc 6.3", ["-O3", "-std=c++17", "-mcode-object-version=5", "-DMORE", "--offload-arch=gfx942"]),
+        (
+            "gfx942",
+            "hiprtc 6.3",
+            [
+                *("-O3", "-std=c++17", "-mcode-object-version=5", "-fno-elide-constructors"),
+                *("-DMORE", "--offload-arch=gfx942"),
+            ],
+        ),
     ],
 )
 def test_what_a_library_is_asked(arch, version, arguments, monkeypatch, tmp_path):

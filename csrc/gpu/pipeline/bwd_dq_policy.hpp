@@ -18,7 +18,9 @@ struct BwdDqPolicy {
     static constexpr index_t kTileQ = fwd_tile_q(Traits::kWaves);
 #if defined(__AMDGCN__) || defined(__HIP__)
     using Wave = MfmaWave<typename Traits::T, KeyTiles::kPartKeys, Traits::kHeadDim>;
-    static constexpr index_t kWavesPerSimd = Traits::kHeadDim > 64 ? 1 : 2; // dO and dP take registers, too
+    // Besides Q, dO takes registers, and so do a cap and its slopes beside other extras.
+    static constexpr bool kHasSlopes = (Traits::kExtras & kSoftcap) != 0 && Traits::kExtras != kSoftcap;
+    static constexpr index_t kWavesPerSimd = Traits::kHeadDim > 64 || kHasSlopes ? 1 : 2;
     static constexpr index_t kQueryBytes = 0;
 #else
     static constexpr bool kQueryInShared = bwd_dq_query_in_shared(Traits::kHeadDim);

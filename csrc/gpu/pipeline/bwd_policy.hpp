@@ -17,11 +17,16 @@ namespace ck_fmha::gpu {
 template <class Traits>
 struct BwdPolicy {
 #if defined(__AMDGCN__) || defined(__HIP__)
-    using Wave = MfmaBwdWave<typename Traits::T, Traits::kHeadDim, Traits::kThreads / kWaveSize, Traits::kBands>;
+    // The gradient of a bias, beside what else changes scores, leaves few scalar registers.
+    static constexpr bool kIsScarce =
+        (Traits::kExtras & (kBiasGradient | kBiasGradientSum | kBiasGradientOfKeys)) != 0 &&
+        (Traits::kExtras & (kSoftcap | kAlibi | kDropout | kAttended)) != 0;
+    using Wave =
+        MfmaBwdWave<typename Traits::T, Traits::kHeadDim, Traits::kThreads / kWaveSize, Traits::kBands, kIsScarce>;
     // Waves that a SIMD is to hold, which bounds the registers; a large mask that is asked for tiles amid the loop
-    // takes many, and so do a cap and its slopes.
+    // takes many, and so do a cap and its slopes beside other extras.
     static constexpr bool kAsksLargeMask = Traits::kAsks && sizeof(typename Traits::Mask) > ReadForElements::kMostBytes;
-    static constexpr bool kHasSlopes = (Traits::kExtras & kSoftcap) != 0;
+    static constexpr bool kHasSlopes = (Traits::kExtras & kSoftcap) != 0 && Traits::kExtras != kSoftcap;
     static constexpr index_t kWavesPerSimd = Traits::kHeadDim > 64 || kAsksLargeMask || kHasSlopes ? 1 : 2;
 #else
     using Wave = MmaBwdWave<typename Traits::T, Traits::kHeadDim>;

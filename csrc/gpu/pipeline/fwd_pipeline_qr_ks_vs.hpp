@@ -24,6 +24,8 @@ public:
     using Wave = typename Policy::Wave;
     // Large masks, and those that are asked for tiles, need scalar registers themselves.
     static constexpr bool kIsScarce = Traits::kAsks || sizeof(typename Traits::Mask) > ReadForElements::kMostBytes;
+    // What an element's row is asked takes registers, too: not beside scores, then.
+    static constexpr bool kFindsAttendedFirst = Wave::kScoresLeaveNoRegisters || kIsScarce;
     using Mask = BandedMask<typename Traits::Mask, kFwdRowsPerWave, Traits::kWaves, Traits::kTileK, kIsScarce,
                             Traits::kThreadsPerWave>;
     using Window = LiveTileWindow<Mask, Traits::kAsks>;
@@ -60,7 +62,7 @@ public:
             const auto find_attended = [&] {
                 attended = mask.row_bits(mask.band() * Wave::kRows + Wave::query_of_bits(), tile);
             };
-            if constexpr (Wave::kScoresLeaveNoRegisters)
+            if constexpr (kFindsAttendedFirst)
                 if (work.edge()) find_attended();
             typename Wave::Scores s = Wave::scores(query, keys_values.keys());
             const index_t first_query = mask.band() * Wave::kRows, first_key = tile * Traits::kTileK;
@@ -74,7 +76,7 @@ public:
                     extras.template to_scores<Wave>(scores, reference, first_query, first_key);
                 }
                 if (!work.edge()) return;
-                if constexpr (!Wave::kScoresLeaveNoRegisters) find_attended();
+                if constexpr (!kFindsAttendedFirst) find_attended();
                 Wave::keep(scores, attended);
             };
             result.softmax.update(s, result.o, to_scores);

@@ -64,7 +64,8 @@ public:
                                           typename Wave::Scores* slope = nullptr) const
     {
         if constexpr (kHasSoftcap) cap<Wave>(s, slope);
-        if constexpr (kHasBias || kHasAlibi || kHasAttended) add<Wave>(s, first_query, first_key);
+        if constexpr (kHasBias || kHasAlibi || (kHasAttended && !kHasSoftcap)) add<Wave>(s, first_query, first_key);
+        if constexpr (kHasAttended) keep_attended<Wave>(s, first_query, first_key);
     }
 
     // Passes on dS of the scores that a bias was added to.
@@ -150,7 +151,6 @@ private:
     {
         const auto args = read_arguments_anew(args_);
         const auto bias = elements<Wave, BiasElement>(args, args.extras.bias, first_query, first_key);
-        const auto attended = elements<Wave, bool>(args, args.extras.attended, first_query, first_key);
         const index_t first_distance = first_query - first_key + args.seqlen_k - args.seqlen_q +
                                        Wave::first_query_of_lane() - Wave::first_key_of_lane();
         Wave::for_each_score(s, [&](float x, auto query, auto key) {
@@ -160,9 +160,17 @@ private:
                 const auto distance = static_cast<float>(first_distance + (query - key));
                 x = multiply_add(-alibi_slope_, magnitude(distance), x);
             }
-            if constexpr (kHasAttended) x = attended.load(query, key) ? x : -kInfinity;
             return x;
         });
+    }
+    // Not together with a bias: where two tensors lie in memory takes too many registers.
+    template <class Wave>
+    CK_FMHA_DEVICE void keep_attended(typename Wave::Scores& s, index_t first_query, index_t first_key) const
+    {
+        const auto args = read_arguments_anew(args_);
+        const auto attended = elements<Wave, bool>(args, args.extras.attended, first_query, first_key);
+        Wave::for_each_score(s,
+                             [&](float x, auto query, auto key) { return attended.load(query, key) ? x : -kInfinity; });
     }
 
     template <class Wave>

@@ -9,7 +9,7 @@ namespace ck_fmha::gpu {
 // one's loads are in flight, to registers, while this one is read.
 template <class Wave, index_t kHeadDim>
 class BwdQueryTiles {
-    using Copy = TransposingCopy<Wave::kTileQ, kHeadDim, kBwdThreads>;
+    using Copy = TransposingCopy<Wave::kTileQ, kHeadDim, kBwdThreads, Wave::kIsScarce>;
     using Rows = typename Wave::Rows;
     using Transposed = typename Wave::Transposed;
     // Shared memory does not hold Q and dO both as rows and transposed: first come the rows, then the others.

@@ -12,8 +12,9 @@
 
 namespace ck_fmha::gpu {
 
-template <class T, index_t kHeadDim, index_t kWaves, index_t kBands>
+template <class T, index_t kHeadDim, index_t kWaves, index_t kBands, bool kIsScarce_>
 struct MfmaBwdWave {
+    static constexpr bool kIsScarce = kIsScarce_; // scalar registers are
     static constexpr index_t kTileQ = 32;
     static constexpr index_t kKeys = 32;
     static constexpr index_t kTileK = kBands * kKeys;
@@ -138,8 +139,8 @@ struct MfmaBwdWave {
         unroll<16>([&](auto e) {
             if constexpr (e % 8 == 0) no_load_crosses();
             const Float2 both = f(static_cast<float>(s[e.value]));
-            s[e.value] = both[0];
-            second[e.value] = both[1];
+            s[e.value] = of_lane_anew(static_cast<float>(both[0]));
+            second[e.value] = of_lane_anew(static_cast<float>(both[1]));
         });
     }
     // Bit n of `bits` in lane l: query l mod 32 of the tile attends key n of the wave; the scores of others become
@@ -283,7 +284,7 @@ struct MfmaBwdWave {
             Dword4 chunk[kOwned][2];
         };
         typename Exchange::Shared ds_;
-        TilesInMemory<kTileQ> sums_; // of dQ
+        TilesInMemory<kTileQ, kIsScarce> sums_; // of dQ
         Band keys_[kOwnBands];
     };
 

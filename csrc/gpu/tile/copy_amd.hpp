@@ -15,35 +15,38 @@ CK_FMHA_DEVICE index_t offset_in_buffer(const RowsInMemory& rows, index_t row, i
 }
 
 // Rows in tiles of kTileRows. The base of a tile's buffer moves, so that offsets stay small in tensors of any size; the
-// last tile ends with its last row's last element.
-template <index_t kTileRows>
+// last tile ends with its last row's last element. kIsScarce: scalar registers are.
+template <index_t kTileRows, bool kIsScarce = false>
 class TilesInMemory {
 public:
-    CK_FMHA_DEVICE explicit TilesInMemory(const RowsInMemory& rows)
-        : data_(rows.data),
-          tile_bytes_(kTileRows * rows.row_bytes),
-          full_size_(size_of(rows, kTileRows)),
-          last_tile_((rows.num_rows - 1) / kTileRows),
-          last_size_(size_of(rows, rows.num_rows - last_tile_ * kTileRows))
-    {
-    }
+    CK_FMHA_DEVICE explicit TilesInMemory(const RowsInMemory& rows) : of_rows_(numbers_of(rows)) {}
     CK_FMHA_DEVICE Buffer tile(index_t n) const
     {
-        return Buffer(data_ + static_cast<bits_t>(static_cast<unsigned>(n)) * tile_bytes_,
-                      n == last_tile_ ? last_size_ : full_size_);
+        const Numbers& rows = of_rows_.get();
+        return Buffer(rows.data + static_cast<bits_t>(static_cast<unsigned>(n)) * rows.tile_bytes,
+                      n == rows.last_tile ? rows.last_size : rows.full_size);
     }
 
 private:
+    struct Numbers {
+        const char* data;
+        unsigned tile_bytes;
+        index_t full_size;
+        index_t last_tile;
+        index_t last_size;
+    };
+    CK_FMHA_DEVICE static Numbers numbers_of(const RowsInMemory& rows)
+    {
+        const index_t last_tile = (rows.num_rows - 1) / kTileRows;
+        return {rows.data, kTileRows * static_cast<unsigned>(rows.row_bytes), size_of(rows, kTileRows), last_tile,
+                size_of(rows, rows.num_rows - last_tile * kTileRows)};
+    }
     CK_FMHA_DEVICE static index_t size_of(const RowsInMemory& rows, index_t count)
     {
         return (count - 1) * static_cast<index_t>(rows.row_bytes) + rows.used_bytes;
     }
 
-    const char* data_;
-    unsigned tile_bytes_;
-    index_t full_size_;
-    index_t last_tile_;
-    index_t last_size_;
+    Seldom<2, Numbers, kIsScarce> of_rows_;
 };
 
 // Every thread moves pieces of 16 bytes, each of one row.
@@ -89,7 +92,7 @@ private:
 
 // A tile that is transposed on its way, and may be stored as it is, too: a thread moves blocks of four rows by 2, 4 or
 // 8 dimensions.
-template <index_t kTileRows, index_t kHeadDim, index_t kThreads>
+template <index_t kTileRows, index_t kHeadDim, index_t kThreads, bool kIsScarce = false>
 class TransposingCopy {
     static constexpr index_t kPieces = kTileRows / 4 * kHeadDim;                        // dimensions of four rows
     static constexpr index_t kMovers = kPieces < 2 * kThreads ? kPieces / 2 : kThreads; // threads that have some
@@ -172,7 +175,7 @@ private:
         return thread_index() / kBlocksPerQuad + n * (kMovers / kBlocksPerQuad);
     }
 
-    TilesInMemory<kTileRows> tiles_;
+    TilesInMemory<kTileRows, kIsScarce> tiles_;
     index_t offset_[kBlocks][4];
     index_t place_[kBlocks][kDims];
     unsigned in_flight_[kBlocks][4][kDims / 2];

@@ -40,8 +40,8 @@ public:
                   0x7fffffff),
           stride_q_(static_cast<index_t>(t.stride_q) * kSize),
           stride_k_(static_cast<index_t>(t.stride_k) * kSize),
-          queries_left_(of_lane_anew(queries - query)), // else what comes of them is kept for another tensor
-          keys_left_(of_lane_anew(keys - key)),
+          last_query_(of_lane_anew(queries - query - 1)), // else what comes of them is kept for another tensor
+          last_key_(of_lane_anew(keys - key - 1)),
           offset_(query * stride_q_ + key * stride_k_)
     {
     }
@@ -61,22 +61,23 @@ public:
     {
         buffer_.add_one(value, place(kQuery, kKey), beyond(kQuery, kKey));
     }
-    CK_FMHA_DEVICE bool holds(index_t query, index_t key) const { return query < queries_left_ && key < keys_left_; }
+    CK_FMHA_DEVICE bool holds(index_t query, index_t key) const { return query <= last_query_ && key <= last_key_; }
 
 private:
     static constexpr index_t kSize = sizeof(typename Stored::Bits);
 
+    // Without a condition, which would take scalar registers for each of a tile's elements.
     CK_FMHA_DEVICE index_t place(index_t query, index_t key) const
     {
-        return holds(query, key) ? offset_ : Buffer::kOutside;
+        return offset_ | (((last_query_ - query) | (last_key_ - key)) & Buffer::kOutside);
     }
     CK_FMHA_DEVICE index_t beyond(index_t query, index_t key) const { return query * stride_q_ + key * stride_k_; }
 
     Buffer buffer_;
     index_t stride_q_; // in bytes
     index_t stride_k_;
-    index_t queries_left_;
-    index_t keys_left_;
+    index_t last_query_;
+    index_t last_key_;
     index_t offset_; // of the lane's first element, in bytes
 };
 

@@ -83,12 +83,15 @@ CK_FMHA_DEVICE Args read_arguments_anew(const Args&)
     return load_uniform<Args>(read_anew(static_cast<const char*>(segment)));
 }
 
-// Moves a result of products back to accumulation registers here. The compiler would do so where control flow joins,
-// all blocks at once, and would need as many vector registers until then.
+// Moves a result of products back to accumulation registers here. Until clang 21 the compiler would do so where control
+// flow joins, all blocks at once, and would need as many vector registers until then. Later ones let results stay where
+// they are, in registers of either kind, and would only move them if they were told to.
 template <class Acc>
-CK_FMHA_DEVICE void to_accumulators(Acc& acc)
+CK_FMHA_DEVICE void to_accumulators([[maybe_unused]] Acc& acc)
 {
+#if __clang_major__ < 22
     asm volatile("" : "+a"(acc));
+#endif
 }
 
 // Instructions stay on their side of this: else the compiler moves up loads until registers run out.
@@ -262,7 +265,8 @@ private:
 // Bytes [0, size) behind a uniform address; what lies outside reads as zero and is not touched.
 class Buffer {
 public:
-    static constexpr index_t kOutside = static_cast<index_t>(0x80000000u); // an offset that no buffer reaches
+    static constexpr index_t kOutside =
+        static_cast<index_t>(0x80000000u); // an offset that no buffer reaches, nor larger ones
 
     CK_FMHA_DEVICE Buffer(const void* base, index_t size)
         : resource_(__builtin_amdgcn_make_buffer_rsrc(const_cast<void*>(base), 0, size, kFlags))

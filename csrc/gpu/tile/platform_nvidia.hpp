@@ -227,22 +227,22 @@ CK_FMHA_DEVICE unsigned short round_to(float value)
 // As on AMD: memory behind a uniform address, of which offsets may be outside.
 class Buffer {
 public:
-    static constexpr index_t kOutside = static_cast<index_t>(0x80000000u);
+    static constexpr index_t kOutside = static_cast<index_t>(0x80000000u); // so are all negative offsets
 
     CK_FMHA_DEVICE Buffer(char* base, index_t) : base_(base) {}
     template <class Bits>
     CK_FMHA_DEVICE Bits load_one(Bits none, index_t offset, index_t more) const
     {
-        return offset == kOutside ? none : *at<Bits>(offset, more);
+        return offset < 0 ? none : *at<Bits>(offset, more);
     }
     template <class Bits>
     CK_FMHA_DEVICE void store_one(Bits bits, index_t offset, index_t more) const
     {
-        if (offset != kOutside) *at<Bits>(offset, more) = bits;
+        if (offset >= 0) *at<Bits>(offset, more) = bits;
     }
     CK_FMHA_DEVICE void add_one(float value, index_t offset, index_t more) const
     {
-        if (offset != kOutside) atomicAdd(at<float>(offset, more), value);
+        if (offset >= 0) atomicAdd(at<float>(offset, more), value);
     }
 
 private:

@@ -136,8 +136,8 @@ struct MfmaWave {
             unroll<16>([&](auto e) {
                 if constexpr (e % 8 == 0) no_load_crosses();
                 const Float2 both = f(static_cast<float>(s.block[b][e.value]));
-                s.block[b][e.value] = both[0];
-                second.block[b][e.value] = both[1];
+                s.block[b][e.value] = of_lane_anew(static_cast<float>(both[0]));
+                second.block[b][e.value] = of_lane_anew(static_cast<float>(both[1]));
             });
         });
     }
