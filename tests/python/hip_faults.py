@@ -6,7 +6,7 @@ A change is (file under csrc/gpu, text that occurs once in it, what takes its pl
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -265,6 +265,11 @@ arch = next(a for a in arguments if a.startswith("--offload-arch=")).partition("
 target = ["-target", "amdgcn-amd-amdhsa", "-mcpu=" + arch, "-mcode-object-version=5"]
 subprocess.run(["{clang}", *target, "kernel.s", "-o", code], check=True)
 '''
+
+
+def every_second_fast(faults: Iterable[str]) -> list:
+    """For parametrize: each fault costs a compilation, so half of them wait for `make sweep`."""
+    return [pytest.param(name, marks=[pytest.mark.slow] * (n % 2)) for n, name in enumerate(faults)]
 
 
 def compiler_without(pattern: str, folder: Path) -> Path:

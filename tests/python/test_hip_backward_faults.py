@@ -8,7 +8,7 @@ import hip_calls
 import hip_emulator
 from calls import bits_equal, make_tensors, run
 from hip_backward_faults import FAULTS, HARMLESS
-from hip_faults import assert_noticed, changed_headers
+from hip_faults import assert_noticed, changed_headers, every_second_fast
 from test_hip_backward import SMALL
 
 pytestmark = hip_emulator.needs_emulator
@@ -21,7 +21,7 @@ def no_endless_loops():
     hip_emulator.configure("")
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", every_second_fast(FAULTS))
 def test_fault_is_noticed(name, tmp_path, monkeypatch):
     assert_noticed(FAULTS[name], tmp_path, monkeypatch)
 

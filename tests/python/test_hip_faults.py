@@ -6,7 +6,16 @@ import hip_calls
 import hip_emulator
 from calls import bits_equal, make_tensors
 from hip_calls import ARCHS, on_hip
-from hip_faults import FAULTS, HARMLESS, WAITS, assert_noticed, causal, changed_headers, compiler_without
+from hip_faults import (
+    FAULTS,
+    HARMLESS,
+    WAITS,
+    assert_noticed,
+    causal,
+    changed_headers,
+    compiler_without,
+    every_second_fast,
+)
 from test_hip_forward import SMALL
 
 pytestmark = hip_emulator.needs_emulator
@@ -19,7 +28,7 @@ def no_endless_loops():
     hip_emulator.configure("")
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", every_second_fast(FAULTS))
 def test_fault_is_noticed(name, tmp_path, monkeypatch):
     assert_noticed(FAULTS[name], tmp_path, monkeypatch)
 
