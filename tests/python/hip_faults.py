@@ -234,11 +234,11 @@ class Wait(NamedTuple):
 
 WAITS = {
     "for K and V to come": Wait(
-        r"\ts_waitcnt vmcnt\(0\)\n(?=(?:\t(?!s_waitcnt).*\n){0,9}\ts_barrier\n\tds_write)",
+        r"\ts_waitcnt vmcnt\(0\)\n(?=(?:\t(?!s_waitcnt vmcnt).*\n){0,9}\ts_barrier\n\tds_write)",
         "missing wait",
     ),
     "for writes to shared memory before a barrier": Wait(
-        r"\ts_waitcnt lgkmcnt\(0\)\n(?=\ts_barrier\n)",
+        r"\ts_waitcnt lgkmcnt\(0\)\n(?=\ts_barrier\n(?!\tds_write))",
         "never written",
     ),
     "for operands out of shared memory": Wait(

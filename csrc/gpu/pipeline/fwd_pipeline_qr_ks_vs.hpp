@@ -45,14 +45,17 @@ public:
         if (walk.at_end()) return result;
         // Before K and V: who waits for these has it, and no wait for it is left inside the loop.
         const typename Wave::Query query = Wave::load_query(q, mask.band(), shared + Policy::KeyValueTiles::kBytes);
-        keys_values.load(walk.current());
+        const auto load = [&] {
+            keys_values.load(walk.current());
+            tiles.fetch();
+        };
+        load();
 
         do {
             const auto work = tiles.work();
-            tiles.fetch();
             keys_values.receive();
             walk.advance();
-            if (!walk.at_end()) keys_values.load(walk.current());
+            if (!walk.at_end()) load();
             if (!work.live()) continue;
 
             bits_t attended = 0; // of a row of S
@@ -79,7 +82,8 @@ public:
             result.softmax.update(s, result.o, to_scores);
             if constexpr (Extras::kHasDropout) Wave::drop(s, extras.template kept<Wave>(first_query, first_key));
             Wave::add_products(result.o, Wave::to_operand(s), keys_values.values());
-        } while (!walk.at_end());
+            // Compared anew: the compiler would keep what at_end() said above in two scalar registers.
+        } while (anew(walk.current()) < walk.end());
         return result;
     }
 };

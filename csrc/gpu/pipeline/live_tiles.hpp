@@ -38,7 +38,7 @@ public:
         fetch();
         return ck_tile_masks::IndexIterator(Next{this}, 0, kMostNumberedTiles);
     }
-    // Begins to read the next tile's code, some time before the walk steps there.
+    // Begins to read the code after that of the tile where the walk is; it is there when the walk steps on.
     CK_FMHA_DEVICE void fetch()
     {
         const Place place = place_.get();
