@@ -61,9 +61,10 @@ public:
             if constexpr (Policy::kWavesPerSimd == 1)
                 unroll<Wave::kDimBlocks>([&](auto b) { to_accumulators(dq.block[b]); });
             keys.receive(load_next);
-            bits_t attended = 0; // of a row of S
-            const auto find_attended = [&] {
-                attended = mask.row_bits(first_row + Wave::query_of_bits(), work.tile());
+            bits_t attended = 0;             // of a row of S
+            const auto find_attended = [&] { // the largest masks leave no register for what need not be kept
+                const index_t query = mask.band() * Wave::kRows + Wave::query_of_bits(lane_index_anew());
+                attended = mask.row_bits(query, work.tile());
             };
             if constexpr (Wave::kScoresLeaveNoRegisters)
                 if (work.edge()) find_attended();
