@@ -123,7 +123,7 @@ def cycles(kernel: dict[str, Any], arch: str) -> dict[str, int]:
 # What an instruction is there for, by the functions that it was inlined from, each as "name file".
 PURPOSES = (
     ("edge elements", r"^(row_bits|keep) "),
-    ("finding tiles", r"^\w+ (live_tile_window|index_iterator)\.hpp"),
+    ("finding tiles", r"^\w+ (live_tiles|banded_mask|index_iterator)\.hpp"),
     ("rounding", r"^pack "),
 )
 

@@ -43,16 +43,12 @@ std::multiset<Tile> visited(const MaskExpr& mask, const FwdPlan& plan)
                 const auto bound = mask.bind(call);
                 const TiledMask tiled(MaskRef(*bound), call,
                                       {fwd_tile_q(group.num_waves), fwd_tile_k(plan.shape.head_dim)});
-                index_t num_live = 0, num_windows = 0, window_end = 0;
+                index_t num_live = 0;
                 for (auto j = tiled.GetTileIndexIteratorAlongX(work.row, work.begin, work.end); !j.at_end();
-                     j.advance(), ++num_live) {
+                     j.advance(), ++num_live)
                     tiles.insert({batch, head, work.row, j.current()});
-                    if (j.current() < window_end) continue;
-                    ++num_windows;
-                    window_end = j.current() + kWindowTiles;
-                }
                 EXPECT_EQ(work.num_live, num_live);
-                EXPECT_TRUE(num_windows <= group.num_windows || group.asks);
+                EXPECT_TRUE(num_live < group.num_stored || group.asks);
             }
     return tiles;
 }
@@ -199,18 +195,29 @@ TEST(FwdPlan, RowsThatAttendNothingAreServedToo)
     EXPECT_FALSE(plan_of("full", {}, shape(1, 1, 300, 0)).groups[0].work.empty());
 }
 
-TEST(FwdPlan, WindowsAreAsManyAsRowsHave)
+TEST(FwdPlan, StoresTheTilesOfTheLongestRow)
 {
-    const auto windows = [](const std::string& structure, const std::vector<int64_t>& params, int64_t seqlen) {
+    const auto stored = [](const std::string& structure, const std::vector<int64_t>& params, int64_t seqlen) {
         const FwdPlan plan = plan_of(structure, params, shape(64, 64, 64, seqlen));
-        return std::make_pair(plan.groups.at(0).num_windows, plan.groups.at(0).asks);
+        return std::make_pair(plan.groups.at(0).num_stored, plan.groups.at(0).asks);
     };
-    EXPECT_EQ(windows("full", {}, 64 * 64), std::make_pair(1, false));
-    EXPECT_EQ(windows("full", {}, 64 * 64 + 1), std::make_pair(2, false));
-    EXPECT_EQ(windows("diagonal", {300, 0, 1, 0}, 64 * 6400), std::make_pair(6, false)); // six tiles, wherever they are
-    EXPECT_EQ(windows("full", {}, 64 * 64 * kMostWindows), std::make_pair(kMostWindows, false));
-    EXPECT_EQ(windows("full", {}, 64 * 64 * kMostWindows + 1), std::make_pair(kMostWindows, true));
-    EXPECT_EQ(windows("not(full)", {}, 64 * 64), std::make_pair(0, false));
+    EXPECT_EQ(stored("full", {}, 64 * 64), std::make_pair(65, false)); // and the code that ends them
+    EXPECT_EQ(stored("full", {}, 64 * 64 + 1), std::make_pair(66, false));
+    EXPECT_EQ(stored("diagonal", {300, 0, 1, 0}, 64 * 6400), std::make_pair(7, false)); // six, wherever they are
+    EXPECT_EQ(stored("full", {}, 64 * (kMostStored - 1)), std::make_pair(kMostStored, false));
+    EXPECT_EQ(stored("full", {}, 64 * (kMostStored - 1) + 1), std::make_pair(kMostStored, true));
+    EXPECT_EQ(stored("not(full)", {}, 64 * 64), std::make_pair(1, false));
+    EXPECT_EQ(stored("full", {}, 0), std::make_pair(1, false));
+}
+
+TEST(FwdPlan, AsksWhereTilesHaveNumbersThatAreNotStored)
+{
+    const auto asks = [](int64_t num_tiles) {
+        const FwdPlan plan = plan_of("diagonal", {300, 0, 1, 0}, shape(1, 1, 64, 64 * num_tiles));
+        return std::make_pair(plan.groups.at(0).num_stored < 9, plan.groups.at(0).asks);
+    };
+    EXPECT_EQ(asks(kMostNumberedTiles), std::make_pair(true, false));
+    EXPECT_EQ(asks(kMostNumberedTiles + 1), std::make_pair(true, true));
 }
 
 TEST(FwdPlan, InstancesHoldBothHeadDims)

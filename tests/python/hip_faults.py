@@ -48,10 +48,11 @@ class Fault(NamedTuple):
 
 PIPELINE = "pipeline/fwd_pipeline_qr_ks_vs.hpp"
 SOFTMAX = "pipeline/online_softmax.hpp"
-WINDOW = "pipeline/live_tile_window.hpp"
+TILES = "pipeline/live_tiles.hpp"
+MASK = "pipeline/banded_mask.hpp"
 KERNEL = "kernel/fwd_kernel.hpp"
 COMBINE = "kernel/fwd_combine.hpp"
-PLAN = "kernel/plan_windows.hpp"
+PLAN = "kernel/plan_tiles.hpp"
 ROWS = "kernel/rows_of.hpp"
 WAVE = "tile/wave_mfma.hpp"
 SHARED = "tile/shared_tiles_amd.hpp"
@@ -96,19 +97,20 @@ FAULTS: dict[str, Fault] = {
     "no barrier before a tile is overwritten": Fault(COPY, BARRIERS, "key_copy_.store(keys_);\n", orders),
     "no barrier before a tile is read": Fault(COPY, STORES, "value_copy_.store(values_);\n", orders),
     "the tile after the one that is walked": Fault(
-        WINDOW, "return code >> kFlags;", "return (code >> kFlags) + (from == 1);", causal
+        TILES, "return tile_of(code_);", "return tile_of(code_) + (tile_of(code_) == 1);", causal
     ),
-    "a tile of a window twice": Fault(
-        WINDOW, "place.left = left & (left - 1);", "place.left = from != 0 ? left & (left - 1) : left;", causal
+    "a tile left out": Fault(
+        TILES, "place.at += sizeof(TileCode);", "place.at += tile_of(code_) == 0 ? 8 : 4;", causal
     ),
-    "a window's last tile left out": Fault(
-        WINDOW,
-        "if (__builtin_expect(left == 0, 0))",
-        "if (left == 0 || (from > 0 && (left & (left - 1)) == 0))",
-        causal,
+    "a tile twice, and the next one never": Fault(
+        PLAN, "tile_code(base + n)", "tile_code(base + n - (n == 1))", causal
+    ),
+    "a row's last tile left out": Fault(PLAN, "place < room)", "place + 1 < room)", causal),
+    "a band's tiles are those of the next band": Fault(
+        PLAN, "mask.band_bits(mask.band(band), base)", "mask.band_bits(mask.band(band ^ 1), base)", sparse
     ),
     "tiles of the work-group's rows that are empty": Fault(
-        WINDOW, "ballot(tile < end && tiles.TileMask(row, tile))", "ballot(tile < end)", work
+        MASK, "ballot(tile < end && tiles.TileMask(row, tile))", "ballot(tile < end)", work
     ),
     "a band's empty tiles, unmasked": Fault(PIPELINE, "if (!work.live()) continue;", "", sparse),
     "rows of Q in other lanes": Fault(
@@ -145,7 +147,7 @@ FAULTS: dict[str, Fault] = {
         KERNEL, "if (row >= args.seqlen_q) return;", "", ragged, shows="out of bounds"
     ),
     "keys past the last one are attended": Fault(
-        WINDOW, "status == TileStatus::edge || short_of_keys", "status == TileStatus::edge", ragged
+        MASK, "status == TileStatus::edge || short_of_keys", "status == TileStatus::edge", ragged
     ),
     "no check of elements": Fault(PIPELINE, "if (!work.edge()) return;", "return;", causal),
     "elements of the other half of the lanes": Fault(
@@ -214,8 +216,19 @@ FAULTS |= {
     ),
 }
 
+
+def asks_past(count: int) -> Sequence[Change]:
+    """Instances that ask the mask for tiles as those of very long rows do, after so many stored ones of a work item."""
+    few = f"ck_tile_masks::min(args.num_stored - 1, {count});"
+    entries = ("fwd_entry.hpp", "bwd_entry.hpp", "bwd_dq_entry.hpp")
+    asks = [(f"kernel/{entry}", "CK_FMHA_ASKS != 0", "true") for entry in entries]
+    return [*asks, (PLAN, "args.num_stored - 1;", few)]
+
+
 # What must not change a bit.
 HARMLESS: dict[str, Sequence[Change]] = {
+    "every tile is asked for": asks_past(0),
+    "tiles past the second are asked for": asks_past(2),
     "elements are checked in every tile": [(PIPELINE, "if (!work.edge()) return;", "")],
     "no wave skips a tile": [
         (PIPELINE, "if (!work.live()) continue;", ""),
@@ -233,11 +246,11 @@ class Wait(NamedTuple):
 
 WAITS = {
     "for K and V to come": Wait(
-        r"\ts_waitcnt vmcnt\(0\)\n(?=(?:\t(?!s_waitcnt).*\n){0,9}\ts_barrier\n\tds_write)",
+        r"\ts_waitcnt vmcnt\(0\)\n(?=(?:\t(?!s_waitcnt vmcnt).*\n){0,9}\ts_barrier\n\tds_write)",
         "missing wait",
     ),
     "for writes to shared memory before a barrier": Wait(
-        r"\ts_waitcnt lgkmcnt\(0\)\n(?=\ts_barrier\n)",
+        r"\ts_waitcnt lgkmcnt\(0\)\n(?=\ts_barrier\n(?!\tds_write))",
         "never written",
     ),
     "for operands out of shared memory": Wait(

@@ -65,6 +65,7 @@ SMALL = {
     "empty rows": Call(masks.Causal("bottom-right"), fp16, 64, seqlens=(140, 70), heads=(1, 1), batch=1),
     "cut columns": Call(masks.Causal(), fp16, 64, seqlens=(1100, 70), heads=(1, 1), batch=1),
     "cut rows": Call(masks.Causal("bottom-right"), fp16, 64, seqlens=(70, 1100), heads=(2, 2), batch=1),
+    "tiles far apart": Call(masks.Longformer(20, [4690]), fp16, 64, seqlens=(4700, 150), heads=(1, 1), batch=1),
 }
 
 

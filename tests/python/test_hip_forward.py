@@ -114,6 +114,9 @@ SMALL = {
     "grouped heads": Call(EVERYTHING, torch.float16, 64, seqlens=(70, 64), heads=(4, 2), batch=1),
     "empty rows": Call(masks.Causal("bottom-right"), torch.float16, 64, seqlens=(140, 70), heads=(1, 1), batch=1),
     "cut rows": Call(masks.Causal("bottom-right"), torch.float16, 64, seqlens=(70, 1100), heads=(2, 2), batch=1),
+    "tiles far apart": Call(
+        masks.Window(20, 5, "bottom-right", num_sinks=1), torch.float16, 64, seqlens=(70, 9000), heads=(1, 1), batch=1
+    ),
 }
 
 

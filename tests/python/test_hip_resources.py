@@ -1,5 +1,6 @@
 """Registers and memory of the kernels for AMD GPUs, from their code objects: nothing is spilled, no scratch is used."""
 
+import dataclasses
 import re
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from ck_fmha._instance import Instance
 from ck_fmha._instances import code_object
 from gpu_calls import DTYPES, HEAD_DIMS, MASKS
 from hip_calls import ARCHS
+from test_hip_backward_pairs import kernels_of_mask
 from test_hip_forward import kernels_of_pairs
 
 READELF = "llvm-readelf-19"
@@ -101,25 +103,36 @@ def instances_of(mask: str, arch: str, dtype, head_dim: int) -> list[Instance]:
 
 @pytest.mark.parametrize("mask", MASKS)
 def test_nothing_is_spilled(mask, tmp_path, monkeypatch):
-    """The kernels that test_hip_forward.py takes, which compiles them."""
+    """The kernels that test_hip_forward.py and test_hip_backward_pairs.py take, which compile them."""
     for kernel in kernels_of_pairs()[mask]:
         hip_calls.use(monkeypatch, kernel["arch"])
         for instance in instances_of(mask, **kernel):
             assert_nothing_is_spilled(instance, tmp_path)
+    for kernel in kernels_of_mask(mask):
+        hip_calls.use(monkeypatch, kernel["arch"])
+        deterministic = kernel.pop("deterministic")
+        for instance in instances_of(mask, **kernel):
+            for kernels in ("bwd_deterministic", "bwd_dq") if deterministic else ("bwd",):
+                assert_nothing_is_spilled(dataclasses.replace(instance, kernels=kernels), tmp_path)
 
 
 @pytest.mark.parametrize("structure", DEFINITIONS + COMPOSITIONS)
 def test_nothing_is_spilled_by_others(structure, tmp_path, monkeypatch):
-    """A backward, and a forward: of single definitions for rows that are longer than what is stored of them, of
-    compositions at head_dim 128, where two waves share a SIMD's registers.
+    """Of single definitions a backward, or a forward for rows that are longer than what is stored of them. Of compositions
+    a backward, and forwards for rows of either length: that for short ones at head_dim 128, where two waves share a
+    SIMD's registers.
     """
     number = (DEFINITIONS + COMPOSITIONS).index(structure)
     arch, dtype, head_dim = VARIANTS[number * 5 % len(VARIANTS)]
     hip_calls.use(monkeypatch, arch)
     backward = list(KERNELS)[1:][number % 3]
-    assert_nothing_is_spilled(Instance(structure, dtype, head_dim, 4, False, arch, backward), tmp_path)
     single = structure in DEFINITIONS
-    assert_nothing_is_spilled(Instance(structure, dtype, head_dim if single else 128, 4, single, arch), tmp_path)
+    if not single or number % 2:
+        assert_nothing_is_spilled(Instance(structure, dtype, head_dim, 4, False, arch, backward), tmp_path)
+    if not single or number % 2 == 0:
+        assert_nothing_is_spilled(Instance(structure, dtype, head_dim, 4, True, arch), tmp_path)
+    if not single:
+        assert_nothing_is_spilled(Instance(structure, dtype, 128, 4, False, arch), tmp_path)
 
 
 def instances_with(extras: str, structure: str, kernels: str, head_dim: int, dtype: str, arch: str) -> list[Instance]:
@@ -170,9 +183,9 @@ def test_clang_22_does_not_move_sums_back_and_forth(tmp_path, monkeypatch):
 @pytest.mark.parametrize("arch, dtype, head_dim", VARIANTS)
 @pytest.mark.parametrize("structure", DEFINITIONS + COMPOSITIONS)
 def test_no_kernel_spills(structure, arch, dtype, head_dim, kernels, tmp_path, monkeypatch):
-    """Every kernel; with a mask that is asked for tiles, single definitions only."""
+    """Every kernel; of the backward with a mask that is asked for tiles, single definitions only."""
     hip_calls.use(monkeypatch, arch)
-    for asks in (False, True)[: 2 if structure in DEFINITIONS else 1]:
+    for asks in (False, True)[: 2 if kernels == "fwd" or structure in DEFINITIONS else 1]:
         assert_nothing_is_spilled(Instance(structure, dtype, head_dim, 4, asks, arch, kernels), tmp_path)
 
 

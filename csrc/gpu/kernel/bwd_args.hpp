@@ -6,8 +6,8 @@
 
 namespace ck_fmha::gpu {
 
-// Work items, windows and masks are those of FwdArgs with columns of tiles in the place of rows: FwdWork::row is a
-// column, its tiles [begin, end) are rows of tiles, and a window's bands are those of keys. A merge serves the heads of
+// Work items, their tiles and masks are those of FwdArgs with columns of tiles in the place of rows: FwdWork::row is a
+// column, its tiles [begin, end) are rows of tiles, and bands are those of keys. A merge serves the heads of
 // K and V and the samples that share it: number s of num_shared / merge_heads sums, slot by slot, the partial results
 // slot * num_shared + s * merge_heads + g, g in [0, merge_heads).
 struct BwdArgs {
@@ -17,7 +17,7 @@ struct BwdArgs {
     float* statistics;  // (batch, num_heads, seqlen_q, 2): see BwdDotDoOKernel
     float* dq_sum;      // (batch, num_heads, seqlen_q, head_dim of the instance): dQ summed in float32, not yet scaled
     const FwdWork* work;
-    LiveWindow* windows;
+    TileCode* tiles;
     const FwdMerge* merges; // of columns: see merge_heads
     const char* images;
     float* partial_dk; // (slots * num_shared, tile_k, head_dim) and ...
@@ -31,7 +31,7 @@ struct BwdArgs {
     index_t seqlen_k;
     index_t head_dim;
     index_t head_dim_v;
-    index_t num_windows;
+    index_t num_stored;
     float scale;
     float scale_log2; // scale * log2(e), of any sign
     ExtrasArgs extras;

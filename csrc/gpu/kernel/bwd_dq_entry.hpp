@@ -3,7 +3,7 @@
 // The kernels of one instance of dQ by rows; its macros are those of fwd_entry.hpp.
 
 #include "gpu/kernel/bwd_dq_kernel.hpp"
-#include "gpu/kernel/plan_windows.hpp"
+#include "gpu/kernel/plan_tiles.hpp"
 
 #ifndef CK_FMHA_EXTRAS
 #define CK_FMHA_EXTRAS 0
@@ -20,7 +20,7 @@ using InstanceKernel = BwdDqKernel<InstanceTraits>;
 extern "C" CK_FMHA_KERNEL(ck_fmha::gpu::structure::InstanceTraits::kThreads,
                           1) void ck_fmha_bwd_dq_plan(const ck_fmha::gpu::BwdArgs args)
 {
-    ck_fmha::gpu::plan_windows<ck_fmha::gpu::structure::InstanceKernel>(args);
+    ck_fmha::gpu::plan_tiles<ck_fmha::gpu::structure::InstanceKernel>(args);
 }
 
 extern "C" CK_FMHA_KERNEL(ck_fmha::gpu::structure::InstanceTraits::kThreads,

@@ -7,7 +7,7 @@
 
 namespace ck_fmha::gpu {
 
-// dQ by rows of tiles, for a backward whose results do not depend on the order of work-groups. The work items, windows
+// dQ by rows of tiles, for a backward whose results do not depend on the order of work-groups. The work items, tiles
 // and merges of its BwdArgs are those of the forward; BwdArgs::dq_sum takes the pieces of cut rows: (slots *
 // num_shared, tile_q, head_dim).
 template <class Traits>
@@ -47,15 +47,15 @@ private:
         const index_t batch = index.batch(args, work.batch), head = index.head(args, work.head);
         const index_t head_kv = head / args.heads_per_kv;
         const Mask mask = banded_mask(args, work);
-        const typename Pipeline::Window window(
-            mask, args.windows + static_cast<long_index_t>(index.item) * args.num_windows, args.num_windows);
+        const typename Pipeline::Tiles tiles(mask, args.tiles + static_cast<long_index_t>(index.item) * args.num_stored,
+                                             work);
         const long_index_t line = static_cast<long_index_t>(batch) * args.num_heads + head;
         return Pipeline::run({rows_of(args.q, batch, head, args.seqlen_q, args.head_dim, sizeof(T)),
                               rows_of(args.k, batch, head_kv, args.seqlen_k, args.head_dim, sizeof(T)),
                               rows_of(args.v, batch, head_kv, args.seqlen_k, args.head_dim_v, sizeof(T)),
                               rows_of(args.d_o, batch, head, args.seqlen_q, args.head_dim_v, sizeof(T)),
                               reinterpret_cast<const Float2*>(args.statistics) + line * args.seqlen_q},
-                             window, work.begin, work.end, mask, typename Pipeline::Extras(args, batch, head));
+                             tiles, mask, typename Pipeline::Extras(args, batch, head));
     }
 
     CK_FMHA_DEVICE static void store(const BwdArgs& args, typename Wave::Output& dq)

@@ -7,7 +7,7 @@
 #include "gpu/kernel/bwd_convert.hpp"
 #include "gpu/kernel/bwd_dot_do_o.hpp"
 #include "gpu/kernel/bwd_kernel.hpp"
-#include "gpu/kernel/plan_windows.hpp"
+#include "gpu/kernel/plan_tiles.hpp"
 #include "gpu/tile/group_clock.hpp"
 
 #ifndef CK_FMHA_EXTRAS
@@ -23,7 +23,7 @@ using InstanceTraits =
 
 extern "C" CK_FMHA_KERNEL(256, 1) void ck_fmha_bwd_plan(const ck_fmha::gpu::BwdArgs args)
 {
-    ck_fmha::gpu::plan_windows<ck_fmha::gpu::BwdKernel<ck_fmha::gpu::structure::InstanceTraits>>(args);
+    ck_fmha::gpu::plan_tiles<ck_fmha::gpu::BwdKernel<ck_fmha::gpu::structure::InstanceTraits>>(args);
 }
 
 extern "C" CK_FMHA_KERNEL(256, 1) void ck_fmha_bwd_dot_do_o(const ck_fmha::gpu::BwdArgs args)

@@ -57,8 +57,8 @@ private:
         const index_t batch = index.batch(args, work.batch), head = index.head(args, work.head);
         const index_t head_kv = head / args.heads_per_kv;
         const Mask mask = banded_mask(args, work);
-        const typename Pipeline::Window window(
-            mask, args.windows + static_cast<long_index_t>(index.item) * args.num_windows, args.num_windows);
+        const typename Pipeline::Tiles tiles(mask, args.tiles + static_cast<long_index_t>(index.item) * args.num_stored,
+                                             work);
         const long_index_t first_row = (static_cast<long_index_t>(batch) * args.num_heads + head) * args.seqlen_q;
         constexpr index_t kSumBytes = 4 * Traits::kHeadDim;
         return Pipeline::run(
@@ -68,7 +68,7 @@ private:
              rows_of(args.d_o, batch, head, args.seqlen_q, args.head_dim_v, sizeof(T)),
              reinterpret_cast<const Float2*>(args.statistics) + first_row,
              {reinterpret_cast<const char*>(args.dq_sum) + first_row * kSumBytes, kSumBytes, kSumBytes, args.seqlen_q}},
-            window, work.begin, work.end, mask, typename Pipeline::Extras(args, batch, head));
+            tiles, mask, typename Pipeline::Extras(args, batch, head));
     }
 
     CK_FMHA_DEVICE static void store(const BwdArgs& args, typename Pipeline::Result& result)

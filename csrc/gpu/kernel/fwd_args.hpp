@@ -41,25 +41,24 @@ struct FwdMerge {
 // merged at the end of a launch, and one work-group for each would leave most of a device idle.
 constexpr index_t kMergeParts = 8;
 
-// Up to 64 tiles of a row of tiles from `base` on, bit by bit: those in which the work-group, and those in which the
-// band of rows of one of its waves, has an attended element; and the band's tiles that need the element check. base is
-// kNone after a row's last window.
-struct BandBits {
-    ck_tile_masks::bits_t live;
-    ck_tile_masks::bits_t edge;
-};
-struct LiveWindow {
-    index_t base;
-    index_t unused;
-    ck_tile_masks::bits_t live;
-    BandBits band[4];
-};
-// A work item's first `num_windows` windows are found once for a mask and shape, by ck_fmha_fwd_plan (one work-group an
-// item), and serve all heads, samples and calls. With as many as the longest row can have, the forward never asks the
-// mask for tiles; above kMostWindows, which bounds the memory of a row, an instance that asks for the rest is needed.
-constexpr index_t kWindowTiles = 64;
-constexpr index_t kMostWindows = 64;
-constexpr index_t windows_of_row(index_t num_tiles_k) { return ck_tile_masks::div_up(num_tiles_k, kWindowTiles); }
+// A live tile of a work item: its number, and by bit `band` of the flags whether that band of rows (a wave's) has an
+// attended element in it, by bit kMostBands + band whether the band needs the element check there.
+using TileCode = unsigned;
+constexpr index_t kMostBands = 4;
+constexpr TileCode kLiveFlag = 1, kEdgeFlag = TileCode{1} << kMostBands;
+constexpr index_t kMostNumberedTiles =
+    (1 << (32 - 2 * kMostBands)) - 2; // the next number and the one after it are none
+CK_TILE_MASKS_HD constexpr TileCode tile_code(index_t tile) { return static_cast<TileCode>(tile) << 2 * kMostBands; }
+CK_TILE_MASKS_HD constexpr index_t tile_of(TileCode code) { return static_cast<index_t>(code >> 2 * kMostBands); }
+constexpr TileCode kAskCode = tile_code(kMostNumberedTiles);     // there may be more: the mask is to be asked
+constexpr TileCode kEndCode = tile_code(kMostNumberedTiles + 1); // there is none
+
+// The live tiles of a work item are found once for a mask and shape, by ck_fmha_fwd_plan (one work-group an item), and
+// serve all heads, samples and calls. With room for `num_stored` codes, those of the item that has most and one that
+// ends them, the forward never asks the mask for tiles; above kMostStored, which bounds the memory of an item, an
+// instance that asks for the rest is needed.
+constexpr index_t kMostStored = 4096;
+constexpr index_t kWindowTiles = 64; // that the mask is asked about at a time
 
 // Masks that do not differ between heads (samples) share their work items: item n serves the (batch, head) pairs
 // (batch + s / shared_heads, head + s % shared_heads), s in [0, num_shared). Work-group g does item g / num_shared with
@@ -68,7 +67,7 @@ struct FwdArgs {
     Tensor q, k, v, o;
     float* lse;          // (batch, num_heads, seqlen_q), dense
     const FwdWork* work; // longest first
-    LiveWindow* windows; // num_windows of each work item
+    TileCode* tiles;     // num_stored of each work item
     const FwdMerge* merges;
     const char* images; // see mask_image.hpp
     float* partial_o;   // (slots * num_shared, tile_q, head_dim_v), normalised
@@ -81,7 +80,7 @@ struct FwdArgs {
     index_t seqlen_k;
     index_t head_dim;
     index_t head_dim_v;
-    index_t num_windows;
+    index_t num_stored;
     float scale_log2; // softmax_scale * log2(e), of any sign
     ExtrasArgs extras;
 };

@@ -6,11 +6,11 @@
 //     CK_FMHA_DTYPE     f16 or bf16
 //     CK_FMHA_HEAD_DIM  32, 64, 128 or 256
 //     CK_FMHA_WAVES     of a work-group: 2 or 4
-//     CK_FMHA_ASKS      1 if a row may have more windows than kMostWindows
+//     CK_FMHA_ASKS      1 if a row may have more live tiles than kMostStored
 //     CK_FMHA_EXTRAS    what changes the scores besides the mask, "kSoftcap | kAlibi"; not defined: nothing
 
 #include "gpu/kernel/fwd_combine.hpp"
-#include "gpu/kernel/plan_windows.hpp"
+#include "gpu/kernel/plan_tiles.hpp"
 #include "gpu/tile/group_clock.hpp"
 
 #ifndef CK_FMHA_EXTRAS
@@ -27,7 +27,7 @@ using InstanceTraits =
 extern "C" CK_FMHA_KERNEL(ck_fmha::gpu::structure::InstanceTraits::kThreads,
                           1) void ck_fmha_fwd_plan(const ck_fmha::gpu::FwdArgs args)
 {
-    ck_fmha::gpu::plan_windows<ck_fmha::gpu::FwdKernel<ck_fmha::gpu::structure::InstanceTraits>>(args);
+    ck_fmha::gpu::plan_tiles<ck_fmha::gpu::FwdKernel<ck_fmha::gpu::structure::InstanceTraits>>(args);
 }
 
 extern "C" CK_FMHA_KERNEL(ck_fmha::gpu::structure::InstanceTraits::kThreads,

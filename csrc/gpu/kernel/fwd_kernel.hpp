@@ -35,12 +35,12 @@ private:
         const index_t batch = index.batch(args, work.batch), head = index.head(args, work.head);
         const index_t head_kv = head / args.heads_per_kv;
         const Mask mask = banded_mask(args, work);
-        const typename Pipeline::Window window(
-            mask, args.windows + static_cast<long_index_t>(index.item) * args.num_windows, args.num_windows);
+        const typename Pipeline::Tiles tiles(mask, args.tiles + static_cast<long_index_t>(index.item) * args.num_stored,
+                                             work);
         return Pipeline::run(rows_of(args.q, batch, head, args.seqlen_q, args.head_dim, sizeof(T)),
                              rows_of(args.k, batch, head_kv, args.seqlen_k, args.head_dim, sizeof(T)),
-                             rows_of(args.v, batch, head_kv, args.seqlen_k, args.head_dim_v, sizeof(T)), window,
-                             work.begin, work.end, mask, Extras(args, batch, head));
+                             rows_of(args.v, batch, head_kv, args.seqlen_k, args.head_dim_v, sizeof(T)), tiles, mask,
+                             Extras(args, batch, head));
     }
 
     CK_FMHA_DEVICE static void store(const FwdArgs& args, typename Pipeline::Result& result)

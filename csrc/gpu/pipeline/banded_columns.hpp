@@ -1,6 +1,6 @@
 #pragma once
 
-#include "gpu/pipeline/live_tile_window.hpp"
+#include "gpu/pipeline/banded_mask.hpp"
 
 namespace ck_fmha::gpu {
 
@@ -16,7 +16,6 @@ public:
     {
     }
     // Like the mask's; a band that sticks out past the last key is all edge.
-    CK_FMHA_DEVICE BandBits band_bits(index_t base) const { return band_bits(this->band(), base); }
     CK_FMHA_DEVICE BandBits band_bits(index_t band, index_t base) const
     {
         BandBits bits = Base::band_bits(band, base);

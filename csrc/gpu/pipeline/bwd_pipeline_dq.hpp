@@ -1,7 +1,7 @@
 #pragma once
 
 #include "gpu/pipeline/bwd_dq_policy.hpp"
-#include "gpu/pipeline/live_tile_window.hpp"
+#include "gpu/pipeline/live_tiles.hpp"
 #include "gpu/pipeline/score_extras.hpp"
 
 // dQ of one work-group in one order: Q and dO of a row of tiles at hand, K and V through shared memory. It walks the
@@ -21,7 +21,7 @@ public:
     using Wave = typename Policy::Wave;
     using Mask =
         BandedMask<typename Traits::Mask, Wave::kRows, Traits::kWaves, Traits::kTileK, true, Traits::kThreadsPerWave>;
-    using Window = LiveTileWindow<Mask, Traits::kAsks>;
+    using Tiles = LiveTiles<Mask, Traits::kAsks>;
     using Extras = ScoreExtras<Traits, BwdArgs>;
     using KeyTiles = typename Policy::KeyTiles;
 
@@ -30,16 +30,15 @@ public:
         const Float2* statistics; // of each query: LSE, -delta
     };
 
-    // Tiles [begin, end) of the mask's row of tiles.
-    CK_FMHA_DEVICE static typename Wave::Output run(const Tensors& t, Window window, index_t begin, index_t end,
-                                                    const Mask& mask, const Extras& extras)
+    CK_FMHA_DEVICE static typename Wave::Output run(const Tensors& t, Tiles tiles, const Mask& mask,
+                                                    const Extras& extras)
     {
         const SharedMemory shared = SharedMemory::allocate<KeyTiles::kBytes + 2 * Policy::kQueryBytes>();
         KeyTiles keys(shared, t.k, t.v);
 
         typename Wave::Output dq = {};
-        auto tiles = window.walk(begin, end);
-        if (tiles.at_end()) return dq;
+        auto walk = tiles.walk();
+        if (walk.at_end()) return dq;
         const auto q = Wave::load_query(t.q, mask.band(), shared + KeyTiles::kBytes);
         const auto d_o = Wave::load_query(t.d_o, mask.band(), shared + (KeyTiles::kBytes + Policy::kQueryBytes));
         const index_t first_row = mask.band() * Wave::kRows;
@@ -51,25 +50,28 @@ public:
             delta.of_query[n] = -pair[1];
         });
         const auto load_next = [&] {
-            tiles.advance();
-            if (!tiles.at_end()) keys.load(tiles.current());
+            walk.advance();
+            if (!walk.at_end()) keys.load(walk.current());
         };
-        keys.load(tiles.current());
+        keys.load(walk.current());
 
         do {
-            const index_t tile = tiles.current();
-            const BandWork work = window.work();
+            const auto work = tiles.work();
+            tiles.fetch();
             if constexpr (Policy::kWavesPerSimd == 1)
                 unroll<Wave::kDimBlocks>([&](auto b) { to_accumulators(dq.block[b]); });
             keys.receive(load_next);
-            bits_t attended = 0; // of a row of S
-            const auto find_attended = [&] { attended = mask.row_bits(first_row + Wave::query_of_bits(), tile); };
+            bits_t attended = 0;             // of a row of S
+            const auto find_attended = [&] { // the largest masks leave no register for what need not be kept
+                const index_t query = mask.band() * Wave::kRows + Wave::query_of_bits(lane_index_anew());
+                attended = mask.row_bits(query, work.tile());
+            };
             if constexpr (Wave::kScoresLeaveNoRegisters)
                 if (work.edge()) find_attended();
             for (index_t part = 0; part < KeyTiles::kParts; ++part) {
                 typename Wave::Probabilities ds;
                 if (work.live()) {
-                    const index_t first_key = tile * Traits::kTileK + part * KeyTiles::kPartKeys;
+                    const index_t first_key = work.tile() * Traits::kTileK + part * KeyTiles::kPartKeys;
                     typename Wave::Scores p = Wave::scores(q, keys.k(part)), slope;
                     extras.template to_scores<Wave>(p, lse, first_row, first_key, &slope);
                     if (work.edge()) {
@@ -91,7 +93,7 @@ public:
                 keys.receive_transposed(load_next);
                 if (work.live()) Wave::add_products(dq, ds, keys.k_transposed(part));
             }
-        } while (!tiles.at_end());
+        } while (!walk.at_end());
         return dq;
     }
 };

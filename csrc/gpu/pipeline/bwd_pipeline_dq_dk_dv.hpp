@@ -2,6 +2,7 @@
 
 #include "gpu/pipeline/banded_columns.hpp"
 #include "gpu/pipeline/bwd_policy.hpp"
+#include "gpu/pipeline/live_tiles.hpp"
 #include "gpu/pipeline/score_extras.hpp"
 
 // The backward of one work-group: K and V of a column of tiles at hand, Q and dO through shared memory. It walks the
@@ -27,7 +28,7 @@ public:
     using Wave = typename Policy::Wave;
     using Mask =
         BandedColumns<typename Traits::Mask, Wave::kKeys, Traits::kBands, Traits::kTileQ, Wave::kThreadsPerWave>;
-    using Window = LiveTileWindow<Mask, Traits::kAsks, true>;
+    using Tiles = LiveTiles<Mask, Traits::kAsks, true>;
     using Extras = ScoreExtras<Traits, BwdArgs>;
     using QueryTiles = typename Policy::QueryTiles;
     using Exchange = typename Wave::Exchange;
@@ -41,30 +42,28 @@ public:
         typename Wave::Gradients dk, dv;
     };
 
-    // Tiles [begin, end) of the mask's column of tiles.
-    CK_FMHA_DEVICE static Result run(const Tensors& t, Window window, index_t begin, index_t end, const Mask& mask,
-                                     const Extras& extras)
+    CK_FMHA_DEVICE static Result run(const Tensors& t, Tiles tiles, const Mask& mask, const Extras& extras)
     {
         constexpr index_t kColumn = QueryTiles::kBytes + Exchange::kBytes;
         const SharedMemory shared = SharedMemory::allocate<kColumn + 2 * Wave::kColumnBytes>();
         const Exchange exchange(shared + QueryTiles::kBytes);
 
         Result result = {};
-        auto tiles = window.walk(begin, end);
-        if (tiles.at_end()) return result;
+        auto walk = tiles.walk();
+        if (walk.at_end()) return result;
         const auto k = Wave::load_keys(t.k, mask.row(), mask.band(), shared + kColumn);
         const auto v = Wave::load_keys(t.v, mask.row(), mask.band(), shared + (kColumn + Wave::kColumnBytes));
         const typename Wave::QueryGradients dq(k, t, mask.row(), shared, exchange);
 
         QueryTiles queries(shared, t.q, t.d_o, t.statistics);
         const auto load_next = [&] {
-            tiles.advance();
-            if (!tiles.at_end()) queries.load(tiles.current());
+            walk.advance();
+            if (!walk.at_end()) queries.load(walk.current());
         };
-        queries.load(tiles.current());
+        queries.load(walk.current());
         do {
-            const index_t tile = tiles.current();
-            const BandWork work = window.work();
+            const auto work = tiles.work();
+            tiles.fetch();
             if constexpr (Policy::kWavesPerSimd == 1) {
                 Wave::to_accumulators(result.dk);
                 Wave::to_accumulators(result.dv);
@@ -75,14 +74,14 @@ public:
             if (work.live()) {
                 unsigned attended = 0; // bits of the keys
                 const auto find_attended = [&] {
-                    attended = mask.row_bits(tile * Traits::kTileQ + Wave::query_of_bits());
+                    attended = mask.row_bits(work.tile() * Traits::kTileQ + Wave::query_of_bits());
                 };
                 if constexpr (Wave::kScoresLeaveNoRegisters)
                     if (work.edge()) find_attended();
-                const auto statistics = queries.statistics(tile);
+                const auto statistics = queries.statistics(work.tile());
                 typename Wave::Acc s = {};
                 Wave::add_scores(s, queries.q(), k);
-                const index_t first_query = tile * Traits::kTileQ, first_key = mask.band() * Wave::kKeys;
+                const index_t first_query = work.tile() * Traits::kTileQ, first_key = mask.band() * Wave::kKeys;
                 typename Wave::Acc slope;
                 extras.template to_scores<Wave>(s, statistics.lse(), first_query, first_key, &slope);
                 no_load_crosses();
@@ -123,9 +122,9 @@ public:
             }
             if constexpr (Traits::kAddsDq) {
                 if constexpr (!Exchange::kBeforeGradients) barrier(); // dS of all waves is there
-                dq.add([&](index_t band) { return work.live(band); }, tile);
+                dq.add([&](index_t band) { return work.live(band); }, work.tile());
             }
-        } while (!tiles.at_end());
+        } while (!walk.at_end());
         return result;
     }
 };

@@ -11,7 +11,7 @@ struct BwdTraits {
     using Mask = Mask_;                            // bound
     using T = T_;                                  // of the tensors
     static constexpr index_t kHeadDim = kHeadDim_; // padded: 32, 64, 128 or 256
-    static constexpr bool kAsks = kAsks_;          // the mask for tiles, past the stored windows
+    static constexpr bool kAsks = kAsks_;          // the mask for tiles, past those that are stored
     static constexpr bool kAddsDq = kAddsDq_;      // or leaves it to others
     static constexpr index_t kExtras = kExtras_;   // of the scores: bits of Extra
     static constexpr index_t kThreads = kBwdThreads;

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "gpu/pipeline/fwd_policy.hpp"
-#include "gpu/pipeline/live_tile_window.hpp"
+#include "gpu/pipeline/live_tiles.hpp"
 #include "gpu/pipeline/online_softmax.hpp"
 #include "gpu/pipeline/score_extras.hpp"
 
@@ -28,7 +28,7 @@ public:
     static constexpr bool kFindsAttendedFirst = Wave::kScoresLeaveNoRegisters || kIsScarce;
     using Mask = BandedMask<typename Traits::Mask, kFwdRowsPerWave, Traits::kWaves, Traits::kTileK, kIsScarce,
                             Traits::kThreadsPerWave>;
-    using Window = LiveTileWindow<Mask, Traits::kAsks>;
+    using Tiles = LiveTiles<Mask, Traits::kAsks>;
     using Extras = ScoreExtras<Traits, FwdArgs>;
 
     struct Result {
@@ -36,36 +36,38 @@ public:
         OnlineSoftmax<Wave, typename Extras::Unit> softmax;
     };
 
-    // Tiles [begin, end) of the mask's row of tiles.
-    CK_FMHA_DEVICE static Result run(const RowsInMemory& q, const RowsInMemory& k, const RowsInMemory& v, Window window,
-                                     index_t begin, index_t end, const Mask& mask, const Extras& extras)
+    CK_FMHA_DEVICE static Result run(const RowsInMemory& q, const RowsInMemory& k, const RowsInMemory& v, Tiles tiles,
+                                     const Mask& mask, const Extras& extras)
     {
         const SharedMemory shared = SharedMemory::allocate<Policy::kSharedBytes>();
         typename Policy::KeyValueTiles keys_values(shared, k, v);
 
         Result result = {};
-        auto tiles = window.walk(begin, end);
-        if (tiles.at_end()) return result;
+        auto walk = tiles.walk();
+        if (walk.at_end()) return result;
         // Before K and V: who waits for these has it, and no wait for it is left inside the loop.
         const typename Wave::Query query = Wave::load_query(q, mask.band(), shared + Policy::KeyValueTiles::kBytes);
-        keys_values.load(tiles.current());
+        const auto load = [&] {
+            keys_values.load(walk.current());
+            tiles.fetch();
+        };
+        load();
 
         do {
-            const index_t tile = tiles.current();
-            const BandWork work = window.work();
+            const auto work = tiles.work();
             keys_values.receive();
-            tiles.advance();
-            if (!tiles.at_end()) keys_values.load(tiles.current());
+            walk.advance();
+            if (!walk.at_end()) load();
             if (!work.live()) continue;
 
             bits_t attended = 0; // of a row of S
             const auto find_attended = [&] {
-                attended = mask.row_bits(mask.band() * Wave::kRows + Wave::query_of_bits(), tile);
+                attended = mask.row_bits(mask.band() * Wave::kRows + Wave::query_of_bits(), work.tile());
             };
             if constexpr (kFindsAttendedFirst)
                 if (work.edge()) find_attended();
             typename Wave::Scores s = Wave::scores(query, keys_values.keys());
-            const index_t first_query = mask.band() * Wave::kRows, first_key = tile * Traits::kTileK;
+            const index_t first_query = mask.band() * Wave::kRows, first_key = work.tile() * Traits::kTileK;
             const auto to_scores = [&](typename Wave::Scores& scores, const typename Wave::PerQuery& reference) {
                 if constexpr (Extras::Unit::kNatural) {
                     extras.template to_natural_scores<Wave>(scores, first_query, first_key);
@@ -82,7 +84,8 @@ public:
             result.softmax.update(s, result.o, to_scores);
             if constexpr (Extras::kHasDropout) Wave::drop(s, extras.template kept<Wave>(first_query, first_key));
             Wave::add_products(result.o, Wave::to_operand(s), keys_values.values());
-        } while (!tiles.at_end());
+            // Compared anew: the compiler would keep what at_end() said above in two scalar registers.
+        } while (anew(walk.current()) < walk.end());
         return result;
     }
 };

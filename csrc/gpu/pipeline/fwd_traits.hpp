@@ -13,7 +13,7 @@ struct FwdTraits {
     using T = T_;                                  // of Q, K, V and O
     static constexpr index_t kHeadDim = kHeadDim_; // padded: 32, 64, 128 or 256
     static constexpr index_t kWaves = kWaves_;     // of a work-group
-    static constexpr bool kAsks = kAsks_;          // the mask for tiles, past the stored windows
+    static constexpr bool kAsks = kAsks_;          // the mask for tiles, past those that are stored
     static constexpr index_t kExtras = kExtras_;   // of the scores: bits of Extra
     static constexpr index_t kTileK = fwd_tile_k(kHeadDim);
     static constexpr index_t kThreadsPerWave = fwd_threads_per_wave(kWaveSize, kHeadDim);

@@ -31,8 +31,7 @@ public:
         const Extent partial_dk = array("partial_dk", a.partial_dk, 4, num_keys * p.head_dim);
         const Extent partial_dv = array("partial_dv", a.partial_dv, 4, num_keys * p.head_dim_v);
         const Extent work = array("work", a.work, sizeof(gpu::FwdWork), group.work.size());
-        const Extent windows =
-            array("windows", a.windows, sizeof(gpu::LiveWindow), group.work.size() * group.num_windows);
+        const Extent tiles = array("tiles", a.tiles, sizeof(gpu::TileCode), group.work.size() * group.num_stored);
         const size_t num_merges = columns ? on_device.plan().merges.size() : group.merges.size();
         const Extent merges = array("merges", a.merges, sizeof(gpu::FwdMerge), num_merges);
 
@@ -40,14 +39,14 @@ public:
                      to_read(array("lse", a.lse, 4, lines * p.seqlen_q)), to_write(statistics)};
         if (a.d_lse != nullptr) dot_do_o_.push_back(to_read(array("d_lse", a.d_lse, 4, lines * p.seqlen_q)));
         convert_ = {to_read(dq_sum), to_write(dq)};
-        plan_ = {to_read(work), to_write(windows)};
+        plan_ = {to_read(work), to_write(tiles)};
         products_ = {to_read(of_queries("q", a.q, p.head_dim)),
                      to_read(of_keys("k", a.k, p.head_dim)),
                      to_read(of_keys("v", a.v, p.head_dim_v)),
                      to_read(d_o),
                      to_read(statistics),
                      to_read(work),
-                     to_read(windows)};
+                     to_read(tiles)};
         add_extras(products_, p, a.extras);
         for (const DevicePlan::Section& section : on_device.mask_sections()) {
             const Extent mask = to_read(array("mask", on_device.images() + section.offset, 1, section.size));

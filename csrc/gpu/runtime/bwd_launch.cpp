@@ -99,18 +99,18 @@ public:
         common_.partial_dv = launch.workspace + workspace_.partial_dv;
     }
 
-    void fill_windows_of_columns(Stream stream) const
+    void find_tiles_of_columns(Stream stream) const
     {
         for_each_column_group(
             [&](const gpu::FwdGroup& group, const BwdModule& module, BwdArgs a, const BwdExtents& extents) {
-                fill_windows(group, module.plan(), kBwdThreads, a, stream, extents);
+                find_tiles(group, module.plan(), kBwdThreads, a, stream, extents);
             });
     }
-    void fill_windows_of_rows(Stream stream) const
+    void find_tiles_of_rows(Stream stream) const
     {
         for_each_row_group(
             [&](const gpu::FwdGroup& group, const BwdDqModule& module, BwdArgs a, const BwdExtents& extents) {
-                fill_windows(group, module.plan(), threads_of_rows(group), a, stream, extents);
+                find_tiles(group, module.plan(), threads_of_rows(group), a, stream, extents);
             });
     }
 
@@ -162,8 +162,8 @@ private:
             a.shared_heads = plan.shared_heads();
             a.merge_heads = columns ? plan.merge_heads() : 1;
             a.work = on_device.work(g);
-            a.windows = on_device.windows(g);
-            a.num_windows = plan.groups[g].num_windows;
+            a.tiles = on_device.tiles(g);
+            a.num_stored = plan.groups[g].num_stored;
             a.merges = columns ? on_device.merges() : on_device.merges(g);
             BwdExtents extents(problem_, on_device, plan.groups[g], a, workspace_, columns, launch_.sums_bias,
                                driver_.wants_extents());
@@ -187,10 +187,10 @@ private:
     {
         return fwd_threads(lanes_, group.num_waves, head_dim());
     }
-    void fill_windows(const gpu::FwdGroup& group, Function plan, index_t threads, BwdArgs& a, Stream stream,
-                      const BwdExtents& extents) const
+    void find_tiles(const gpu::FwdGroup& group, Function plan, index_t threads, BwdArgs& a, Stream stream,
+                    const BwdExtents& extents) const
     {
-        if (group.num_windows == 0) return;
+        if (group.num_stored == 0) return;
         a.num_shared = 1; // one work-group an item
         run_items(group, plan, {threads, bwd_plan_launch_shared_bytes(lanes_)}, a, stream, extents.of_plan());
     }
@@ -199,7 +199,7 @@ private:
     {
         launch_items(driver_, function, size, a, group.work.size(), a.num_shared, stream, extents, [&](size_t items) {
             a.work += items;
-            a.windows += items * a.num_windows;
+            a.tiles += items * a.num_stored;
         });
     }
     int64_t num_row_groups() const
@@ -254,9 +254,9 @@ void attention_backward(const ck_fmha_bwd_args& args, const BwdLaunch& launch)
     const bool capturing = driver.is_capturing(launch.stream);
     if (capturing) keep_for_good(std::tuple(launch.columns, launch.modules, launch.rows, launch.dq_modules));
     const Launches launches(args, launch);
-    launch.columns->prepare(launch.stream, capturing, [&](Stream stream) { launches.fill_windows_of_columns(stream); });
+    launch.columns->prepare(launch.stream, capturing, [&](Stream stream) { launches.find_tiles_of_columns(stream); });
     if (launch.rows)
-        launch.rows->prepare(launch.stream, capturing, [&](Stream stream) { launches.fill_windows_of_rows(stream); });
+        launch.rows->prepare(launch.stream, capturing, [&](Stream stream) { launches.find_tiles_of_rows(stream); });
     launches.compute();
 }
 

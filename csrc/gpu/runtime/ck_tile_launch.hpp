@@ -52,7 +52,7 @@ public:
     size_t num_masks() const { return plan_.plan().group_of.size(); } // that differ
 
 private:
-    DevicePlan plan_; // not shared with back ends that fill its windows
+    DevicePlan plan_; // not shared with back ends that find its tiles
     DeviceMemory memory_;
 };
 

@@ -54,7 +54,7 @@ DevicePlan::DevicePlan(const Driver& driver, int device, std::shared_ptr<const M
     merges_.push_back(layout.take(bytes_of(plan_.merges)));
     std::vector<char> staging(layout.size()); // what the host writes
     for (const gpu::FwdGroup& group : plan_.groups)
-        windows_.push_back(layout.take(group.work.size() * group.num_windows * sizeof(gpu::LiveWindow)));
+        tiles_.push_back(layout.take(group.work.size() * group.num_stored * sizeof(gpu::TileCode)));
     memory_ = std::make_unique<DeviceMemory>(driver, device, layout.size());
 
     std::memcpy(staging.data(), plan_.images.data(), plan_.images.size());

@@ -29,11 +29,11 @@ public:
     const gpu::FwdWork* work(size_t group) const { return at<gpu::FwdWork>(work_[group]); }
     const gpu::FwdMerge* merges(size_t group) const { return at<gpu::FwdMerge>(merges_[group]); }
     const gpu::FwdMerge* merges() const { return at<gpu::FwdMerge>(merges_.back()); } // FwdPlan::merges
-    gpu::LiveWindow* windows(size_t group) const { return at<gpu::LiveWindow>(windows_[group]); }
+    gpu::TileCode* tiles(size_t group) const { return at<gpu::TileCode>(tiles_[group]); }
 
-    // Kernels fill the windows when the plan is first used: fill(a stream) launches them. What is launched on `stream`
-    // afterwards finds them filled; the host waits for that only where `stream` is captured, for a graph cannot refer
-    // to what is outside of it.
+    // Kernels find the live tiles when the plan is first used: fill(a stream) launches them. What is launched on
+    // `stream` afterwards finds them filled; the host waits for that only where `stream` is captured, for a graph
+    // cannot refer to what is outside of it.
     template <class Fill>
     void prepare(Stream stream, bool is_captured, const Fill& fill)
     {
@@ -67,7 +67,7 @@ private:
     int device_;
     std::shared_ptr<const MaskExpr> mask_; // its address is part of the key of the cache
     gpu::FwdPlan plan_;
-    std::vector<size_t> work_, merges_, windows_; // of each group; the last merges are of all of them
+    std::vector<size_t> work_, merges_, tiles_; // of each group; the last merges are of all of them
     std::vector<Section> mask_sections_;
     std::unique_ptr<DeviceMemory> memory_;
     std::mutex preparing_;

@@ -19,8 +19,7 @@ public:
         const Extent partial_o =
             array("partial_o", a.partial_o, 4, on_device.plan().num_partial_rows(group) * p.head_dim_v);
         const Extent partial_lse = array("partial_lse", a.partial_lse, 4, on_device.plan().num_partial_rows(group));
-        const Extent windows =
-            array("windows", a.windows, sizeof(gpu::LiveWindow), group.work.size() * group.num_windows);
+        const Extent tiles = array("tiles", a.tiles, sizeof(gpu::TileCode), group.work.size() * group.num_stored);
         const Extent work = array("work", a.work, sizeof(gpu::FwdWork), group.work.size());
         const Extent lse = array("lse", a.lse, 4, p.batch * p.num_heads * p.seqlen_q);
         const Extent o = tensor("o", a.o, p.batch, p.num_heads, p.seqlen_q, p.head_dim_v);
@@ -31,9 +30,9 @@ public:
                 to_write(o),
                 to_write(lse),
                 to_read(work),
-                to_read(windows)};
+                to_read(tiles)};
         add_extras(fwd_, p, a.extras);
-        plan_ = {to_read(work), to_write(windows)};
+        plan_ = {to_read(work), to_write(tiles)};
         for (const DevicePlan::Section& section : on_device.mask_sections()) {
             const Extent mask = to_read(array("mask", on_device.images() + section.offset, 1, section.size));
             fwd_.push_back(mask);

@@ -65,15 +65,15 @@ public:
         common_.partial_o = launch.workspace;
     }
 
-    void fill_windows(Stream stream) const
+    void find_tiles(Stream stream) const
     {
         for_each_group([&](const gpu::FwdGroup& group, const FwdModule& module, FwdArgs a, const FwdExtents& extents) {
-            if (group.num_windows == 0) return;
+            if (group.num_stored == 0) return;
             a.num_shared = 1; // one work-group an item
             const GroupSize size{threads_of(group), gpu::fwd_plan_launch_shared_bytes(lanes_)};
             run(module.plan(), size, a, group.work.size(), a.num_shared, stream, extents.of_plan(), [&](size_t items) {
                 a.work += items;
-                a.windows += items * a.num_windows;
+                a.tiles += items * a.num_stored;
             });
         });
     }
@@ -86,7 +86,7 @@ public:
             run(module.fwd(), size, a, group.work.size(), a.num_shared, launch_.stream, extents.of_fwd(),
                 [&](size_t items) {
                     a.work += items;
-                    a.windows += items * a.num_windows;
+                    a.tiles += items * a.num_stored;
                 });
             if (!group.merges.empty())
                 run(module.combine(), kCombineSize, a, group.merges.size(), a.num_shared * kMergeParts, launch_.stream,
@@ -102,8 +102,8 @@ private:
             const gpu::FwdGroup& group = plan_.groups[g];
             FwdArgs a = common_;
             a.work = launch_.plan->work(g);
-            a.windows = launch_.plan->windows(g);
-            a.num_windows = group.num_windows;
+            a.tiles = launch_.plan->tiles(g);
+            a.num_stored = group.num_stored;
             a.merges = launch_.plan->merges(g);
             a.partial_lse = a.partial_o + plan_.num_partial_rows(group) * a.head_dim_v;
             use(group, *launch_.modules[g], a,
@@ -140,7 +140,7 @@ void attention_forward(const ck_fmha_fwd_args& args, const FwdLaunch& launch)
     const bool capturing = driver.is_capturing(launch.stream);
     if (capturing) keep_for_good(std::pair(launch.plan, launch.modules));
     const Launches launches(args, launch);
-    launch.plan->prepare(launch.stream, capturing, [&](Stream stream) { launches.fill_windows(stream); });
+    launch.plan->prepare(launch.stream, capturing, [&](Stream stream) { launches.find_tiles(stream); });
     launches.compute();
 }
 

@@ -59,7 +59,7 @@ public:
         for (FwdGroup& group : plan_.groups) {
             std::stable_sort(group.work.begin(), group.work.end(),
                              [](const FwdWork& a, const FwdWork& b) { return a.num_live > b.num_live; });
-            set_windows(group);
+            set_stored(group);
             if (plan_.num_partial_rows(group) > ck_tile_masks::kIndexMax)
                 refuse("the partial results of this call have more than 2^31 rows: split it by batch or head");
         }
@@ -191,14 +191,17 @@ private:
         });
     }
 
-    // As many as some work item has. A window spans 64 tiles, and one of them is live at least.
-    static void set_windows(FwdGroup& group)
+    // The live tiles of the work item that has most, and the code that ends them.
+    void set_stored(FwdGroup& group) const
     {
+        index_t most = 0;
         for (const FwdWork& work : group.work)
-            group.num_windows =
-                std::max(group.num_windows, std::min(work.num_live, windows_of_row(work.end - work.begin)));
-        group.asks = group.num_windows > kMostWindows;
-        group.num_windows = std::min(group.num_windows, kMostWindows);
+            most = std::max(most, work.num_live);
+        const bool rows = plan_.shape.axis == Axis::rows;
+        const auto tile = plan_.shape.tile();
+        const int64_t num_tiles = rows ? (plan_.shape.seqlen_k - 1) / tile.x() : (plan_.shape.seqlen_q - 1) / tile.y();
+        group.asks = most >= kMostStored || num_tiles >= kMostNumberedTiles;
+        group.num_stored = group.work.empty() ? 0 : std::min(most, kMostStored - 1) + 1;
     }
 
     const MaskExpr& mask_;

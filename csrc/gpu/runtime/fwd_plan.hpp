@@ -34,8 +34,8 @@ struct FwdGroup {
     std::vector<FwdWork> work;
     std::vector<FwdMerge> merges; // of rows
     index_t num_slots = 0;        // of rows
-    index_t num_windows = 0;      // of every work item: see LiveWindow
-    bool asks = false;            // may a row have more of them?
+    index_t num_stored = 0;       // codes of live tiles of every work item: see TileCode
+    bool asks = false;            // may an item have more of them?
 };
 
 struct FwdPlan {

@@ -106,8 +106,9 @@ CK_FMHA_DEVICE bool any_lane(bool condition) { return ballot(condition) != 0; }
 // The value of one lane, the same one for all.
 CK_FMHA_DEVICE index_t value_of_lane(index_t value, index_t lane) { return __builtin_amdgcn_readlane(value, lane); }
 
-// The number of the lowest bit that is set.
+// The number of the lowest bit that is set; how many are.
 CK_FMHA_DEVICE index_t lowest_bit(bits_t bits) { return __builtin_ctzll(bits); }
+CK_FMHA_DEVICE index_t count_bits(bits_t bits) { return __builtin_popcountll(bits); }
 
 // The value of lane (lane xor flip), of the kGroup neighbouring lanes that are here together.
 template <index_t kGroup = kWaveSize>

@@ -58,6 +58,10 @@ CK_FMHA_DEVICE index_t uniform(index_t value)
 }
 // The same for what came from memory by a uniform address: AMD's compiler knows that it is uniform.
 CK_FMHA_DEVICE index_t uniform_from_memory(index_t value) { return uniform(value); }
+CK_FMHA_DEVICE unsigned uniform_from_memory(unsigned value)
+{
+    return static_cast<unsigned>(uniform(static_cast<index_t>(value)));
+}
 CK_FMHA_DEVICE bits_t uniform_from_memory(bits_t value)
 {
     return static_cast<unsigned>(uniform(static_cast<index_t>(value))) |
@@ -106,8 +110,9 @@ CK_FMHA_DEVICE void no_load_crosses() { __syncwarp(); }
 CK_FMHA_DEVICE bits_t ballot(bool condition) { return __ballot_sync(kAllLanes, condition); }
 CK_FMHA_DEVICE bool any_lane(bool condition) { return __any_sync(kAllLanes, condition) != 0; }
 
-// The number of the lowest bit that is set.
+// The number of the lowest bit that is set; how many are.
 CK_FMHA_DEVICE index_t lowest_bit(bits_t bits) { return __ffsll(static_cast<long long>(bits)) - 1; }
+CK_FMHA_DEVICE index_t count_bits(bits_t bits) { return __popcll(bits); }
 
 // The value of lane (lane xor kOther), and that of a lane by its number.
 template <index_t kOther, class T>

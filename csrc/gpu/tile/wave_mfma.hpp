@@ -44,7 +44,7 @@ struct MfmaWave {
     // The row of Q that this lane's number n belongs to, counted from the wave's first; and that whose bits it gives
     // to `keep`.
     CK_FMHA_DEVICE static index_t query_of_lane(index_t, index_t lane = lane_index()) { return lane % kRows; }
-    CK_FMHA_DEVICE static index_t query_of_bits() { return Atom::query_of_lane(); }
+    CK_FMHA_DEVICE static index_t query_of_bits(index_t lane = lane_index()) { return lane % kRows; }
     // The two lanes of a query may know the bits of the keys that they hold only.
     static constexpr index_t kKeysOfBits = kTileK, kLanesOfBits = 2;
     CK_FMHA_DEVICE static index_t share_of_bits() { return Atom::half(); }

@@ -50,7 +50,7 @@ struct MmaWave {
     {
         return first_row() + n / 2 * Atom::kRows + n % 2 * 8 + Atom::row_of_lane();
     }
-    CK_FMHA_DEVICE static index_t query_of_bits() { return first_row() + lane_index() % kWarpRows; }
+    CK_FMHA_DEVICE static index_t query_of_bits(index_t lane = lane_index()) { return first_row() + lane % kWarpRows; }
     // That lane knows the bits of all keys.
     static constexpr index_t kKeysOfBits = kTileK, kLanesOfBits = 1;
     CK_FMHA_DEVICE static index_t share_of_bits() { return 0; }

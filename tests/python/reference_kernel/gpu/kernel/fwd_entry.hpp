@@ -94,25 +94,20 @@ DEVICE Tiled mask_of(const FwdArgs& a, const FwdWork& work)
     return Tiled(Mask(a.images + work.image), {0, 0, a.seqlen_q, a.seqlen_k});
 }
 
-// Looks live tiles up in an item's stored windows.
-class Windows {
+// Looks live tiles up among an item's stored ones.
+class Stored {
 public:
-    DEVICE Windows(const FwdArgs& a, index_t item)
-        : next_(a.windows + static_cast<long_index_t>(item) * a.num_windows), end_(next_ + a.num_windows)
-    {
-    }
-    // Is the tile among those stored, or may it not be, because it lies past all of them?
+    DEVICE Stored(const FwdArgs& a, index_t item) : next_(a.tiles + static_cast<long_index_t>(item) * a.num_stored) {}
+    // Is the tile the next one that is stored, or may it not be stored, because it lies past all of them?
     DEVICE bool has(index_t tile)
     {
-        while (next_ != end_ && tile >= ck_tile_masks::sat_add(next_->base, kWindowTiles))
-            ++next_;
-        if (next_ == end_) return CK_FMHA_ASKS;
-        return tile >= next_->base && (next_->live >> (tile - next_->base) & 1) != 0;
+        if (*next_ == kAskCode) return CK_FMHA_ASKS;
+        return *next_++ == tile_code(tile);
     }
+    DEVICE bool at_end() const { return *next_ == kEndCode || (CK_FMHA_ASKS && *next_ == kAskCode); }
 
 private:
-    const LiveWindow* next_;
-    const LiveWindow* end_;
+    const TileCode* next_;
 };
 
 } // namespace reference
@@ -125,15 +120,11 @@ extern "C" KERNEL(64 * CK_FMHA_WAVES) ck_fmha_fwd_plan(const ck_fmha::gpu::FwdAr
     const FwdWork work = a.work[item];
     const Tiled tiled = mask_of(a, work);
     auto j = tiled.GetTileIndexIteratorAlongX(work.row, work.begin, work.end);
-    for (index_t n = 0; n < a.num_windows; ++n) {
-        LiveWindow& window = a.windows[static_cast<long_index_t>(item) * a.num_windows + n];
-        const index_t base = j.at_end() ? ck_tile_masks::kNone : j.current();
-        ck_tile_masks::bits_t live = 0;
-        for (; !j.at_end() && j.current() - base < kWindowTiles; j.advance())
-            live |= ck_tile_masks::bits_t{1} << (j.current() - base);
-        window.base = base;
-        window.live = live;
-    }
+    TileCode* const tiles = a.tiles + static_cast<long_index_t>(item) * a.num_stored;
+    index_t n = 0;
+    for (; !j.at_end() && n < a.num_stored - 1; j.advance())
+        tiles[n++] = tile_code(j.current()); // this kernel asks the mask what is in them
+    tiles[n] = j.at_end() ? kEndCode : kAskCode;
 }
 
 extern "C" KERNEL(64 * CK_FMHA_WAVES) ck_fmha_fwd(const ck_fmha::gpu::FwdArgs a)
@@ -144,13 +135,13 @@ extern "C" KERNEL(64 * CK_FMHA_WAVES) ck_fmha_fwd(const ck_fmha::gpu::FwdArgs a)
     const index_t in_tile = __builtin_amdgcn_workitem_id_x(), row = work.row * kRows + in_tile;
     if (in_tile >= kRows || row >= a.seqlen_q) return;
     const Tiled tiled = mask_of(a, work);
-    Windows windows(a, who.item);
+    Stored stored(a, who.item);
     const auto* q = row_of<const CK_FMHA_DTYPE>(a.q, who.batch, who.head, row);
 
     State state;
     index_t num_live = 0;
     for (auto j = tiled.GetTileIndexIteratorAlongX(work.row, work.begin, work.end); !j.at_end(); j.advance()) {
-        if (!windows.has(j.current())) __builtin_trap();
+        if (!stored.has(j.current())) __builtin_trap();
         ++num_live;
         for (index_t col = tiled.cols(j.current()).begin; col < tiled.cols(j.current()).end; ++col) {
             if (!tiled.ElementwiseMask(row, col)) continue;
@@ -162,7 +153,7 @@ extern "C" KERNEL(64 * CK_FMHA_WAVES) ck_fmha_fwd(const ck_fmha::gpu::FwdArgs a)
             state.add_value(row_of<const CK_FMHA_DTYPE>(a.v, who.batch, who.head / a.heads_per_kv, col), a.head_dim_v);
         }
     }
-    if (num_live != work.num_live) __builtin_trap();
+    if (num_live != work.num_live || !stored.at_end()) __builtin_trap();
     if (work.slot < 0) return write(a, state, who.batch, who.head, row);
     const long_index_t partial = who.partial_row(a, work.slot, in_tile);
     a.partial_lse[partial] = state.lse2();

@@ -1,0 +1,45 @@
+#pragma once
+
+#include "gpu/pipeline/banded_mask.hpp"
+
+namespace ck_fmha::gpu {
+
+// Finds the live tiles of every work item of a kernel: one work-group an item, whose waves take the windows in turn.
+template <class Kernel, class Args>
+CK_FMHA_DEVICE void plan_tiles(const Args& args)
+{
+    using Mask = typename Kernel::Mask;
+    const index_t item = block_index();
+    const auto work = load_uniform<FwdWork>(args.work + item);
+    const auto mask = Kernel::banded_mask(args, work);
+    TileCode* const tiles = args.tiles + static_cast<long_index_t>(item) * args.num_stored;
+    const index_t room = args.num_stored - 1; // without the code that ends them
+    const index_t end = ck_tile_masks::min(work.end, kMostNumberedTiles);
+    index_t count = 0, from = work.begin;
+    for (index_t turn = 0; from < end && count < room; turn = (turn + 1) % Mask::kBands) {
+        const index_t base = mask.next(from, end);
+        from = base < end ? base + kWindowTiles : end;
+        if (base >= end) break;
+        const bits_t live = mask.live(base, end);
+        if (turn == Mask::band_in_tile()) {
+            TileCode flags[kWindowTiles / kWaveSize] = {};
+#pragma unroll 1
+            for (index_t band = 0; band < Mask::kBands; ++band) {
+                const BandBits bits = mask.band_bits(mask.band(band), base);
+                for_each_of_lane([&](index_t n, index_t shift) {
+                    const TileCode live = bits.live >> n & 1, edge = bits.edge >> n & 1;
+                    flags[shift / kWaveSize] |= (live * kLiveFlag | edge * kEdgeFlag) << band;
+                });
+            }
+            for_each_of_lane([&](index_t n, index_t shift) {
+                const index_t place = count + count_bits(live & ((bits_t{1} << n) - 1));
+                if ((live >> n & 1) != 0 && place < room) tiles[place] = tile_code(base + n) | flags[shift / kWaveSize];
+            });
+        }
+        count += count_bits(live);
+    }
+    const bool all = from >= work.end && count <= room;
+    if (thread_index() == 0) tiles[ck_tile_masks::min(count, room)] = all ? kEndCode : kAskCode;
+}
+
+} // namespace ck_fmha::gpu
