@@ -1,6 +1,5 @@
 """Registers and memory of the kernels for AMD GPUs, from their code objects: nothing is spilled, no scratch is used."""
 
-import dataclasses
 import re
 import shutil
 import subprocess
@@ -113,14 +112,14 @@ def test_nothing_is_spilled(mask, tmp_path, monkeypatch):
         deterministic = kernel.pop("deterministic")
         for instance in instances_of(mask, **kernel):
             for kernels in ("bwd_deterministic", "bwd_dq") if deterministic else ("bwd",):
-                assert_nothing_is_spilled(dataclasses.replace(instance, kernels=kernels), tmp_path)
+                assert_nothing_is_spilled(instance._replace(kernels=kernels), tmp_path)
 
 
 @pytest.mark.parametrize("structure", DEFINITIONS + COMPOSITIONS)
 def test_nothing_is_spilled_by_others(structure, tmp_path, monkeypatch):
-    """Of single definitions a backward, or a forward for rows that are longer than what is stored of them. Of compositions
-    a backward, and forwards for rows of either length: that for short ones at head_dim 128, where two waves share a
-    SIMD's registers.
+    """Of single definitions a backward, or a forward for rows that are longer than what is stored of them. Of
+    compositions a backward, and forwards for rows of either length: that for short ones at head_dim 128, where two
+    waves share a SIMD's registers.
     """
     number = (DEFINITIONS + COMPOSITIONS).index(structure)
     arch, dtype, head_dim = VARIANTS[number * 5 % len(VARIANTS)]
