@@ -27,10 +27,7 @@ public:
         TileCode own_, all_;
     };
 
-    CK_FMHA_DEVICE StoredTiles(const BandedMask&, const TileCode* stored, const FwdWork&)
-        : place_({stored, 0}), band_(BandedMask::band_in_tile())
-    {
-    }
+    CK_FMHA_DEVICE StoredTiles(const BandedMask&, const TileCode* stored, const FwdWork&) : place_({stored, 0}) {}
 
     // For as long as this object is where it is.
     CK_FMHA_DEVICE auto walk()
@@ -45,7 +42,7 @@ public:
         fetched_ = load_uniform<TileCode>(reinterpret_cast<const char*>(place.stored) + place.at);
     }
     // What this wave's band has to do in the tile where the walk is.
-    CK_FMHA_DEVICE Work work() const { return {code_, band_}; }
+    CK_FMHA_DEVICE Work work() const { return {code_, BandedMask::band_in_tile()}; }
 
 private:
     struct Next {
@@ -67,7 +64,6 @@ private:
     }
 
     Seldom<1, Place> place_;
-    index_t band_;
     TileCode fetched_ = 0;
     TileCode code_ = 0;
 };
