@@ -91,8 +91,12 @@ MEMORY = ["contiguous", "heads inside", "batch expanded", "heads expanded", "las
 
 
 def tensors_in(memory: str, call: Call, device: str = "cpu") -> Tensors:
-    """The call's tensors, q, k and v on a device; their gaps are NaN."""
+    """The call's tensors, q, k and v on a device; their gaps are NaN. Without subnormal numbers, which the products of
+    gfx90a take for zero.
+    """
     tensors = make_tensors(replace(call, memory="contiguous"))
+    for t in tensors[:4]:
+        t[t.abs() < torch.finfo(t.dtype).tiny] = 0
     move = _UNCOPIED.get(memory, functools.partial(place, memory=memory))
     q, k, v = (move(t.to(device)) for t in tensors[:3])
     return tensors._replace(q=q, k=k, v=v)
