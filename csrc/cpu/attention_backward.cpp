@@ -78,6 +78,8 @@ public:
           v_{args.v, p_.dtype, head_dim_v_},
           q_{args.q, p_.dtype, head_dim_},
           d_o_{args.d_o, p_.dtype, head_dim_v_},
+          dk_{args.dk, p_.dtype, head_dim_},
+          dv_{args.dv, p_.dtype, head_dim_v_},
           q_rows_(q_, p_.batch, p_.num_heads, p_.seqlen_q, queries_are_reread()),
           d_o_rows_(d_o_, p_.batch, p_.num_heads, p_.seqlen_q, queries_are_reread())
     {
@@ -159,7 +161,7 @@ private:
         const bool whole_column = task.num_parts == 1;
         Real* dk = whole_column ? s.dk : partial_ + slot * kTileK * (ld_ + ld_v_);
         Real* dv = whole_column ? s.dv : dk + kTileK * ld_;
-        walk(pair, task, s, dk, dv);
+        walk(pair, number, s, dk, dv);
         if (whole_column) {
             write(pair, task, dk, dv);
         } else if (++finished_parts_[plan_->first(pair).column + task.column] == task.num_parts) {
@@ -172,9 +174,24 @@ private:
         }
     }
 
-    // dK, dV and dQ over the live tiles of a task
-    void walk(int64_t pair, const Task& task, Scratch<Operand>& s, Real* dk, Real* dv)
+    // What is written after the last tile of a task, and read next if its thread goes on with the next task.
+    void set_next_task(int64_t pair, int64_t number, NextRows (&next)[4]) const
     {
+        const auto& tasks = plan_->list(pair).tasks;
+        const int64_t b = pair / p_.num_heads_kv, head_kv = pair % p_.num_heads_kv;
+        const auto cols = masks_.distinct(0).cols(tasks[number].line);
+        next[0] = args_.dk.data ? numbers_of(dk_, b, head_kv).soon(cols) : NextRows{};
+        next[1] = args_.dv.data ? numbers_of(dv_, b, head_kv).soon(cols) : NextRows{};
+        const bool last = number + 1 == static_cast<int64_t>(tasks.size());
+        const auto next_cols = last ? Interval{} : masks_.distinct(0).cols(tasks[number + 1].line);
+        next[2] = rows_of(k_, b, head_kv).soon(next_cols);
+        next[3] = rows_of(v_, b, head_kv).soon(next_cols);
+    }
+
+    // dK, dV and dQ over the live tiles of a task
+    void walk(int64_t pair, int64_t number, Scratch<Operand>& s, Real* dk, Real* dv)
+    {
+        const Task& task = plan_->list(pair).tasks[number];
         const int64_t b = pair / p_.num_heads_kv, head_kv = pair % p_.num_heads_kv;
         const index_t j = task.line;
         const auto cols = masks_.distinct(0).cols(j);
@@ -216,17 +233,22 @@ private:
             for (auto next = mask.GetTileIndexIteratorAlongY(j, segment.begin, segment.end); !next.at_end();) {
                 const index_t i = next.current();
                 next.advance();
-                const auto rows = mask.rows(i), next_rows = next.at_end() ? Interval{} : mask.rows(next.current());
+                const auto rows = mask.rows(i);
                 const auto q_rows = all_q_rows.from(rows.begin).stage_rows(kernels_, rows.size(), s.q_rows, true);
                 const auto d_o_rows = all_d_o_rows.from(rows.begin).stage_rows(kernels_, rows.size(), s.d_o_rows, true);
                 auto q = q_rows, d_o = d_o_rows;
-                tile.next.rows[0] = all_q_rows.next(next_rows);
-                tile.next.rows[1] = all_d_o_rows.next(next_rows);
+                if (next.at_end()) {
+                    set_next_task(pair, number, tile.next);
+                } else {
+                    const auto next_rows = mask.rows(next.current());
+                    tile.next[0] = all_q_rows.soon(next_rows);
+                    tile.next[1] = all_d_o_rows.soon(next_rows);
+                    tile.next[2] = kPack<Operand> > 1 ? all_q.soon(next_rows) : NextRows{};
+                    tile.next[3] = kPack<Operand> > 1 ? all_d_o.soon(next_rows) : NextRows{};
+                }
                 if constexpr (kPack<Operand> > 1) {
                     q = all_q.from(rows.begin).stage(kernels_, rows.size(), s.q);
                     d_o = all_d_o.from(rows.begin).stage(kernels_, rows.size(), s.d_o);
-                    tile.next.rows[2] = all_q.next(next_rows);
-                    tile.next.rows[3] = all_d_o.next(next_rows);
                 }
                 tile.num_q = rows.size();
                 tile.dq = row_sums_.of_dq() ? s.row_tiles.current().dq : nullptr;
@@ -260,9 +282,8 @@ private:
     {
         const int64_t b = pair / p_.num_heads_kv, head_kv = pair % p_.num_heads_kv;
         const auto cols = masks_.distinct(0).cols(task.line);
-        const Source out_k{args_.dk, p_.dtype, head_dim_}, out_v{args_.dv, p_.dtype, head_dim_v_};
-        if (args_.dk.data) numbers_of(out_k, b, head_kv).from(cols.begin).write(results_, dk, ld_, cols.size());
-        if (args_.dv.data) numbers_of(out_v, b, head_kv).from(cols.begin).write(results_, dv, ld_v_, cols.size());
+        if (args_.dk.data) numbers_of(dk_, b, head_kv).from(cols.begin).write(results_, dk, ld_, cols.size());
+        if (args_.dv.data) numbers_of(dv_, b, head_kv).from(cols.begin).write(results_, dv, ld_v_, cols.size());
     }
 
     static TensorRows<Operand> rows_of(const Source& source, int64_t batch, int64_t head)
@@ -287,7 +308,7 @@ private:
     BiasSums<Real> bias_sums_;
     RowSums<Real> row_sums_;
     const int64_t num_row_tiles_;
-    const Source k_, v_, q_, d_o_;
+    const Source k_, v_, q_, d_o_, dk_, dv_;
     Converted<Operand> q_rows_, d_o_rows_;
 
     std::unique_ptr<std::atomic<int32_t>[]> finished_parts_; // per cut column

@@ -98,9 +98,7 @@ public:
             k_.convert(kernels_, bh / p_.num_heads_kv, bh % p_.num_heads_kv, cols);
             v_.convert(kernels_, bh / p_.num_heads_kv, bh % p_.num_heads_kv, cols);
         };
-        const auto compute = [&](size_t n, int thread) {
-            run_item(plan_->item(static_cast<int64_t>(n)), scratch[thread]);
-        };
+        const auto compute = [&](size_t n, int thread) { run_item(static_cast<int64_t>(n), scratch[thread]); };
         parallel_phases(p_.num_threads, workers, Phase(num_conversions, convert), Phase(plan_->num_items(), compute));
     }
 
@@ -114,12 +112,13 @@ private:
         return plan_->num_live() > 2 * tiles;
     }
 
-    void run_item(const Item& item, Scratch<Operand>& s)
+    void run_item(int64_t n, Scratch<Operand>& s)
     {
+        const Item item = plan_->item(n);
         const TileRange& range = *item.range;
         const bool whole_row = range.num_parts == 1;
         const FwdState<Real>& state = whole_row ? s.state : partial_[item.slot];
-        walk(item, s, state);
+        walk(item, queries_of(n + 1), s, state);
         if (whole_row) {
             write(item, s, state);
         } else if (++finished_parts_[item.row] == range.num_parts) {
@@ -131,15 +130,24 @@ private:
         }
     }
 
+    // What the thread that computes the item before most likely reads next.
+    NextRows queries_of(int64_t n) const
+    {
+        if (n >= plan_->num_items()) return {};
+        const Item item = plan_->item(n);
+        const auto rows = masks_.at(item.batch, item.head).rows(item.range->line);
+        return TensorRows<Operand>(q_, item.batch, item.head).soon(rows);
+    }
+
     // m, l, O over the live tiles of the item's range
-    void walk(const Item& item, Scratch<Operand>& s, const FwdState<Real>& state)
+    void walk(const Item& item, const NextRows& next_q, Scratch<Operand>& s, const FwdState<Real>& state)
     {
         const TiledMask& mask = masks_.at(item.batch, item.head);
         const index_t i = item.range->line;
         const int64_t b = item.batch, h = item.head, head_kv = h / (p_.num_heads / p_.num_heads_kv);
         const auto rows = mask.rows(i);
         const auto q = TensorRows<Operand>(q_, b, h).from(rows.begin);
-        const TensorRows<Operand> k(k_.source(), b, head_kv), v(v_.source(), b, head_kv);
+        const TensorRows<Operand> k(k_.source(), b, head_kv), v(v_.source(), b, head_kv), o(o_, b, h);
         bits_t bits[kTileQ], keep_bits[kTileQ];
         const TileScope<Operand> scope(kernels_);
 
@@ -159,7 +167,7 @@ private:
         for (auto next = mask.GetTileIndexIteratorAlongX(i, item.range->begin, item.range->end); !next.at_end();) {
             const index_t j = next.current();
             next.advance();
-            const auto cols = mask.cols(j), next_cols = next.at_end() ? Interval{} : mask.cols(next.current());
+            const auto cols = mask.cols(j);
             tile.num_k = cols.size();
             const auto staged_k = k.from(cols.begin).stage(kernels_, tile.num_k, s.k);
             const auto staged_v = v.from(cols.begin).stage_rows(kernels_, tile.num_k, s.v, false);
@@ -167,8 +175,8 @@ private:
             tile.ld_k = staged_k.ld;
             tile.v = staged_v.data;
             tile.ld_v = staged_v.ld;
-            tile.next_k = k.next(next_cols);
-            tile.next_v = v.next(next_cols);
+            tile.next[0] = next.at_end() ? next_q : k.soon(mask.cols(next.current()));
+            tile.next[1] = next.at_end() ? o.soon(rows) : v.soon(mask.cols(next.current()));
             tile.changes = extras_.changes(ScoreExtras<Real>::Layout::s_t, b, h, rows, cols, s.bias, s.bias_scratch);
             tile.query_bits = query_bits(mask, i, j, bits);
             tile.keep_bits = extras_.keep_key_bits(b, h, rows, cols, keep_bits);

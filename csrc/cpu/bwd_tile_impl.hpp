@@ -85,11 +85,11 @@ static void differentiate_softmax(const BwdTile<Operand>& t)
 {
     using Vec = vec<RealOf<Operand>>;
     const BwdOperands<Operand> out(t);
-    const NextTile next = t.next; // a copy, which no store can change
+    const NextRows next[] = {t.next[0], t.next[1], t.next[2], t.next[3]}; // copies, which no store can change
     for (int q = 0; q < t.num_q; q += kPack<Operand>)
         for (int lane = 0; lane < t.num_k; lane += kLanes<Operand>) {
             for (int n = 0; n < kPack<Operand>; ++n)
-                for (const NextRows& rows : next.rows)
+                for (const NextRows& rows : next)
                     bring_near(rows, q + n, lane / kLanes<Operand>, kTileK / kLanes<Operand>);
             Vec p[kPack<Operand>] = {}, ds[kPack<Operand>] = {};
             for (int n = 0; n < kPack<Operand> && q + n < t.num_q; ++n) {

@@ -99,12 +99,11 @@ template <class Operand, Exponent kExponent, class Real = RealOf<Operand>>
 static vec<Real> exponentiate(const FwdTile<Operand>& t, int lane, vec<Real> shift)
 {
     vec<Real> sum{};
-    const NextRows next_k = t.next_k, next_v = t.next_v; // copies, which no store can change
+    const NextRows next[] = {t.next[0], t.next[1]}; // copies, which no store can change
     for (int k = 0; k < t.num_k; k += kPack<Operand>) {
-        for (int n = 0; n < kPack<Operand>; ++n) {
-            bring_near(next_k, k + n, lane / kLanes<Real>, kTileQ / kLanes<Real>);
-            bring_near(next_v, k + n, lane / kLanes<Real>, kTileQ / kLanes<Real>);
-        }
+        for (int n = 0; n < kPack<Operand>; ++n)
+            for (const NextRows& rows : next)
+                bring_near(rows, k + n, lane / kLanes<Real>, kTileQ / kLanes<Real>);
         Real* x = t.s_t + k * kTileQ + lane;
         vec<Real> p[kPack<Operand>] = {};
         for (int n = 0; n < kPack<Operand> && k + n < t.num_k; ++n) {

@@ -20,9 +20,11 @@ struct HugePages {
     size_t size() const { return end > begin ? end - begin : 0; }
 };
 
-// Results are memory that nobody has written yet: the system hands it out page by page as it is written, 4 KiB at a
-// time unless it is told that more is wanted. At seqlen 32,768 that takes a tenth of a forward and backward of Big
-// Bird. For an output (batch, heads, seqlen, columns) in any layout; only advice, and none for what is small.
+// Memory that nobody has written yet the system hands out page by page as it is written, 4 KiB at a time unless it is
+// told that more is wanted. At seqlen 32,768 that takes a tenth of a forward and backward of Big Bird. Only advice, and
+// none for what is small.
+void want_huge_pages(void* data, size_t size);
+// For an output (batch, heads, seqlen, columns) in any layout.
 void want_huge_pages(const ck_fmha_tensor& output, int64_t batch, int64_t heads, int64_t seqlen, int64_t columns,
                      int32_t dtype);
 

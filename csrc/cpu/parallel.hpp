@@ -18,18 +18,28 @@ namespace ck_fmha::cpu {
 bool forked();
 
 // body(item, thread) for every item in [0, num_items), handed out in ascending order. `body` must not throw.
+//
+// Neighbours read much of the same: a thread takes several at a time while many are left, and one at the end, when
+// others would wait for it.
 template <class Body>
 class Phase {
 public:
     Phase(size_t num_items, const Body& body) : num_items_(num_items), body_(body) {}
     size_t num_items() const { return num_items_; }
-    void work(int thread)
+    void work(int thread, int num_workers)
     {
-        for (size_t item = next_++; item < num_items_; item = next_++)
-            body_(item, thread);
+        const size_t shares = 8 * static_cast<size_t>(num_workers);
+        for (size_t begin = next_; begin < num_items_; begin = next_) {
+            const size_t size = std::clamp<size_t>((num_items_ - begin) / shares, 1, kMostAtATime);
+            if (!next_.compare_exchange_weak(begin, begin + size)) continue;
+            for (size_t item = begin; item < begin + size; ++item)
+                body_(item, thread);
+        }
     }
 
 private:
+    static constexpr size_t kMostAtATime = 8;
+
     const size_t num_items_;
     const Body& body_;
     std::atomic<size_t> next_{0};
@@ -49,8 +59,8 @@ void parallel_phases(int num_threads, int num_workers, Phase<Bodies>&&... phases
     const auto run = [&](auto& phase) {
         std::vector<std::thread> threads;
         for (int thread = 1; thread < num_workers; ++thread)
-            threads.emplace_back([&phase, thread] { phase.work(thread); });
-        phase.work(0);
+            threads.emplace_back([&phase, thread, num_workers] { phase.work(thread, num_workers); });
+        phase.work(0, num_workers);
         for (std::thread& thread : threads)
             thread.join();
     };
@@ -69,7 +79,7 @@ void parallel_phases(int num_threads, int num_workers, Phase<Bodies>&&... phases
 #pragma omp barrier
                 }
                 first = false;
-                if (thread < num_workers) phase.work(thread);
+                if (thread < num_workers) phase.work(thread, num_workers);
             };
             (run(phases), ...);
         }
@@ -79,7 +89,7 @@ void parallel_phases(int num_threads, int num_workers, Phase<Bodies>&&... phases
     (void)num_threads;
     (void)num_workers;
 #endif
-    (phases.work(0), ...);
+    (phases.work(0, 1), ...);
 #endif
 }
 

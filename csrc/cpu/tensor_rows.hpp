@@ -86,8 +86,8 @@ public:
         }
     }
 
-    // These rows as they lie, for a tile that comes next.
-    NextRows next(ck_tile_masks::Interval rows) const
+    // Some of these rows as they lie, to be brought near.
+    NextRows soon(ck_tile_masks::Interval rows) const
     {
         const ptrdiff_t size = element_size(dtype_);
         return {from(rows.begin).data_, size * stride_, static_cast<int>(size) * columns_, rows.size()};

@@ -78,7 +78,7 @@ struct FwdState {
     Real* o_t; // (head_dim_v, kTileQ) running O^T, not yet divided by l
 };
 
-// Rows that the next tile of a walk reads, brought near while this one is computed: a processor foresees the rest of a
+// Rows that are read or written after a tile, brought near while it is computed: a processor foresees the rest of a
 // tensor, but not where a walk goes on.
 struct NextRows {
     const char* data; // null: none
@@ -104,13 +104,9 @@ struct FwdTile {
     ScoreChanges<Real> changes; // bias (num_k, kTileQ): of S^T
     const bits_t* query_bits;   // per query: bit k set iff it attends key k; null for a full tile
     const bits_t* keep_bits;    // per key: bit q set iff dropout keeps the element; null without dropout
-    NextRows next_k, next_v;
-    Real* s_t; // scratch (kTileK, kTileQ): S^T, then P^T in its place
+    NextRows next[2];           // of the next tile's K and V; at the end of a walk of O and the next walk's Q
+    Real* s_t;                  // scratch (kTileK, kTileQ): S^T, then P^T in its place
     FwdState<Real> state;
-};
-
-struct NextTile {
-    NextRows rows[4]; // of Q and dO; where a tile has q_rows and d_o_rows besides q and d_o, of all of them
 };
 
 // Q and dO enter two products each, one that sums over head_dim and one over queries. Single numbers may lie alike for
@@ -133,8 +129,8 @@ struct BwdTile {
     ptrdiff_t ld_q_rows;
     const Operand* d_o_rows; // (packed num_q, padded head_dim_v): rows zero-filled
     ptrdiff_t ld_do_rows;
-    NextTile next;
-    const Real* lse;            // per query; +inf for an empty row
+    NextRows next[4]; // of all the next tile reads of Q and dO; at the end of a walk of dK, dV, the next walk's K and V
+    const Real* lse;  // per query; +inf for an empty row
     const Real* delta;          // per query: dot(dO, O) - dLSE
     ScoreChanges<Real> changes; // bias (num_q, kTileK): of S
     const bits_t* query_bits;   // per query: bit k set iff it attends key k; null for a full tile

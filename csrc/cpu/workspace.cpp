@@ -1,5 +1,7 @@
 #include "cpu/workspace.hpp"
 
+#include "cpu/huge_pages.hpp"
+
 namespace ck_fmha::cpu {
 namespace {
 
@@ -14,6 +16,7 @@ Block Block::of(size_t size)
     block = Block(); // given back before more is asked for
     block.memory_.reset(static_cast<std::byte*>(::operator new(size, std::align_val_t{Arena::kAlignment})));
     block.size_ = size;
+    want_huge_pages(block.data(), size);
     return block;
 }
 

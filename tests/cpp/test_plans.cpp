@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <thread>
 #include <vector>
 
@@ -197,6 +198,38 @@ TEST(Parallel, PhasesFollowEachOther)
             EXPECT_EQ(second, 50);
             EXPECT_EQ(early, 0);
         }
+}
+
+TEST(Parallel, AThreadTakesNeighboursWhileManyAreLeft)
+{
+    constexpr int kThreads = 2, kItems = 1000;
+    std::vector<std::atomic<int>> times(kItems);
+    std::vector<int> thread_of(kItems);
+    cpu::parallel_for(kThreads, kItems, [&](size_t n, int thread) {
+        ++times[n];
+        thread_of[n] = thread;
+        std::this_thread::sleep_for(std::chrono::microseconds(20)); // so that none does all the work
+    });
+    for (const std::atomic<int>& t : times)
+        EXPECT_EQ(t, 1);
+    // Eight at a time at first: as long as there are more than eight shares of as many for each thread.
+    for (int n = 0; n < kItems - 8 * 8 * kThreads - 8; ++n)
+        EXPECT_EQ(thread_of[n], thread_of[n / 8 * 8]) << n;
+}
+
+TEST(Parallel, TheLastItemsAreTakenOneByOne)
+{
+    // The first item ends when all others have: whoever took more than one with it would wait for itself.
+    constexpr int kThreads = 2, kItems = 16;
+    std::atomic<int> finished{0};
+    bool others_finished = true;
+    cpu::parallel_for(kThreads, kItems, [&](size_t n, int) {
+        const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+        while (n == 0 && finished < kItems - 1 && others_finished)
+            others_finished = std::chrono::steady_clock::now() < deadline;
+        ++finished;
+    });
+    EXPECT_TRUE(others_finished);
 }
 
 TEST(Workspace, IsKeptForTheNextCallOfTheThreadUpToABound)
