@@ -71,7 +71,8 @@ public:
           o_{args.o, p_.dtype, head_dim_v_},
           k_({args.k, p_.dtype, head_dim_}, p_.batch, p_.num_heads_kv, p_.seqlen_k,
              keys_are_reread() && kPack<Operand> == 1), // pairs of columns lie in the tensor
-          v_({args.v, p_.dtype, head_dim_v_}, p_.batch, p_.num_heads_kv, p_.seqlen_k, keys_are_reread()),
+          v_({args.v, p_.dtype, head_dim_v_}, p_.batch, p_.num_heads_kv, p_.seqlen_k, keys_are_reread(),
+             Pairing::rows_transposed),
           lse_(static_cast<Real*>(args.lse)),
           partial_(plan_->num_slots()),
           finished_parts_(std::make_unique<std::atomic<int32_t>[]>(plan_->num_cut_rows()))
@@ -170,7 +171,7 @@ private:
             const auto cols = mask.cols(j);
             tile.num_k = cols.size();
             const auto staged_k = k.from(cols.begin).stage(kernels_, tile.num_k, s.k);
-            const auto staged_v = v.from(cols.begin).stage_rows(kernels_, tile.num_k, s.v, false);
+            const auto staged_v = v.from(cols.begin).stage_transposed(kernels_, tile.num_k, s.v);
             tile.k = staged_k.data;
             tile.ld_k = staged_k.ld;
             tile.v = staged_v.data;

@@ -26,7 +26,7 @@ static void bwd_delta(const Real* d_o, ptrdiff_t ld_do, const Real* o, ptrdiff_t
 // What a tile has besides scores: nothing; a mask; any of mask, dropout, softcap and bias.
 enum class Extras { none, mask, any };
 
-// P = exp(S - lse), dS = P (dP - delta), for one query and a vector of keys, from S and dP.
+// P = exp(S - lse), dS = P (dP - delta), for one query and a vector of keys, from Q K^T and dP.
 template <class Operand, Extras kExtras>
 struct SoftmaxGradient {
     using Real = RealOf<Operand>;
@@ -37,7 +37,7 @@ struct SoftmaxGradient {
     SoftmaxGradient(const BwdTile<Operand>& t, int q, int lane)
     {
         const int element = q * kTileK + lane;
-        Vec s = load(t.p + element), dp = load(t.ds + element), slope{};
+        Vec s = t.softmax_scale * load(t.p + element), dp = load(t.ds + element), slope{};
         if constexpr (kExtras == Extras::any) {
             const ChangedScores<Real> changed(t.changes, s, element);
             s = changed.s;
@@ -111,9 +111,9 @@ static void bwd_tile(const BwdTile<Operand>& t)
 {
     using Real = RealOf<Operand>;
     const int num_k = round_to_lanes<Real>(t.num_k);
-    // S = scale Q K^T, dP = dO V^T
-    product<Operand, ALayout::rows, Init::zero>(
-        t.num_q, num_k, {t.q, t.ld_q, t.k_t, kTileK, t.p, kTileK, packed<Operand>(t.head_dim), t.softmax_scale});
+    // Q K^T, dP = dO V^T
+    product<Operand, ALayout::rows, Init::zero>(t.num_q, num_k,
+                                                {t.q, t.ld_q, t.k_t, kTileK, t.p, kTileK, packed<Operand>(t.head_dim)});
     product<Operand, ALayout::rows, Init::zero>(
         t.num_q, num_k, {t.d_o, t.ld_do, t.v_t, kTileK, t.ds, kTileK, packed<Operand>(t.head_dim_v)});
     // P and dS

@@ -12,42 +12,53 @@ namespace ck_fmha::cpu {
 template <class Operand>
 class Converted {
 public:
-    Converted(const Source& source, int64_t batch, int64_t heads, int64_t seqlen, bool wanted)
-        : source_(source), heads_(heads), num_heads_(batch * heads), num_rows_(packed<Operand>(seqlen))
+    Converted(const Source& source, int64_t batch, int64_t heads, int64_t seqlen, bool wanted,
+              Pairing pairing = Pairing::rows)
+        : source_(source), pairing_(pairing), heads_(heads), num_heads_(batch * heads), seqlen_(padded(seqlen))
     {
         const bool are_operands = kPack<Operand> == 1 && source.dtype == kOwnDtype<Operand>;
-        convert_ = wanted && !are_operands && num_heads_ * num_rows_ > 0;
+        convert_ = wanted && !are_operands && num_heads_ * seqlen_ > 0;
     }
 
     void lay_out(Arena& arena)
     {
-        if (convert_) data_ = arena.take<Operand>(static_cast<size_t>(num_heads_ * num_rows_) * ld());
+        if (convert_) data_ = arena.take<Operand>(static_cast<size_t>(operands_before(num_heads_ * seqlen_)));
     }
     bool converts() const { return convert_; }
-    // Converts some rows of one (batch, head), from an even one on.
+    // Converts one tile of one (batch, head).
     void convert(const TileKernels<Operand>& kernels, int64_t batch, int64_t head, ck_tile_masks::Interval rows) const
     {
         if (!convert_) return;
-        const int64_t first = (batch * heads_ + head) * num_rows_ + rows.begin / kPack<Operand>;
-        TensorRows<Operand>(source_, batch, head)
-            .from(rows.begin)
-            .stage_rows(kernels, rows.size(), data_ + first * ld(), true);
+        Operand* tile = data_ + operands_before((batch * heads_ + head) * seqlen_ + rows.begin);
+        const auto from = TensorRows<Operand>(source_, batch, head).from(rows.begin);
+        if (transposed())
+            from.stage_transposed(kernels, rows.size(), tile);
+        else
+            from.stage_rows(kernels, rows.size(), tile, true);
     }
 
     Source source() const
     {
         if (!convert_) return source_;
-        // Strides count numbers; a row of operands holds kPack of them.
-        const int64_t head = num_rows_ * ld() * kPack<Operand>;
-        return {{data_, heads_ * head, head, ld()}, kOwnDtype<Operand>, static_cast<int>(ld()), Pairing::rows};
+        const int64_t head = seqlen_ * numbers_of_row();
+        return {{data_, heads_ * head, head, numbers_of_row()}, kOwnDtype<Operand>, numbers_of_row(), pairing_};
     }
 
 private:
-    int64_t ld() const { return padded_head_dim(source_.columns); }
+    bool transposed() const { return kPack<Operand> > 1 && pairing_ == Pairing::rows_transposed; }
+    // Whole tiles where these are transposed, else whole operands.
+    int64_t padded(int64_t seqlen) const
+    {
+        const int64_t unit = transposed() ? kTileK : kPack<Operand>;
+        return (seqlen + unit - 1) / unit * unit;
+    }
+    int numbers_of_row() const { return transposed() ? source_.columns : padded_head_dim(source_.columns); }
+    int64_t operands_before(int64_t row) const { return row * numbers_of_row() / kPack<Operand>; }
 
     Source source_;
+    Pairing pairing_;
     int64_t heads_, num_heads_;
-    int64_t num_rows_; // of operands, per head
+    int64_t seqlen_; // rows of a head with what fills them up
     bool convert_;
     Operand* data_ = nullptr;
 };

@@ -37,6 +37,14 @@ static Scores scores_of(const FwdTile<Operand>& t, const Real* m, int num_q)
     return Scores::minus_m;
 }
 
+// How the scores follow from the sums over head_dim: scale * sum - m, per query. The product forms them where it has
+// what it sums in vectors (kFormsScores), else the first pass over them does.
+template <class Real>
+struct FromSums {
+    Real scale;
+    const Real* m;
+};
+
 template <class Real>
 static inline vec<Real> finite_or_zero(vec<Real> m)
 {
@@ -62,14 +70,17 @@ struct AttendedKeys {
     }
 };
 
-// Row maxima of what the product left, for kN vectors of queries, one query a lane; softcap, bias and mask applied in
-// place. (The maxima of one vector wait for each other: hence several.)
+// Row maxima of the scores that `from` tells how to form, for kN vectors of queries, one query a lane; softcap, bias
+// and mask applied in place. (The maxima of one vector wait for each other: hence several.)
 template <class Operand, int kN, class Real = RealOf<Operand>>
-static void change_and_max(const FwdTile<Operand>& t, const AttendedKeys<Real>& attended, int lane,
-                           vec<Real> (&largest)[kN])
+static void change_and_max(const FwdTile<Operand>& t, const FromSums<Real>& from, const AttendedKeys<Real>& attended,
+                           int lane, vec<Real> (&largest)[kN])
 {
-    for (vec<Real>& s : largest)
-        s = splat(-kInfinity<Real>);
+    vec<Real> m[kN];
+    for (int n = 0; n < kN; ++n) {
+        largest[n] = splat(-kInfinity<Real>);
+        m[n] = load(from.m + lane + n * kLanes<Real>);
+    }
     // Copies, which no store can change: the loops are compiled for each case.
     Real* const s_t = t.s_t + lane;
     const ScoreChanges<Real> changes = t.changes;
@@ -77,13 +88,18 @@ static void change_and_max(const FwdTile<Operand>& t, const AttendedKeys<Real>& 
     const int num_k = t.num_k;
     for (int k = 0; !changed && !masked && k < num_k; ++k)
 #pragma GCC unroll 8
-        for (int n = 0; n < kN; ++n)
-            largest[n] = max_or_second(load(s_t + k * kTileQ + n * kLanes<Real>), largest[n]);
+        for (int n = 0; n < kN; ++n) {
+            Real* const at = s_t + k * kTileQ + n * kLanes<Real>;
+            vec<Real> s = load(at);
+            if constexpr (!kFormsScores) store(at, s = from.scale * s - m[n]);
+            largest[n] = max_or_second(s, largest[n]);
+        }
     for (int k = 0; (changed || masked) && k < num_k; ++k)
 #pragma GCC unroll 8
         for (int n = 0; n < kN; ++n) {
             const int at = n * kLanes<Real>, element = k * kTileQ + at;
             vec<Real> s = load(s_t + element);
+            if constexpr (!kFormsScores) s = from.scale * s - m[n];
             if (changed) s = ChangedScores<Real>(changes, s, element + lane).s;
             if (masked) s = attended.select(k, lane + at, s, splat(-kInfinity<Real>));
             store(s_t + element, s);
@@ -121,13 +137,14 @@ static vec<Real> exponentiate(const FwdTile<Operand>& t, int lane, vec<Real> shi
 // m, l, and P^T in place of Y^T or S^T, for kN vectors of queries; `m` is what Y was formed with, alpha what was summed
 // so far is to be multiplied with. Is any alpha not 1?
 template <class Operand, int kN>
-static bool softmax(const FwdTile<Operand>& t, const AttendedKeys<RealOf<Operand>>& attended, Scores scores, int lane,
-                    const RealOf<Operand>* m, RealOf<Operand>* alpha)
+static bool softmax(const FwdTile<Operand>& t, const FromSums<RealOf<Operand>>& from,
+                    const AttendedKeys<RealOf<Operand>>& attended, Scores scores, int lane, const RealOf<Operand>* m,
+                    RealOf<Operand>* alpha)
 {
     using Real = RealOf<Operand>;
     using Vec = vec<Real>;
     Vec largest[kN];
-    change_and_max<Operand, kN>(t, attended, lane, largest);
+    change_and_max<Operand, kN>(t, from, attended, lane, largest);
     bool rescale = false;
     for (int n = 0; n < kN; ++n, lane += kLanes<Real>) {
         const Vec m_used = load(m + lane), none = splat(-kInfinity<Real>);
@@ -170,39 +187,38 @@ static void fwd_tile(const FwdTile<Operand>& t)
         store(m + lane, finite_or_zero<Real>(load(t.state.m + lane)));
 
     // Y^T = scale log2 e K Q^T - m, or the scores alone
-    Product<Operand> s{t.k,
-                       t.ld_k,
-                       t.q_t,
-                       kTileQ,
-                       t.s_t,
-                       kTileQ,
-                       packed<Operand>(t.head_dim),
-                       t.softmax_scale * ExpConstants<Real>::kLog2E,
-                       m};
     const Scores scores = scores_of(t, m, num_q);
-    if (scores == Scores::natural) s.scale = t.softmax_scale;
-    if (scores == Scores::minus_m)
+    const Real zero[kTileQ] = {};
+    const FromSums<Real> from{scores == Scores::natural ? t.softmax_scale
+                                                        : t.softmax_scale * ExpConstants<Real>::kLog2E,
+                              scores == Scores::minus_m ? m : zero};
+    Product<Operand> s{t.k, t.ld_k, t.q_t, kTileQ, t.s_t, kTileQ, packed<Operand>(t.head_dim)};
+    if constexpr (kFormsScores) {
+        s.scale = from.scale;
+        s.per_column = from.m;
         product<Operand, ALayout::rows, Init::subtract>(t.num_k, num_q, s);
-    else
+    } else {
         product<Operand, ALayout::rows, Init::zero>(t.num_k, num_q, s);
+    }
     // m, l, P^T
     const AttendedKeys<Real> attended(t.query_bits);
     bool rescale = false;
     int lane = 0;
     for (; lane + kBlockN * kLanes<Real> <= num_q; lane += kBlockN * kLanes<Real>)
-        rescale |= softmax<Operand, kBlockN>(t, attended, scores, lane, m, alpha);
+        rescale |= softmax<Operand, kBlockN>(t, from, attended, scores, lane, m, alpha);
     for (; lane < num_q; lane += kLanes<Real>)
-        rescale |= softmax<Operand, 1>(t, attended, scores, lane, m, alpha);
+        rescale |= softmax<Operand, 1>(t, from, attended, scores, lane, m, alpha);
     // O^T = alpha O^T + V^T P^T
+    constexpr ALayout kOfV = kPack<Operand> == 1 ? ALayout::cols : ALayout::rows;
     const auto* p_t = reinterpret_cast<const Operand*>(t.s_t);
     const Product<Operand> o{t.v, t.ld_v, p_t, kPack<Operand> * kTileQ, t.state.o_t, kTileQ, packed<Operand>(t.num_k),
                              1,   alpha};
     if (t.first)
-        product<Operand, ALayout::cols, Init::zero>(t.head_dim_v, num_q, o);
+        product<Operand, kOfV, Init::zero>(t.head_dim_v, num_q, o);
     else if (rescale)
-        product<Operand, ALayout::cols, Init::rescale>(t.head_dim_v, num_q, o);
+        product<Operand, kOfV, Init::rescale>(t.head_dim_v, num_q, o);
     else
-        product<Operand, ALayout::cols, Init::add>(t.head_dim_v, num_q, o);
+        product<Operand, kOfV, Init::add>(t.head_dim_v, num_q, o);
 }
 
 template <class Real>

@@ -12,6 +12,8 @@
 // Both are read as they lie in memory, but for an A whose columns are contiguous, which is transposed first, and for
 // tiles at the end of a dimension, which are filled up with zeros.
 
+#include <type_traits>
+
 #include "cpu/amx_tiles.hpp"
 #include "cpu/product_call.hpp"
 #include "cpu/rows_impl.hpp"
@@ -20,6 +22,7 @@ namespace ck_fmha::cpu::CK_FMHA_ISA {
 
 inline constexpr int kBlockRows = 2 * kTileRows;
 inline constexpr int kBlockCols = 2 * kTileCols;
+inline constexpr bool kFormsScores = false;                // sums go from tile registers to memory
 inline constexpr int kMaxPairs = packed<Bf16Pair>(kTileQ); // of the sums over queries or keys
 
 // 16 x 16 operands at p; what lies past `rows` and `cols` is not read and counts as zero.
@@ -33,16 +36,29 @@ static inline void load_operands(const Bf16Pair* p, ptrdiff_t ld, int rows, int 
     load_tile<kTile>(filled[0], kTileCols);
 }
 
+// body(tile, m, n) for the registers that hold C, with the place of their first element.
+template <int kM, int kN, class Body>
+static inline void for_tiles(const Body& body)
+{
+    body(std::integral_constant<int, 0>{}, 0, 0);
+    if constexpr (kN == 2) body(std::integral_constant<int, 1>{}, 0, kTileCols);
+    if constexpr (kM == 2) body(std::integral_constant<int, 2>{}, kTileRows, 0);
+    if constexpr (kM == 2 && kN == 2) body(std::integral_constant<int, 3>{}, kTileRows, kTileCols);
+}
+
 // kM x kN tiles of C at c, from column `col` on; `rows` of their rows exist. A is read by rows, whatever t says of it.
 template <Init kInit, int kM, int kN>
 __attribute__((noinline)) static void product_block(const Bf16Pair* a, ptrdiff_t ld_a, float* c, int rows, int col,
                                                     const Product<Bf16Pair>& t)
 {
     const Bf16Pair* b = t.b + col;
-    zero_tile<0>();
-    if constexpr (kN == 2) zero_tile<1>();
-    if constexpr (kM == 2) zero_tile<2>();
-    if constexpr (kM == 2 && kN == 2) zero_tile<3>();
+    c += col;
+    // The registers start from C, and hold what it becomes, where nothing but sums is asked for.
+    const bool only_sums = (kInit == Init::zero || kInit == Init::add) && t.scale == 1 && rows >= kM * kTileRows;
+    if (kInit == Init::add && only_sums)
+        for_tiles<kM, kN>([&](auto tile, int m, int n) { load_tile<tile>(c + m * t.ld_c + n, t.ld_c); });
+    else
+        for_tiles<kM, kN>([](auto tile, int, int) { zero_tile<tile>(); });
     for (int k = 0; k < t.depth; k += kTileCols, a += kTileCols, b += kTileCols * t.ld_b) {
         const int left = t.depth - k;
         load_operands<4>(a, ld_a, rows, left);
@@ -59,18 +75,17 @@ __attribute__((noinline)) static void product_block(const Bf16Pair* a, ptrdiff_t
         }
     }
 
+    if (only_sums)
+        return for_tiles<kM, kN>([&](auto tile, int m, int n) { store_tile<tile>(c + m * t.ld_c + n, t.ld_c); });
     alignas(64) float sums[kM * kTileRows][kN * kTileCols];
-    store_tile<0>(sums[0], kN * kTileCols);
-    if constexpr (kN == 2) store_tile<1>(sums[0] + kTileCols, kN * kTileCols);
-    if constexpr (kM == 2) store_tile<2>(sums[kTileRows], kN * kTileCols);
-    if constexpr (kM == 2 && kN == 2) store_tile<3>(sums[kTileRows] + kTileCols, kN * kTileCols);
+    for_tiles<kM, kN>([&](auto tile, int m, int n) { store_tile<tile>(sums[m] + n, kN * kTileCols); });
     for (int m = 0; m < rows && m < kM * kTileRows; ++m, c += t.ld_c)
         for (int n = 0; n < kN * kTileCols; n += kLanes<float>) {
             vfloat sum = t.scale * load(sums[m] + n);
-            if constexpr (kInit == Init::add) sum += load(c + col + n);
-            if constexpr (kInit == Init::rescale) sum += load(t.per_column + col + n) * load(c + col + n);
+            if constexpr (kInit == Init::add) sum += load(c + n);
+            if constexpr (kInit == Init::rescale) sum += load(t.per_column + col + n) * load(c + n);
             if constexpr (kInit == Init::subtract) sum -= load(t.per_column + col + n);
-            store(c + col + n, sum);
+            store(c + n, sum);
         }
 }
 

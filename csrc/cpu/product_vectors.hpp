@@ -18,6 +18,7 @@ inline constexpr int kBlockDepth = 64;
 inline constexpr int kBlockDepth = 16;
 #endif
 inline constexpr int kBlockM = 6;
+inline constexpr bool kFormsScores = true; // at no cost: sums are in vectors when they are complete
 
 // kM rows by kN vectors of C, from the rows of A at `a` on. Not inlined: all registers are its own.
 template <class Operand, ALayout kLayout, Init kInit, int kM, int kN>

@@ -14,8 +14,9 @@ inline constexpr int32_t kOwnDtype = kPack<Operand> == 2                 ? CK_FM
                                      : sizeof(Operand) == sizeof(double) ? CK_FMHA_FLOAT64
                                                                          : CK_FMHA_FLOAT32;
 
-// Which neighbours make an operand, where these are pairs: numbers of a row, or those of two rows in one column.
-enum class Pairing { columns, rows };
+// Which neighbours make an operand, where these are pairs: numbers of a row, or those of two rows in one column; the
+// latter also in tiles of kTileK rows that are transposed, (columns, packed kTileK).
+enum class Pairing { columns, rows, rows_transposed };
 
 inline constexpr ptrdiff_t element_size(int32_t dtype)
 {
@@ -83,6 +84,19 @@ public:
             const int ld = padded_head_dim(columns_);
             kernels.pair_rows(data_, stride_, rows, columns_, buffer, ld);
             return {buffer, ld};
+        }
+    }
+
+    // The first `rows` rows of a tile, in pairs of rows and transposed; single numbers as `stage`.
+    Staged stage_transposed(const TileKernels<Operand>& kernels, int rows, Operand* buffer) const
+    {
+        if constexpr (kPack<Operand> == 1) {
+            return stage(kernels, rows, buffer);
+        } else {
+            constexpr int kLd = packed<Operand>(kTileK);
+            if (pairing_ == Pairing::rows_transposed) return {reinterpret_cast<const Operand*>(data_), kLd};
+            kernels.pair_rows_transposed(data_, stride_, rows, columns_, buffer);
+            return {buffer, kLd};
         }
     }
 

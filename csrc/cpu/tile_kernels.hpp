@@ -99,7 +99,7 @@ struct FwdTile {
     const Operand* q_t;  // (packed head_dim, kTileQ), columns past num_q zero
     const Operand* k;    // (num_k, packed head_dim)
     ptrdiff_t ld_k;
-    const Operand* v; // (packed num_k, head_dim_v)
+    const Operand* v; // (num_k, head_dim_v); pairs of keys: (head_dim_v, packed kTileK), of which packed num_k are read
     ptrdiff_t ld_v;
     ScoreChanges<Real> changes; // bias (num_k, kTileQ): of S^T
     const bits_t* query_bits;   // per query: bit k set iff it attends key k; null for a full tile
@@ -136,7 +136,7 @@ struct BwdTile {
     const bits_t* query_bits;   // per query: bit k set iff it attends key k; null for a full tile
     const bits_t* keep_bits;    // per query: bit k set iff dropout keeps the element; null without dropout
     Real keep_scale;            // factor on what dropout keeps
-    Real* p;                    // scratch (kTileQ, kTileK): S, then P after dropout
+    Real* p;                    // scratch (kTileQ, kTileK): Q K^T, then P after dropout
     Real* ds;                   // scratch (kTileQ, kTileK): dP, then dS of the scores before ScoreChanges
     Real* dbias;                // (kTileQ, kTileK): dS of the scores after them; null if not wanted
     Real* dq;                   // (kTileQ, padded head_dim): this tile's part of dQ; null if not wanted
@@ -187,6 +187,8 @@ struct TileKernels<Bf16Pair> {
     void (*load_rows[kNumDtypes])(const void* src, ptrdiff_t ld_src, int rows, int cols, Bf16Pair* dst, int ld_dst);
     // dst (packed rows, cols), pairs of neighbours in a column, each row filled up to `ld_dst` with zeros.
     void (*pair_rows)(const void* src, ptrdiff_t ld_src, int rows, int cols, Bf16Pair* dst, int ld_dst);
+    // dst (cols, packed 64): the same of at most 64 rows, transposed; pairs past `rows` stay as they were.
+    void (*pair_rows_transposed)(const void* src, ptrdiff_t ld_src, int rows, int cols, Bf16Pair* dst);
     void (*transpose)(const Bf16Pair* src, ptrdiff_t ld_src, int rows, int cols, Bf16Pair* dst);
     void (*fwd_tile)(const FwdTile<Bf16Pair>& tile);
     void (*bwd_tile)(const BwdTile<Bf16Pair>& tile);
