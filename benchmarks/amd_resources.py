@@ -53,7 +53,7 @@ def main() -> None:
     for structure in STRUCTURES:
         for dtype in ("fp16", "bf16"):
             for head_dim in (32, 64, 128, 256):
-                instance = Instance(structure, dtype, head_dim, 4, False, options.arch, options.kernels)
+                instance = Instance(structure, dtype, head_dim, 4, options.arch, options.kernels)
                 for kernel, needs in metadata(_instances.code_object(instance)).items():
                     numbers = "".join(f"{needs[name]:13}" for name in columns.values())
                     print(f"{instance!s:60}{kernel:22}{numbers}", flush=True)

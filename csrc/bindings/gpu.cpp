@@ -1,5 +1,8 @@
+#include <algorithm>
+#include <cstdlib>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bindings/arguments.hpp"
@@ -18,7 +21,10 @@ using gpu::FwdPlan;
 
 gpu::FwdShape shape_of(const Sizes& s, index_t num_compute_units)
 {
-    return {s[0], s[1], s[3], s[4], gpu::instance_head_dim(s[5], s[6]), num_compute_units};
+    gpu::FwdShape shape{s[0], s[1], s[3], s[4], gpu::instance_head_dim(s[5], s[6]), num_compute_units};
+    const char* const most_list_bytes = std::getenv("CK_FMHA_GPU_LIST_BYTES");
+    if (most_list_bytes != nullptr) shape.most_list_bytes = std::max(0LL, std::atoll(most_list_bytes));
+    return shape;
 }
 gpu::FwdShape column_shape_of(const Sizes& s, index_t num_compute_units)
 {
@@ -28,12 +34,12 @@ gpu::FwdShape column_shape_of(const Sizes& s, index_t num_compute_units)
     return shape;
 }
 
-// (structure, num_waves, asks) of each group: with dtype, head_dim and architecture they name an instance.
-std::vector<std::tuple<std::string, index_t, bool>> groups(const FwdPlan& plan)
+// (structure, num_waves) of each group: with dtype, head_dim and architecture they name an instance.
+std::vector<std::pair<std::string, index_t>> groups(const FwdPlan& plan)
 {
-    std::vector<std::tuple<std::string, index_t, bool>> groups;
+    std::vector<std::pair<std::string, index_t>> groups;
     for (const FwdGroup& group : plan.groups)
-        groups.emplace_back(group.structure, group.num_waves, group.asks);
+        groups.emplace_back(group.structure, group.num_waves);
     return groups;
 }
 

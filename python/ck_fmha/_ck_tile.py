@@ -68,7 +68,7 @@ def _masks_and_modules(
 ) -> tuple[_native.CkTileMasks, list[Any]]:
     driver, device = load_driver("hip"), device_index("hip", q)
     masks = _native.CkTileMasks.find(driver, device, mask, sizes)
-    groups = [(structure, 0, False) for structure in masks.structures]
+    groups = [(structure, 0) for structure in masks.structures]
     head_dim = _native.instance_head_dim(*sizes[5:])
     return masks, modules(driver, device, groups, _DTYPES[q.dtype][0], head_dim, _kernels(name, sizes))
 

@@ -305,8 +305,7 @@ def explain(
     plan = _native.FwdPlan(mask, sizes, num_compute_units)
     dtype, head_dim = _DTYPES[q.dtype][0], _native.instance_head_dim(*sizes[5:])
     instances = [
-        Instance(structure, dtype, head_dim, num_waves, asks, arch, extras=extras)
-        for structure, num_waves, asks in plan.groups
+        Instance(structure, dtype, head_dim, num_waves, arch, extras=extras) for structure, num_waves in plan.groups
     ]
     reasons = [(name, needs_copy(t, layout)) for name, t in zip("qkv", (q, k, v), strict=True) if t.numel()]
     return GpuCall(

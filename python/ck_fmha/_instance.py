@@ -44,7 +44,6 @@ class Instance(NamedTuple):
     dtype: str  # "fp16" or "bf16"
     head_dim: int  # 32, 64, 128 or 256
     num_waves: int  # of a work-group
-    asks: bool  # the mask for tiles, in rows that are longer than what is stored of them
     arch: str
     kernels: str = "fwd"  # a key of _SOURCES
     extras: str = ""  # words of EXTRAS
@@ -59,7 +58,6 @@ class Instance(NamedTuple):
             f"#define CK_FMHA_DTYPE {dtype}\n"
             f"#define CK_FMHA_HEAD_DIM {self.head_dim}\n"
             f"#define CK_FMHA_WAVES {self.num_waves}\n"
-            f"#define CK_FMHA_ASKS {int(self.asks)}\n"
             f"#define CK_FMHA_EXTRAS {' | '.join(EXTRAS[word] for word in self.extras.split()) or 0}\n"
             f"{defines}"
             f'#include "gpu/{entry}"\n'
@@ -71,7 +69,7 @@ class Instance(NamedTuple):
         return self.kernels.startswith("ck_tile")
 
     def __str__(self) -> str:
-        more = (" asking" if self.asks else "") + (f" {self.extras}" if self.extras else "")
+        more = f" {self.extras}" if self.extras else ""
         what = f"{self.structure} {self.dtype} head_dim {self.head_dim} {self.num_waves} waves{more} {self.arch}"
         return f"{self.kernels} {what}"
 

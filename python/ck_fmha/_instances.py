@@ -117,17 +117,17 @@ _modules = _Modules(most=256)
 def modules(
     driver: _native.GpuDriver,
     device: int,
-    groups: Sequence[tuple[str, int, bool]],
+    groups: Sequence[tuple[str, int]],
     dtype: str,
     head_dim: int,
     kernels: str = "fwd",
     extras: str = "",
 ) -> list[Any]:
-    """Return the loaded modules for the groups (structure, num_waves, asks) of a plan."""
+    """Return the loaded modules for the groups (structure, num_waves) of a plan."""
     arch, _ = driver.device(device)
     return [
-        _modules.find(Instance(structure, dtype, head_dim, num_waves, asks, arch, kernels, extras), driver, device)
-        for structure, num_waves, asks in groups
+        _modules.find(Instance(structure, dtype, head_dim, num_waves, arch, kernels, extras), driver, device)
+        for structure, num_waves in groups
     ]
 
 

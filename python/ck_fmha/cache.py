@@ -82,8 +82,8 @@ def _warmed(arguments: argparse.Namespace) -> Iterator[Instance]:
     head_dim, arch = _native.instance_head_dim(dim, dim), plain_arch(arguments.arch)
     for dtype in _DTYPES if arguments.dtype is None else (arguments.dtype,):
         for kernels, groups in plans:
-            for structure, num_waves, asks in groups:
-                yield Instance(structure, dtype, head_dim, num_waves, asks, arch, kernels)
+            for structure, num_waves in groups:
+                yield Instance(structure, dtype, head_dim, num_waves, arch, kernels)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <set>
+#include <stdexcept>
 #include <tuple>
 
 #include "gpu/runtime/fwd_plan.hpp"
@@ -12,6 +13,7 @@
 namespace ck_fmha::gpu {
 namespace {
 
+using ck_tile_masks::Axis;
 using ck_tile_masks::MaskCall;
 
 constexpr index_t kComputeUnits = 304;
@@ -48,7 +50,7 @@ std::multiset<Tile> visited(const MaskExpr& mask, const FwdPlan& plan)
                      j.advance(), ++num_live)
                     tiles.insert({batch, head, work.row, j.current()});
                 EXPECT_EQ(work.num_live, num_live);
-                EXPECT_TRUE(num_live < group.num_stored || group.asks);
+                EXPECT_LT(num_live, group.num_stored);
             }
     return tiles;
 }
@@ -198,26 +200,48 @@ TEST(FwdPlan, RowsThatAttendNothingAreServedToo)
 TEST(FwdPlan, StoresTheTilesOfTheLongestRow)
 {
     const auto stored = [](const std::string& structure, const std::vector<int64_t>& params, int64_t seqlen) {
-        const FwdPlan plan = plan_of(structure, params, shape(64, 64, 64, seqlen));
-        return std::make_pair(plan.groups.at(0).num_stored, plan.groups.at(0).asks);
+        return plan_of(structure, params, shape(64, 64, 64, seqlen)).groups.at(0).num_stored;
     };
-    EXPECT_EQ(stored("full", {}, 64 * 64), std::make_pair(65, false)); // and the code that ends them
-    EXPECT_EQ(stored("full", {}, 64 * 64 + 1), std::make_pair(66, false));
-    EXPECT_EQ(stored("diagonal", {300, 0, 1, 0}, 64 * 6400), std::make_pair(7, false)); // six, wherever they are
-    EXPECT_EQ(stored("full", {}, 64 * (kMostStored - 1)), std::make_pair(kMostStored, false));
-    EXPECT_EQ(stored("full", {}, 64 * (kMostStored - 1) + 1), std::make_pair(kMostStored, true));
-    EXPECT_EQ(stored("not(full)", {}, 64 * 64), std::make_pair(1, false));
-    EXPECT_EQ(stored("full", {}, 0), std::make_pair(1, false));
+    EXPECT_EQ(stored("full", {}, 64 * 64), 65); // and the code behind them
+    EXPECT_EQ(stored("full", {}, 64 * 64 + 1), 66);
+    EXPECT_EQ(stored("diagonal", {300, 0, 1, 0}, 64 * 6400), 7); // six, wherever they are
+    EXPECT_EQ(stored("not(full)", {}, 64 * 64), 1);
+    EXPECT_EQ(stored("full", {}, 0), 1);
 }
 
-TEST(FwdPlan, AsksWhereTilesHaveNumbersThatAreNotStored)
+TEST(FwdPlan, ListsThatTakeTooMuchMemoryAreFoundPartByPart)
 {
-    const auto asks = [](int64_t num_tiles) {
-        const FwdPlan plan = plan_of("diagonal", {300, 0, 1, 0}, shape(1, 1, 64, 64 * num_tiles));
-        return std::make_pair(plan.groups.at(0).num_stored < 9, plan.groups.at(0).asks);
+    FwdShape s = shape(64, 64, 128 * 2048, 64 * 2047); // lists of 2048 codes each, for 2048 work items
+    const auto plan = [&] { return make_fwd_plan(*build_mask("full", {}, {}), s); };
+    const auto items = [](const FwdPlan& p) {
+        return std::make_pair(p.groups.at(0).keeps_lists, p.groups.at(0).items_at_once);
     };
-    EXPECT_EQ(asks(kMostNumberedTiles), std::make_pair(true, false));
-    EXPECT_EQ(asks(kMostNumberedTiles + 1), std::make_pair(true, true));
+    s.most_list_bytes = int64_t{4} * 2048 * 2048;
+    EXPECT_EQ(items(plan()), std::make_pair(true, size_t{2048}));
+    EXPECT_EQ(plan().num_codes_of_call(), 0);
+    --s.most_list_bytes;
+    EXPECT_EQ(items(plan()), std::make_pair(false, size_t{2047}));
+    EXPECT_EQ(plan().num_codes_of_call(), 2047 * 2048);
+    EXPECT_EQ(plan().workspace_size(64), 2047 * 2048); // nothing is cut
+    s.most_list_bytes = 0;
+    EXPECT_EQ(items(plan()), std::make_pair(false, size_t{1})); // that serves the 4096 heads of all samples
+    s.batch = s.num_heads = 1;
+    EXPECT_EQ(items(plan()).second, size_t(4 * s.num_compute_units));
+}
+
+TEST(FwdPlan, RefusesTilesWhoseNumbersCannotBeStored)
+{
+    const auto make = [](index_t head_dim, int64_t seqlen_q, int64_t seqlen_k, Axis axis) {
+        FwdShape s = shape(1, 1, seqlen_q, seqlen_k);
+        s.head_dim = head_dim;
+        s.axis = axis;
+        make_fwd_plan(*build_mask("diagonal", {300, 0, 1, 0}, {}), s);
+    };
+    make(128, 64, int64_t{64} * kMostTiles, Axis::rows);
+    EXPECT_THROW(make(128, 64, int64_t{64} * kMostTiles + 1, Axis::rows), std::invalid_argument);
+    EXPECT_THROW(make(256, 64, int64_t{32} * kMostTiles + 1, Axis::rows), std::invalid_argument);
+    make(128, int64_t{32} * kMostTiles, 64, Axis::cols);
+    EXPECT_THROW(make(128, int64_t{32} * kMostTiles + 1, 64, Axis::cols), std::invalid_argument);
 }
 
 TEST(FwdPlan, InstancesHoldBothHeadDims)

@@ -105,7 +105,7 @@ FAULTS: dict[str, Fault] = {
     "a tile twice, and the next one never": Fault(
         PLAN, "tile_code(base + n)", "tile_code(base + n - (n == 1))", causal
     ),
-    "a row's last tile left out": Fault(PLAN, "place < room)", "place + 1 < room)", causal),
+    "a row's last tile left out": Fault(PLAN, "mask.live(base, work.end)", "mask.live(base, work.end - 1)", causal),
     "a band's tiles are those of the next band": Fault(
         PLAN, "mask.band_bits(mask.band(band), base)", "mask.band_bits(mask.band(band ^ 1), base)", sparse
     ),
@@ -217,18 +217,8 @@ FAULTS |= {
 }
 
 
-def asks_past(count: int) -> Sequence[Change]:
-    """Instances that ask the mask for tiles as those of very long rows do, after so many stored ones of a work item."""
-    few = f"ck_tile_masks::min(args.num_stored - 1, {count});"
-    entries = ("fwd_entry.hpp", "bwd_entry.hpp", "bwd_dq_entry.hpp")
-    asks = [(f"kernel/{entry}", "CK_FMHA_ASKS != 0", "true") for entry in entries]
-    return [*asks, (PLAN, "args.num_stored - 1;", few)]
-
-
 # What must not change a bit.
 HARMLESS: dict[str, Sequence[Change]] = {
-    "every tile is asked for": asks_past(0),
-    "tiles past the second are asked for": asks_past(2),
     "elements are checked in every tile": [(PIPELINE, "if (!work.edge()) return;", "")],
     "no wave skips a tile": [
         (PIPELINE, "if (!work.live()) continue;", ""),

@@ -88,7 +88,7 @@ def test_kernels_find_ranges_by_the_adapter(monkeypatch, tmp_path, backward):
 
 @hip_emulator.needs_emulator
 def test_code_from_other_headers_is_not_taken(monkeypatch, tmp_path):
-    instance = _instance.Instance("diagonal", "bf16", 32, 0, False, "gfx942", "ck_tile_fwd")
+    instance = _instance.Instance("diagonal", "bf16", 32, 0, "gfx942", "ck_tile_fwd")
     compiler = _instances._compiler(instance)
     key = _instances._key(instance, compiler)
     copy = tmp_path / "include"

@@ -195,7 +195,7 @@ COMPILE = """
 import sys
 from ck_fmha._instance import Instance
 from ck_fmha._instances import code_object
-print(code_object(Instance("diagonal", "fp16", 64, 2, False, "gfx942", sys.argv[1])).decode())
+print(code_object(Instance("diagonal", "fp16", 64, 2, "gfx942", sys.argv[1])).decode())
 """
 
 # Stands for clang: says that it is one, and writes what it is told to, slowly.
@@ -288,7 +288,7 @@ def test_headers_that_the_user_s_flags_add_are_part_of_the_key(flags, quick_comp
     own = headers / "own.hpp"
     own.write_text("1")
     monkeypatch.setenv("CK_FMHA_HIP_FLAGS", flags.format(headers))
-    instance = Instance("diagonal", "fp16", 64, 4, False, "gfx942", "bwd_dq")
+    instance = Instance("diagonal", "fp16", 64, 4, "gfx942", "bwd_dq")
     for content, compiled in (("1", 1), ("2", 2), ("2", 2), ("1", 2)):
         own.write_text(content)
         assert code_object(instance).decode() == instance.source
@@ -300,7 +300,7 @@ def test_headers_that_the_user_s_flags_add_are_part_of_the_key(flags, quick_comp
 
 
 def test_the_compiler_and_the_flags_are_part_of_the_key(quick_compiler, tmp_path, monkeypatch):
-    instance = Instance("diagonal", "fp16", 64, 4, False, "gfx942")
+    instance = Instance("diagonal", "fp16", 64, 4, "gfx942")
     code_object(instance)
     monkeypatch.setenv("CK_FMHA_HIP_FLAGS", "-O1")
     code_object(instance)
@@ -315,7 +315,7 @@ def test_the_compiler_and_the_flags_are_part_of_the_key(quick_compiler, tmp_path
 
 def test_command_lists_and_clears(cache, monkeypatch, capsys):
     monkeypatch.setenv("CK_FMHA_CACHE_DIR", str(cache.folder))
-    info = {"structure": "diagonal", "dtype": "fp16", "head_dim": 64, "num_waves": 2, "asks": False, "arch": "gfx942"}
+    info = {"structure": "diagonal", "dtype": "fp16", "head_dim": 64, "num_waves": 2, "arch": "gfx942"}
     cache.store(KEY, info, b"code")
     assert command.main(["list"]) == 0
     listed = capsys.readouterr().out

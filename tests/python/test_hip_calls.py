@@ -76,7 +76,7 @@ def test_a_code_object_for_another_processor_is_refused(raises):
     from ck_fmha._instance import Instance
     from ck_fmha._instances import code_object
 
-    code = code_object(Instance("full", "fp16", 32, 2, False, "gfx942"))
+    code = code_object(Instance("full", "fp16", 32, 2, "gfx942"))
     raises(
         RuntimeError,
         lambda: _native.FwdModule(_gpu_driver.load_driver("hip"), 1, code, "what it is"),

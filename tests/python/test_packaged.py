@@ -18,7 +18,7 @@ from ck_fmha._compiler import find_compiler
 from ck_fmha._instance import Instance
 
 SCRIPT = hip_emulator.ROOT / "scripts/package_instances.py"
-FEW = [Instance("diagonal", "bf16", 64, 4, False, "gfx942", kernels) for kernels in ("fwd", "bwd")]
+FEW = [Instance("diagonal", "bf16", 64, 4, "gfx942", kernels) for kernels in ("fwd", "bwd")]
 CALL = Call(masks.Window(60, 50), torch.bfloat16, 64, seqlens=(150, 130), heads=(1, 1), batch=1)
 
 # Stands for clang: what it "compiles" is the source itself.
@@ -95,8 +95,8 @@ def test_the_default_set_is_what_plans_ask_for():
         for head_dim in _default_instances.HEAD_DIMS:
             plan = _native.FwdPlan(mask.native, (2, 2, 2, 1024, 1024, head_dim, head_dim), 304)
             asked |= {
-                Instance(structure, dtype, head_dim, num_waves, asks, "gfx942", kernels)
-                for structure, num_waves, asks in plan.groups
+                Instance(structure, dtype, head_dim, num_waves, "gfx942", kernels)
+                for structure, num_waves in plan.groups
                 for dtype in ("fp16", "bf16")
                 for kernels in _default_instances.KERNELS
             }

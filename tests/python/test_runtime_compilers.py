@@ -105,6 +105,6 @@ def test_a_forward_compiles(find, tmp_path):
     compilers = [compiler for compiler in found if isinstance(compiler, _compiler.Compiler)]
     if not compilers:
         pytest.skip("; ".join(map(str, found)))
-    instance = _instance.Instance("and_<big_bird,diagonal>", "bf16", 64, 4, False, "sm_80")
+    instance = _instance.Instance("and_<big_bird,diagonal>", "bf16", 64, 4, "sm_80")
     code = compilers[0].compile(instance.source, instance.arch, tmp_path)
     assert code.startswith(b"\177ELF") and b"ck_fmha_fwd_combine" in code

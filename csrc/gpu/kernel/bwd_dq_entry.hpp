@@ -11,8 +11,7 @@
 
 namespace ck_fmha::gpu::structure {
 
-using InstanceTraits =
-    BwdDqTraits<CK_FMHA_MASK, CK_FMHA_DTYPE, CK_FMHA_HEAD_DIM, CK_FMHA_WAVES, CK_FMHA_ASKS != 0, CK_FMHA_EXTRAS>;
+using InstanceTraits = BwdDqTraits<CK_FMHA_MASK, CK_FMHA_DTYPE, CK_FMHA_HEAD_DIM, CK_FMHA_WAVES, CK_FMHA_EXTRAS>;
 using InstanceKernel = BwdDqKernel<InstanceTraits>;
 
 } // namespace ck_fmha::gpu::structure

@@ -47,8 +47,7 @@ private:
         const index_t batch = index.batch(args, work.batch), head = index.head(args, work.head);
         const index_t head_kv = head / args.heads_per_kv;
         const Mask mask = banded_mask(args, work);
-        const typename Pipeline::Tiles tiles(mask, args.tiles + static_cast<long_index_t>(index.item) * args.num_stored,
-                                             work);
+        const typename Pipeline::Tiles tiles(args.tiles + static_cast<long_index_t>(index.item) * args.num_stored);
         const long_index_t line = static_cast<long_index_t>(batch) * args.num_heads + head;
         return Pipeline::run({rows_of(args.q, batch, head, args.seqlen_q, args.head_dim, sizeof(T)),
                               rows_of(args.k, batch, head_kv, args.seqlen_k, args.head_dim, sizeof(T)),

@@ -16,8 +16,7 @@
 
 namespace ck_fmha::gpu::structure {
 
-using InstanceTraits =
-    BwdTraits<CK_FMHA_MASK, CK_FMHA_DTYPE, CK_FMHA_HEAD_DIM, CK_FMHA_ASKS != 0, CK_FMHA_ADDS_DQ != 0, CK_FMHA_EXTRAS>;
+using InstanceTraits = BwdTraits<CK_FMHA_MASK, CK_FMHA_DTYPE, CK_FMHA_HEAD_DIM, CK_FMHA_ADDS_DQ != 0, CK_FMHA_EXTRAS>;
 
 } // namespace ck_fmha::gpu::structure
 

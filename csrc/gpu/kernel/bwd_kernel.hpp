@@ -57,8 +57,7 @@ private:
         const index_t batch = index.batch(args, work.batch), head = index.head(args, work.head);
         const index_t head_kv = head / args.heads_per_kv;
         const Mask mask = banded_mask(args, work);
-        const typename Pipeline::Tiles tiles(mask, args.tiles + static_cast<long_index_t>(index.item) * args.num_stored,
-                                             work);
+        const typename Pipeline::Tiles tiles(args.tiles + static_cast<long_index_t>(index.item) * args.num_stored);
         const long_index_t first_row = (static_cast<long_index_t>(batch) * args.num_heads + head) * args.seqlen_q;
         constexpr index_t kSumBytes = 4 * Traits::kHeadDim;
         return Pipeline::run(

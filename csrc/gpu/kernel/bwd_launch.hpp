@@ -29,7 +29,7 @@ constexpr index_t bwd_shared_bytes_of_tiles(index_t head_dim)
 }
 
 // Shared memory that the launch of ck_fmha_bwd_dq_dk_dv asks for, more than 48 KiB of it after raising the function's
-// limit (99 KiB at head_dim 64, 163 KiB at 128, 211 KiB at 256). On AMD the code object has it.
+// limit (97 KiB at head_dim 64, 161 KiB at 128, 209 KiB at 256). On AMD the code object has it.
 constexpr index_t bwd_launch_shared_bytes(index_t lanes, index_t head_dim)
 {
     return lanes == 64 ? 0 : kSharedBytesBeforeTiles + bwd_shared_bytes_of_tiles(head_dim);

@@ -46,18 +46,14 @@ constexpr index_t kMergeParts = 8;
 using TileCode = unsigned;
 constexpr index_t kMostBands = 4;
 constexpr TileCode kLiveFlag = 1, kEdgeFlag = TileCode{1} << kMostBands;
-constexpr index_t kMostNumberedTiles =
-    (1 << (32 - 2 * kMostBands)) - 2; // the next number and the one after it are none
+constexpr index_t kMostTiles = (1 << (32 - 2 * kMostBands)) - 1; // in a line; the next number is none
 CK_TILE_MASKS_HD constexpr TileCode tile_code(index_t tile) { return static_cast<TileCode>(tile) << 2 * kMostBands; }
 CK_TILE_MASKS_HD constexpr index_t tile_of(TileCode code) { return static_cast<index_t>(code >> 2 * kMostBands); }
-constexpr TileCode kAskCode = tile_code(kMostNumberedTiles);     // there may be more: the mask is to be asked
-constexpr TileCode kEndCode = tile_code(kMostNumberedTiles + 1); // there is none
+constexpr TileCode kEndCode = tile_code(kMostTiles); // behind the last one
 
-// The live tiles of a work item are found once for a mask and shape, by ck_fmha_fwd_plan (one work-group an item), and
-// serve all heads, samples and calls. With room for `num_stored` codes, those of the item that has most and one that
-// ends them, the forward never asks the mask for tiles; above kMostStored, which bounds the memory of an item, an
-// instance that asks for the rest is needed.
-constexpr index_t kMostStored = 4096;
+// The live tiles of every work item are found by ck_fmha_fwd_plan (one work-group an item), and serve all heads and
+// samples; see FwdGroup::items_at_once. There is room for `num_stored` codes: those of the item that has most, and the
+// one behind them.
 constexpr index_t kWindowTiles = 64; // that the mask is asked about at a time
 
 // Masks that do not differ between heads (samples) share their work items: item n serves the (batch, head) pairs

@@ -6,7 +6,6 @@
 //     CK_FMHA_DTYPE     f16 or bf16
 //     CK_FMHA_HEAD_DIM  32, 64, 128 or 256
 //     CK_FMHA_WAVES     of a work-group: 2 or 4
-//     CK_FMHA_ASKS      1 if a row may have more live tiles than kMostStored
 //     CK_FMHA_EXTRAS    what changes the scores besides the mask, "kSoftcap | kAlibi"; not defined: nothing
 
 #include "gpu/kernel/fwd_combine.hpp"
@@ -19,8 +18,7 @@
 
 namespace ck_fmha::gpu::structure {
 
-using InstanceTraits =
-    FwdTraits<CK_FMHA_MASK, CK_FMHA_DTYPE, CK_FMHA_HEAD_DIM, CK_FMHA_WAVES, CK_FMHA_ASKS != 0, CK_FMHA_EXTRAS>;
+using InstanceTraits = FwdTraits<CK_FMHA_MASK, CK_FMHA_DTYPE, CK_FMHA_HEAD_DIM, CK_FMHA_WAVES, CK_FMHA_EXTRAS>;
 
 } // namespace ck_fmha::gpu::structure
 

@@ -29,11 +29,10 @@ constexpr index_t kFwdStages = 2;
 // NVIDIA: Q lies in shared memory where it does not fit into registers beside 32 rows of output.
 constexpr bool fwd_query_in_shared(index_t head_dim) { return head_dim == 128; }
 
-// NVIDIA: shared memory before the tiles, in which each of at most eight warps keeps four small structures and a
-// number for each tile of a window.
+// NVIDIA: shared memory before the tiles, in which each of at most eight warps keeps four small structures.
 constexpr index_t kMostWarps = 8;
 constexpr index_t kSeldomBytes = 32;
-constexpr index_t kSharedBytesBeforeTiles = (4 * kSeldomBytes + 4 * kWindowTiles) * kMostWarps;
+constexpr index_t kSharedBytesBeforeTiles = 4 * kSeldomBytes * kMostWarps;
 
 // NVIDIA: the tiles in shared memory.
 constexpr index_t fwd_shared_bytes_of_tiles(index_t num_waves, index_t head_dim)

@@ -13,14 +13,12 @@ CK_FMHA_DEVICE void plan_tiles(const Args& args)
     const auto work = load_uniform<FwdWork>(args.work + item);
     const auto mask = Kernel::banded_mask(args, work);
     TileCode* const tiles = args.tiles + static_cast<long_index_t>(item) * args.num_stored;
-    const index_t room = args.num_stored - 1; // without the code that ends them
-    const index_t end = ck_tile_masks::min(work.end, kMostNumberedTiles);
     index_t count = 0, from = work.begin;
-    for (index_t turn = 0; from < end && count < room; turn = (turn + 1) % Mask::kBands) {
-        const index_t base = mask.next(from, end);
-        from = base < end ? base + kWindowTiles : end;
-        if (base >= end) break;
-        const bits_t live = mask.live(base, end);
+    for (index_t turn = 0; from < work.end; turn = (turn + 1) % Mask::kBands) {
+        const index_t base = mask.next(from, work.end);
+        if (base >= work.end) break;
+        from = base + kWindowTiles;
+        const bits_t live = mask.live(base, work.end);
         if (turn == Mask::band_in_tile()) {
             TileCode flags[kWindowTiles / kWaveSize] = {};
 #pragma unroll 1
@@ -33,13 +31,12 @@ CK_FMHA_DEVICE void plan_tiles(const Args& args)
             }
             for_each_of_lane([&](index_t n, index_t shift) {
                 const index_t place = count + count_bits(live & ((bits_t{1} << n) - 1));
-                if ((live >> n & 1) != 0 && place < room) tiles[place] = tile_code(base + n) | flags[shift / kWaveSize];
+                if ((live >> n & 1) != 0) tiles[place] = tile_code(base + n) | flags[shift / kWaveSize];
             });
         }
         count += count_bits(live);
     }
-    const bool all = from >= work.end && count <= room;
-    if (thread_index() == 0) tiles[ck_tile_masks::min(count, room)] = all ? kEndCode : kAskCode;
+    if (thread_index() == 0) tiles[count] = kEndCode;
 }
 
 } // namespace ck_fmha::gpu

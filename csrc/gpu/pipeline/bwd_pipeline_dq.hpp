@@ -21,7 +21,7 @@ public:
     using Wave = typename Policy::Wave;
     using Mask =
         BandedMask<typename Traits::Mask, Wave::kRows, Traits::kWaves, Traits::kTileK, true, Traits::kThreadsPerWave>;
-    using Tiles = LiveTiles<Mask, Traits::kAsks>;
+    using Tiles = LiveTiles<Mask>;
     using Extras = ScoreExtras<Traits, BwdArgs>;
     using KeyTiles = typename Policy::KeyTiles;
 

@@ -28,7 +28,7 @@ public:
     using Wave = typename Policy::Wave;
     using Mask =
         BandedColumns<typename Traits::Mask, Wave::kKeys, Traits::kBands, Traits::kTileQ, Wave::kThreadsPerWave>;
-    using Tiles = LiveTiles<Mask, Traits::kAsks, true>;
+    using Tiles = LiveTiles<Mask>;
     using Extras = ScoreExtras<Traits, BwdArgs>;
     using QueryTiles = typename Policy::QueryTiles;
     using Exchange = typename Wave::Exchange;

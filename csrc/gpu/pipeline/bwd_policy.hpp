@@ -23,11 +23,9 @@ struct BwdPolicy {
         (Traits::kExtras & (kSoftcap | kAlibi | kDropout | kAttended)) != 0;
     using Wave =
         MfmaBwdWave<typename Traits::T, Traits::kHeadDim, Traits::kThreads / kWaveSize, Traits::kBands, kIsScarce>;
-    // Waves that a SIMD is to hold, which bounds the registers; a large mask that is asked for tiles amid the loop
-    // takes many, and so do a cap and its slopes beside other extras.
-    static constexpr bool kAsksLargeMask = Traits::kAsks && sizeof(typename Traits::Mask) > ReadForElements::kMostBytes;
+    // Waves that a SIMD is to hold, which bounds the registers; a cap and its slopes beside other extras take many.
     static constexpr bool kHasSlopes = (Traits::kExtras & kSoftcap) != 0 && Traits::kExtras != kSoftcap;
-    static constexpr index_t kWavesPerSimd = Traits::kHeadDim > 64 || kAsksLargeMask || kHasSlopes ? 1 : 2;
+    static constexpr index_t kWavesPerSimd = Traits::kHeadDim > 64 || kHasSlopes ? 1 : 2;
 #else
     using Wave = MmaBwdWave<typename Traits::T, Traits::kHeadDim>;
     // Warps that a quarter of a multiprocessor is to hold: with two, each has the 255 registers that it can name.

@@ -6,12 +6,11 @@
 namespace ck_fmha::gpu {
 
 // What is fixed when an instance of the backward is compiled.
-template <class Mask_, class T_, index_t kHeadDim_, bool kAsks_, bool kAddsDq_, index_t kExtras_ = 0>
+template <class Mask_, class T_, index_t kHeadDim_, bool kAddsDq_, index_t kExtras_ = 0>
 struct BwdTraits {
     using Mask = Mask_;                            // bound
     using T = T_;                                  // of the tensors
     static constexpr index_t kHeadDim = kHeadDim_; // padded: 32, 64, 128 or 256
-    static constexpr bool kAsks = kAsks_;          // the mask for tiles, past those that are stored
     static constexpr bool kAddsDq = kAddsDq_;      // or leaves it to others
     static constexpr index_t kExtras = kExtras_;   // of the scores: bits of Extra
     static constexpr index_t kThreads = kBwdThreads;
@@ -23,7 +22,7 @@ struct BwdTraits {
 };
 
 // dQ by rows: the forward's.
-template <class Mask, class T, index_t kHeadDim, index_t kWaves, bool kAsks, index_t kExtras = 0>
-using BwdDqTraits = FwdTraits<Mask, T, kHeadDim, kWaves, kAsks, kExtras>;
+template <class Mask, class T, index_t kHeadDim, index_t kWaves, index_t kExtras = 0>
+using BwdDqTraits = FwdTraits<Mask, T, kHeadDim, kWaves, kExtras>;
 
 } // namespace ck_fmha::gpu

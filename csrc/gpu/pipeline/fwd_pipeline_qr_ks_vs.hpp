@@ -22,13 +22,13 @@ template <class Traits, class Policy = FwdPolicy<Traits>>
 class FwdPipelineQrKsVs {
 public:
     using Wave = typename Policy::Wave;
-    // Large masks, and those that are asked for tiles, need scalar registers themselves.
-    static constexpr bool kIsScarce = Traits::kAsks || sizeof(typename Traits::Mask) > ReadForElements::kMostBytes;
+    // Large masks need scalar registers themselves.
+    static constexpr bool kIsScarce = sizeof(typename Traits::Mask) > ReadForElements::kMostBytes;
     // What an element's row is asked takes registers, too: not beside scores, then.
     static constexpr bool kFindsAttendedFirst = Wave::kScoresLeaveNoRegisters || kIsScarce;
     using Mask = BandedMask<typename Traits::Mask, kFwdRowsPerWave, Traits::kWaves, Traits::kTileK, kIsScarce,
                             Traits::kThreadsPerWave>;
-    using Tiles = LiveTiles<Mask, Traits::kAsks>;
+    using Tiles = LiveTiles<Mask>;
     using Extras = ScoreExtras<Traits, FwdArgs>;
 
     struct Result {

@@ -21,11 +21,9 @@ struct FwdPolicy {
     using Wave = MfmaWave<typename Traits::T, Traits::kTileK, Traits::kHeadDim>;
     static constexpr index_t kSharedBytes = KeyValueTiles::kBytes;
     // Waves that a SIMD is to hold, which bounds the registers: two, where the shared memory of a compute unit (64 KiB,
-    // four SIMDs) has room for their work-groups, and unless a large mask is asked for tiles amid the loop.
-    static constexpr bool kAsksLargeMask =
-        Traits::kAsks && sizeof(typename Traits::Mask) > ReadForElements::kMostBytes&& Traits::kHeadDim > 64;
+    // four SIMDs) has room for their work-groups.
     static constexpr index_t kWavesPerSimd =
-        Traits::kHeadDim > 128 || 65536 / kSharedBytes* Traits::kWaves / 4 < 2 || kAsksLargeMask ? 1 : 2;
+        Traits::kHeadDim > 128 || 65536 / kSharedBytes* Traits::kWaves / 4 < 2 ? 1 : 2;
 #else
     using Wave = MmaWave<typename Traits::T, Traits::kTileK, Traits::kHeadDim>;
     static constexpr index_t kSharedBytes = fwd_shared_bytes_of_tiles(Traits::kWaves, Traits::kHeadDim);

@@ -7,13 +7,12 @@
 namespace ck_fmha::gpu {
 
 // What is fixed when an instance of the forward is compiled.
-template <class Mask_, class T_, index_t kHeadDim_, index_t kWaves_, bool kAsks_, index_t kExtras_ = 0>
+template <class Mask_, class T_, index_t kHeadDim_, index_t kWaves_, index_t kExtras_ = 0>
 struct FwdTraits {
     using Mask = Mask_;                            // bound
     using T = T_;                                  // of Q, K, V and O
     static constexpr index_t kHeadDim = kHeadDim_; // padded: 32, 64, 128 or 256
     static constexpr index_t kWaves = kWaves_;     // of a work-group
-    static constexpr bool kAsks = kAsks_;          // the mask for tiles, past those that are stored
     static constexpr index_t kExtras = kExtras_;   // of the scores: bits of Extra
     static constexpr index_t kTileK = fwd_tile_k(kHeadDim);
     static constexpr index_t kThreadsPerWave = fwd_threads_per_wave(kWaveSize, kHeadDim);

@@ -31,7 +31,7 @@ public:
         const Extent partial_dk = array("partial_dk", a.partial_dk, 4, num_keys * p.head_dim);
         const Extent partial_dv = array("partial_dv", a.partial_dv, 4, num_keys * p.head_dim_v);
         const Extent work = array("work", a.work, sizeof(gpu::FwdWork), group.work.size());
-        const Extent tiles = array("tiles", a.tiles, sizeof(gpu::TileCode), group.work.size() * group.num_stored);
+        const Extent tiles = array("tiles", a.tiles, sizeof(gpu::TileCode), static_cast<int64_t>(group.num_codes()));
         const size_t num_merges = columns ? on_device.plan().merges.size() : group.merges.size();
         const Extent merges = array("merges", a.merges, sizeof(gpu::FwdMerge), num_merges);
 

@@ -73,8 +73,6 @@ void check(const ck_fmha_bwd_args& args, const BwdLaunch& launch)
             launch.rows->device() != launch.columns->device())
             refuse("the plan of rows was made for another call");
     }
-    if (p.seqlen_q > (1 << 29)) // the numbers of more row tiles do not fit beside what a window tells of them
-        refuse("seqlen_q must be at most 2^29 in the backward on GPUs, got " + std::to_string(p.seqlen_q));
     if (args.dq.data == nullptr || args.dk.data == nullptr || args.dv.data == nullptr)
         refuse("dq, dk and dv must all be there on GPUs");
     if (launch.workspace == nullptr || reinterpret_cast<uintptr_t>(launch.workspace) % 16 != 0)
@@ -99,18 +97,20 @@ public:
         common_.partial_dv = launch.workspace + workspace_.partial_dv;
     }
 
+    // The lists that are kept.
     void find_tiles_of_columns(Stream stream) const
     {
         for_each_column_group(
-            [&](const gpu::FwdGroup& group, const BwdModule& module, BwdArgs a, const BwdExtents& extents) {
-                find_tiles(group, module.plan(), kBwdThreads, a, stream, extents);
+            [&](const gpu::FwdGroup& group, const BwdModule& module, const BwdArgs& a, const BwdExtents& extents) {
+                if (group.keeps_lists) find_tiles(module.plan(), kBwdThreads, a, group.work.size(), stream, extents);
             });
     }
     void find_tiles_of_rows(Stream stream) const
     {
         for_each_row_group(
-            [&](const gpu::FwdGroup& group, const BwdDqModule& module, BwdArgs a, const BwdExtents& extents) {
-                find_tiles(group, module.plan(), threads_of_rows(group), a, stream, extents);
+            [&](const gpu::FwdGroup& group, const BwdDqModule& module, const BwdArgs& a, const BwdExtents& extents) {
+                if (group.keeps_lists)
+                    find_tiles(module.plan(), threads_of_rows(group), a, group.work.size(), stream, extents);
             });
     }
 
@@ -125,10 +125,15 @@ public:
                 const bool in_order = launch_.sums_bias && launch_.rows;
                 const auto lines = static_cast<index_t>(in_order ? problem_.batch * problem_.num_heads : 1);
                 const GroupSize size{kBwdThreads, bwd_launch_shared_bytes(lanes_, head_dim())};
-                for (index_t line = 0; line < lines; ++line) {
-                    a.extras.only_line = in_order ? line : -1;
-                    run_items(group, module.dq_dk_dv(), size, a, launch_.stream, extents.of_products());
-                }
+                for_each_part(group, a, [&](BwdArgs part, size_t num_items) {
+                    if (!group.keeps_lists)
+                        find_tiles(module.plan(), kBwdThreads, part, num_items, launch_.stream, extents);
+                    for (index_t line = 0; line < lines; ++line) {
+                        part.extras.only_line = in_order ? line : -1;
+                        launch_work(driver_, module.dq_dk_dv(), size, part, num_items, launch_.stream,
+                                    extents.of_products());
+                    }
+                });
                 if (--left > 0) return;
                 if (!plan.merges.empty())
                     launch_items(driver_, module.combine(), kSize, a, plan.merges.size(),
@@ -140,7 +145,11 @@ public:
             [&](const gpu::FwdGroup& group, const BwdDqModule& module, BwdArgs a, const BwdExtents& extents) {
                 const GroupSize size{threads_of_rows(group),
                                      bwd_dq_launch_shared_bytes(lanes_, group.num_waves, head_dim())};
-                run_items(group, module.dq(), size, a, launch_.stream, extents.of_products());
+                for_each_part(group, a, [&](const BwdArgs& part, size_t num_items) {
+                    if (!group.keeps_lists)
+                        find_tiles(module.plan(), size.threads, part, num_items, launch_.stream, extents);
+                    launch_work(driver_, module.dq(), size, part, num_items, launch_.stream, extents.of_products());
+                });
                 if (!group.merges.empty())
                     launch_items(driver_, module.combine(), kSize, a, group.merges.size(), a.num_shared * kMergeParts,
                                  launch_.stream, extents.of_combine(), [&](size_t items) { a.merges += items; });
@@ -162,7 +171,7 @@ private:
             a.shared_heads = plan.shared_heads();
             a.merge_heads = columns ? plan.merge_heads() : 1;
             a.work = on_device.work(g);
-            a.tiles = on_device.tiles(g);
+            a.tiles = on_device.tiles(g, launch_.workspace + workspace_.tiles);
             a.num_stored = plan.groups[g].num_stored;
             a.merges = columns ? on_device.merges() : on_device.merges(g);
             BwdExtents extents(problem_, on_device, plan.groups[g], a, workspace_, columns, launch_.sums_bias,
@@ -187,20 +196,11 @@ private:
     {
         return fwd_threads(lanes_, group.num_waves, head_dim());
     }
-    void find_tiles(const gpu::FwdGroup& group, Function plan, index_t threads, BwdArgs& a, Stream stream,
+    void find_tiles(Function plan, index_t threads, const BwdArgs& a, size_t num_items, Stream stream,
                     const BwdExtents& extents) const
     {
-        if (group.num_stored == 0) return;
-        a.num_shared = 1; // one work-group an item
-        run_items(group, plan, {threads, bwd_plan_launch_shared_bytes(lanes_)}, a, stream, extents.of_plan());
-    }
-    void run_items(const gpu::FwdGroup& group, Function function, const GroupSize& size, BwdArgs a, Stream stream,
-                   const std::vector<Extent>& extents) const
-    {
-        launch_items(driver_, function, size, a, group.work.size(), a.num_shared, stream, extents, [&](size_t items) {
-            a.work += items;
-            a.tiles += items * a.num_stored;
-        });
+        const GroupSize size{threads, bwd_plan_launch_shared_bytes(lanes_)};
+        gpu::find_tiles(driver_, plan, size, a, num_items, stream, extents.of_plan());
     }
     int64_t num_row_groups() const
     {
@@ -237,6 +237,7 @@ BwdWorkspace::BwdWorkspace(const gpu::FwdPlan& columns, const gpu::FwdPlan* rows
     dq_sum = take(dq_size);
     partial_dk = take(columns.num_partial_keys() * head_dim);
     partial_dv = take(columns.num_partial_keys() * head_dim_v);
+    tiles = take(std::max(columns.num_codes_of_call(), rows == nullptr ? 0 : rows->num_codes_of_call()));
 }
 
 int64_t BwdWorkspace::take(int64_t count)

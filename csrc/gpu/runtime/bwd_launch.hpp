@@ -23,12 +23,12 @@ struct BwdLaunch {
     Stream stream;
 };
 
-// The float32 numbers that kernels share, array by array.
+// The numbers of 32 bits that kernels share, array by array.
 struct BwdWorkspace {
     // `rows`: null if dQ is summed by atomic additions.
     BwdWorkspace(const gpu::FwdPlan& columns, const gpu::FwdPlan* rows, int64_t head_dim, int64_t head_dim_v);
 
-    int64_t statistics, dq_sum, partial_dk, partial_dv; // where they begin
+    int64_t statistics, dq_sum, partial_dk, partial_dv, tiles; // where they begin
     int64_t dq_size;
     int64_t size = 0;
 

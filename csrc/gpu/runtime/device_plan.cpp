@@ -54,7 +54,7 @@ DevicePlan::DevicePlan(const Driver& driver, int device, std::shared_ptr<const M
     merges_.push_back(layout.take(bytes_of(plan_.merges)));
     std::vector<char> staging(layout.size()); // what the host writes
     for (const gpu::FwdGroup& group : plan_.groups)
-        tiles_.push_back(layout.take(group.work.size() * group.num_stored * sizeof(gpu::TileCode)));
+        tiles_.push_back(layout.take(group.keeps_lists ? group.num_codes() * sizeof(gpu::TileCode) : 0));
     memory_ = std::make_unique<DeviceMemory>(driver, device, layout.size());
 
     std::memcpy(staging.data(), plan_.images.data(), plan_.images.size());
@@ -106,7 +106,7 @@ std::shared_ptr<DevicePlan> DevicePlan::find(const Driver& driver, int device,
                                              const std::shared_ptr<const MaskExpr>& mask, gpu::FwdShape shape)
 {
     using Key = std::tuple<const MaskExpr*, const Driver*, int, int64_t, int64_t, int64_t, int64_t, index_t,
-                           ck_tile_masks::Axis, index_t>;
+                           ck_tile_masks::Axis, index_t, int64_t>;
     struct Cache {
         std::mutex mutex;
         std::list<std::pair<Key, std::shared_ptr<DevicePlan>>> recent; // the last used first
@@ -116,8 +116,8 @@ std::shared_ptr<DevicePlan> DevicePlan::find(const Driver& driver, int device,
     // Many: to free a plan's memory waits for the device.
     constexpr size_t kMaxPlans = 1024, kMaxSize = size_t{256} << 20;
 
-    const Key key{mask.get(),     &driver,        device,         shape.batch, shape.num_heads,
-                  shape.seqlen_q, shape.seqlen_k, shape.head_dim, shape.axis,  shape.heads_per_kv};
+    const Key key{mask.get(),     &driver,        device,     shape.batch,        shape.num_heads,      shape.seqlen_q,
+                  shape.seqlen_k, shape.head_dim, shape.axis, shape.heads_per_kv, shape.most_list_bytes};
     const auto look_up = [&]() -> std::shared_ptr<DevicePlan> {
         const auto found = std::find_if(cache.recent.begin(), cache.recent.end(),
                                         [&](const auto& entry) { return entry.first == key; });

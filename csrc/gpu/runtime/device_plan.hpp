@@ -29,10 +29,15 @@ public:
     const gpu::FwdWork* work(size_t group) const { return at<gpu::FwdWork>(work_[group]); }
     const gpu::FwdMerge* merges(size_t group) const { return at<gpu::FwdMerge>(merges_[group]); }
     const gpu::FwdMerge* merges() const { return at<gpu::FwdMerge>(merges_.back()); } // FwdPlan::merges
-    gpu::TileCode* tiles(size_t group) const { return at<gpu::TileCode>(tiles_[group]); }
+    // The lists of a group: those that are kept, or the ones of a call, in its own memory.
+    gpu::TileCode* tiles(size_t group, void* of_call) const
+    {
+        return plan_.groups[group].keeps_lists ? at<gpu::TileCode>(tiles_[group])
+                                               : static_cast<gpu::TileCode*>(of_call);
+    }
 
-    // Kernels find the live tiles when the plan is first used: fill(a stream) launches them. What is launched on
-    // `stream` afterwards finds them filled; the host waits for that only where `stream` is captured, for a graph
+    // Kernels find the lists that are kept when the plan is first used: fill(a stream) launches them. What is launched
+    // on `stream` afterwards finds them filled; the host waits for that only where `stream` is captured, for a graph
     // cannot refer to what is outside of it.
     template <class Fill>
     void prepare(Stream stream, bool is_captured, const Fill& fill)

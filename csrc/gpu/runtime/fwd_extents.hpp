@@ -19,7 +19,7 @@ public:
         const Extent partial_o =
             array("partial_o", a.partial_o, 4, on_device.plan().num_partial_rows(group) * p.head_dim_v);
         const Extent partial_lse = array("partial_lse", a.partial_lse, 4, on_device.plan().num_partial_rows(group));
-        const Extent tiles = array("tiles", a.tiles, sizeof(gpu::TileCode), group.work.size() * group.num_stored);
+        const Extent tiles = array("tiles", a.tiles, sizeof(gpu::TileCode), static_cast<int64_t>(group.num_codes()));
         const Extent work = array("work", a.work, sizeof(gpu::FwdWork), group.work.size());
         const Extent lse = array("lse", a.lse, 4, p.batch * p.num_heads * p.seqlen_q);
         const Extent o = tensor("o", a.o, p.batch, p.num_heads, p.seqlen_q, p.head_dim_v);

@@ -65,16 +65,11 @@ public:
         common_.partial_o = launch.workspace;
     }
 
+    // The lists that are kept.
     void find_tiles(Stream stream) const
     {
         for_each_group([&](const gpu::FwdGroup& group, const FwdModule& module, FwdArgs a, const FwdExtents& extents) {
-            if (group.num_stored == 0) return;
-            a.num_shared = 1; // one work-group an item
-            const GroupSize size{threads_of(group), gpu::fwd_plan_launch_shared_bytes(lanes_)};
-            run(module.plan(), size, a, group.work.size(), a.num_shared, stream, extents.of_plan(), [&](size_t items) {
-                a.work += items;
-                a.tiles += items * a.num_stored;
-            });
+            if (group.keeps_lists) find_tiles(group, module, a, group.work.size(), stream, extents);
         });
     }
 
@@ -83,14 +78,14 @@ public:
         for_each_group([&](const gpu::FwdGroup& group, const FwdModule& module, FwdArgs a, const FwdExtents& extents) {
             const GroupSize size{threads_of(group),
                                  gpu::fwd_launch_shared_bytes(lanes_, group.num_waves, plan_.shape.head_dim)};
-            run(module.fwd(), size, a, group.work.size(), a.num_shared, launch_.stream, extents.of_fwd(),
-                [&](size_t items) {
-                    a.work += items;
-                    a.tiles += items * a.num_stored;
-                });
+            for_each_part(group, a, [&](const FwdArgs& part, size_t num_items) {
+                if (!group.keeps_lists) find_tiles(group, module, part, num_items, launch_.stream, extents);
+                launch_work(driver_, module.fwd(), size, part, num_items, launch_.stream, extents.of_fwd());
+            });
             if (!group.merges.empty())
-                run(module.combine(), kCombineSize, a, group.merges.size(), a.num_shared * kMergeParts, launch_.stream,
-                    extents.of_combine(), [&](size_t items) { a.merges += items; });
+                launch_items(driver_, module.combine(), kCombineSize, a, group.merges.size(),
+                             a.num_shared * kMergeParts, launch_.stream, extents.of_combine(),
+                             [&](size_t items) { a.merges += items; });
         });
     }
 
@@ -102,7 +97,7 @@ private:
             const gpu::FwdGroup& group = plan_.groups[g];
             FwdArgs a = common_;
             a.work = launch_.plan->work(g);
-            a.tiles = launch_.plan->tiles(g);
+            a.tiles = launch_.plan->tiles(g, launch_.workspace + plan_.partial_size(a.head_dim_v));
             a.num_stored = group.num_stored;
             a.merges = launch_.plan->merges(g);
             a.partial_lse = a.partial_o + plan_.num_partial_rows(group) * a.head_dim_v;
@@ -115,11 +110,11 @@ private:
     {
         return gpu::fwd_threads(lanes_, group.num_waves, plan_.shape.head_dim);
     }
-    template <class Advance>
-    void run(Function function, const GroupSize& size, FwdArgs& a, size_t num_items, index_t per_item, Stream stream,
-             const std::vector<Extent>& extents, const Advance& advance) const
+    void find_tiles(const gpu::FwdGroup& group, const FwdModule& module, const FwdArgs& a, size_t num_items,
+                    Stream stream, const FwdExtents& extents) const
     {
-        launch_items(driver_, function, size, a, num_items, per_item, stream, extents, advance);
+        const GroupSize size{threads_of(group), gpu::fwd_plan_launch_shared_bytes(lanes_)};
+        gpu::find_tiles(driver_, module.plan(), size, a, num_items, stream, extents.of_plan());
     }
 
     const ck_fmha_fwd_args& args_;

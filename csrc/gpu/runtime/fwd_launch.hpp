@@ -8,7 +8,7 @@
 
 namespace ck_fmha::gpu {
 
-// What of a call GPUs need besides ck_fmha_fwd_args: modules for the plan's groups, in their order; float32 numbers of
+// What of a call GPUs need besides ck_fmha_fwd_args: modules for the plan's groups, in their order; the numbers of
 // FwdPlan::workspace_size.
 struct FwdLaunch {
     std::shared_ptr<DevicePlan> plan;

@@ -47,6 +47,7 @@ public:
 
     FwdPlan make()
     {
+        check_length();
         bind_all();
         count_lines();
         if (plan_.shape.axis == Axis::rows)
@@ -59,7 +60,7 @@ public:
         for (FwdGroup& group : plan_.groups) {
             std::stable_sort(group.work.begin(), group.work.end(),
                              [](const FwdWork& a, const FwdWork& b) { return a.num_live > b.num_live; });
-            set_stored(group);
+            set_lists(group);
             if (plan_.num_partial_rows(group) > ck_tile_masks::kIndexMax)
                 refuse("the partial results of this call have more than 2^31 rows: split it by batch or head");
         }
@@ -97,6 +98,16 @@ private:
         if (found != plan_.groups.end()) return static_cast<int>(found - plan_.groups.begin());
         plan_.groups.emplace_back().structure = structure;
         return static_cast<int>(plan_.groups.size()) - 1;
+    }
+
+    void check_length() const
+    {
+        const bool rows = plan_.shape.axis == Axis::rows;
+        const int64_t seqlen = rows ? plan_.shape.seqlen_k : plan_.shape.seqlen_q;
+        const int64_t most = int64_t{kMostTiles} * (rows ? plan_.shape.tile().x() : plan_.shape.tile().y());
+        if (seqlen > most)
+            refuse(std::string(rows ? "seqlen_k" : "seqlen_q") + " must be at most " + std::to_string(most) +
+                   (rows ? "" : " in the backward") + " on GPUs with this head_dim, got " + std::to_string(seqlen));
     }
 
     void count_lines()
@@ -191,17 +202,20 @@ private:
         });
     }
 
-    // The live tiles of the work item that has most, and the code that ends them.
-    void set_stored(FwdGroup& group) const
+    // @pre the longest work item is the first one
+    void set_lists(FwdGroup& group) const
     {
-        index_t most = 0;
-        for (const FwdWork& work : group.work)
-            most = std::max(most, work.num_live);
-        const bool rows = plan_.shape.axis == Axis::rows;
-        const auto tile = plan_.shape.tile();
-        const int64_t num_tiles = rows ? (plan_.shape.seqlen_k - 1) / tile.x() : (plan_.shape.seqlen_q - 1) / tile.y();
-        group.asks = most >= kMostStored || num_tiles >= kMostNumberedTiles;
-        group.num_stored = group.work.empty() ? 0 : std::min(most, kMostStored - 1) + 1;
+        const FwdShape& shape = plan_.shape;
+        group.items_at_once = group.work.size();
+        if (group.work.empty()) return;
+        group.num_stored = group.work.front().num_live + 1;
+        const auto most =
+            static_cast<size_t>(shape.most_list_bytes) / sizeof(TileCode) / static_cast<size_t>(group.num_stored);
+        group.keeps_lists = group.work.size() <= most;
+        if (group.keeps_lists) return;
+        // Not so few that the device would be idle.
+        const index_t busy = ck_tile_masks::div_up(shape.num_compute_units * kRangesPerComputeUnit, plan_.num_shared());
+        group.items_at_once = std::min(group.work.size(), std::max(most, static_cast<size_t>(busy)));
     }
 
     const MaskExpr& mask_;
@@ -234,12 +248,20 @@ int64_t FwdPlan::num_partial_rows(const FwdGroup& group) const
     return int64_t{group.num_slots} * num_shared() * fwd_tile_q(group.num_waves);
 }
 
-int64_t FwdPlan::workspace_size(int64_t head_dim_v) const
+int64_t FwdPlan::partial_size(int64_t head_dim_v) const
 {
     int64_t rows = 0;
     for (const FwdGroup& group : groups)
         rows = std::max(rows, num_partial_rows(group));
     return rows * (head_dim_v + 1); // O and LSE
+}
+
+int64_t FwdPlan::num_codes_of_call() const
+{
+    size_t codes = 0;
+    for (const FwdGroup& group : groups)
+        if (!group.keeps_lists) codes = std::max(codes, group.num_codes());
+    return static_cast<int64_t>(codes);
 }
 
 const FwdGroup& FwdPlan::group_at(int64_t batch, int64_t head) const

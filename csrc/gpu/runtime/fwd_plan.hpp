@@ -13,6 +13,9 @@
 
 namespace ck_fmha::gpu {
 
+// Device memory, in bytes, that the lists of live tiles of a group may take to be kept, unless somebody asks for less.
+constexpr int64_t kMostListBytes = int64_t{64} << 20;
+
 struct FwdShape {
     int64_t batch;
     int64_t num_heads;
@@ -23,6 +26,7 @@ struct FwdShape {
     ck_tile_masks::Axis axis = ck_tile_masks::Axis::rows; // cols: of the backward
     index_t heads_per_kv = 1;                             // of the backward: query heads that share a head of K and V
     index_t lanes = 64;                                   // of the device's waves (warps)
+    int64_t most_list_bytes = kMostListBytes;
 
     ck_tile_masks::DynamicTile tile() const;
 };
@@ -34,8 +38,11 @@ struct FwdGroup {
     std::vector<FwdWork> work;
     std::vector<FwdMerge> merges; // of rows
     index_t num_slots = 0;        // of rows
-    index_t num_stored = 0;       // codes of live tiles of every work item: see TileCode
-    bool asks = false;            // may an item have more of them?
+    index_t num_stored = 0;       // codes in the list of every work item: see TileCode
+    bool keeps_lists = true;      // found once, those of all items; else, if they take too much memory, in every call
+    size_t items_at_once = 0;     // whose lists there are
+
+    size_t num_codes() const { return items_at_once * static_cast<size_t>(num_stored); } // of these
 };
 
 struct FwdPlan {
@@ -56,8 +63,10 @@ struct FwdPlan {
     index_t merge_heads() const; // see BwdArgs
     // Of the partial results of a group.
     int64_t num_partial_rows(const FwdGroup& group) const;
-    // float32 numbers of the workspace, which the groups use one after the other.
-    int64_t workspace_size(int64_t head_dim_v) const;
+    // 32-bit numbers of the workspace, which the groups use one after the other: partial results, then ...
+    int64_t workspace_size(int64_t head_dim_v) const { return partial_size(head_dim_v) + num_codes_of_call(); }
+    int64_t partial_size(int64_t head_dim_v) const;
+    int64_t num_codes_of_call() const; // ... lists that are found anew in every call
     // Of the backward: rows of partial dK and dV.
     int64_t num_partial_keys() const;
     const FwdGroup& group_at(int64_t batch, int64_t head) const;
@@ -66,6 +75,8 @@ struct FwdPlan {
 // The head_dim of the instance that serves a call: the smallest one that holds both.
 index_t instance_head_dim(int64_t head_dim, int64_t head_dim_v);
 
+// Throws std::invalid_argument if a line has more than kMostTiles tiles, or the call more partial results than 2^31
+// rows.
 // @pre the mask's counts fit the call (MaskExpr::check_counts); batch, num_heads and seqlen_q are not 0
 // @post every live tile of every (batch, head) is in one work item; pieces of a cut row have slots, in their order; so
 //       have those of columns, all of them where query heads share a head of K and V

@@ -124,6 +124,37 @@ void launch_items(const Driver& driver, Function function, const GroupSize& size
     }
 }
 
+// The same for work items of a plan: a work-group for each (batch, head) that one serves.
+template <class Args>
+void launch_work(const Driver& driver, Function function, const GroupSize& size, Args args, size_t num_items,
+                 Stream stream, const std::vector<Extent>& extents)
+{
+    launch_items(driver, function, size, args, num_items, args.num_shared, stream, extents, [&](size_t items) {
+        args.work += items;
+        args.tiles += items * static_cast<size_t>(args.num_stored);
+    });
+}
+
+// Launches the kernel that finds the live tiles of work items: one work-group an item.
+template <class Args>
+void find_tiles(const Driver& driver, Function function, const GroupSize& size, Args args, size_t num_items,
+                Stream stream, const std::vector<Extent>& extents)
+{
+    args.num_shared = 1;
+    launch_work(driver, function, size, args, num_items, stream, extents);
+}
+
+// use(arguments, number of items) for the work items of a group, those at a time whose lists of tiles there is room
+// for.
+template <class Args, class Use>
+void for_each_part(const FwdGroup& group, Args args, const Use& use)
+{
+    for (size_t begin = 0; begin < group.work.size(); begin += group.items_at_once) {
+        use(args, std::min(group.items_at_once, group.work.size() - begin));
+        args.work += group.items_at_once;
+    }
+}
+
 // Keeps what a captured graph refers to.
 template <class Kept>
 void keep_for_good(const Kept& kept)

@@ -184,27 +184,6 @@ private:
     int of_lane_ = 0;
 };
 
-// A number for each of 64 tiles.
-class NumbersOfTiles {
-public:
-    // number(n): that of tile n.
-    template <class F>
-    CK_FMHA_DEVICE void set(const F& number)
-    {
-        of_lane_ = number(lane_index());
-    }
-    template <class F>
-    CK_FMHA_DEVICE void add(const F& number)
-    {
-        of_lane_ += number(lane_index());
-    }
-    // n is the same in all lanes.
-    CK_FMHA_DEVICE index_t operator[](index_t n) const { return __builtin_amdgcn_readlane(of_lane_, n); }
-
-private:
-    index_t of_lane_ = 0;
-};
-
 // 16-bit elements and their bits.
 template <class T>
 CK_FMHA_DEVICE float to_float(unsigned short bits)

@@ -57,15 +57,9 @@ CK_FMHA_DEVICE index_t uniform(index_t value)
     return static_cast<index_t>(__reduce_or_sync(kAllLanes, static_cast<unsigned>(value)));
 }
 // The same for what came from memory by a uniform address: AMD's compiler knows that it is uniform.
-CK_FMHA_DEVICE index_t uniform_from_memory(index_t value) { return uniform(value); }
 CK_FMHA_DEVICE unsigned uniform_from_memory(unsigned value)
 {
     return static_cast<unsigned>(uniform(static_cast<index_t>(value)));
-}
-CK_FMHA_DEVICE bits_t uniform_from_memory(bits_t value)
-{
-    return static_cast<unsigned>(uniform(static_cast<index_t>(value))) |
-           static_cast<bits_t>(static_cast<unsigned>(uniform(static_cast<index_t>(value >> 32)))) << 32;
 }
 template <index_t kThreadsPerWave>
 CK_FMHA_DEVICE index_t wave_index()
@@ -181,12 +175,10 @@ CK_FMHA_DEVICE void atomic_add(float* to, const Float4& x)
 // All warps of the work-group are here, and what they wrote to shared memory is seen.
 CK_FMHA_DEVICE void barrier() { __syncthreads(); }
 
-// The work-group's shared memory, which the launch gives. It begins with what warps keep there: Seldom,
-// NumbersOfTiles.
+// The work-group's shared memory, which the launch gives. It begins with what warps keep there: Seldom.
 extern __shared__ __align__(128) char ck_fmha_shared[];
 inline constexpr index_t kSeldomSlots = 4;
-inline constexpr index_t kNumbersAt = kSeldomSlots * kMostWarps * kSeldomBytes;
-static_assert(kSharedBytesBeforeTiles == kNumbersAt + 64 * 4 * kMostWarps && kSharedBytesBeforeTiles % 128 == 0,
+static_assert(kSharedBytesBeforeTiles == kSeldomSlots * kMostWarps * kSeldomBytes && kSharedBytesBeforeTiles % 128 == 0,
               "ck_fmha: tiles begin, at a multiple of 128 bytes, behind what warps keep");
 
 // Shared memory, by byte offsets.
@@ -289,35 +281,6 @@ private:
     {
         const index_t warp = uniform(thread_index() / kWaveSize);
         return *reinterpret_cast<Plain*>(ck_fmha_shared + (kSlot * kMostWarps + warp) * kSeldomBytes);
-    }
-};
-
-// A number for each of 64 tiles, one owner in a kernel.
-class NumbersOfTiles {
-public:
-    // number(n): that of tile n.
-    template <class F>
-    CK_FMHA_DEVICE void set(const F& number) const
-    {
-        index_t* const numbers = of_warp();
-        __syncwarp();
-        for (index_t n = lane_index(); n < 64; n += kWaveSize)
-            numbers[n] = number(n);
-        __syncwarp();
-    }
-    template <class F>
-    CK_FMHA_DEVICE void add(const F& number) const
-    {
-        set([&](index_t n) { return of_warp()[n] + number(n); });
-    }
-    // n is the same in all lanes.
-    CK_FMHA_DEVICE index_t operator[](index_t n) const { return uniform(of_warp()[n]); }
-
-private:
-    CK_FMHA_DEVICE static index_t* of_warp()
-    {
-        const index_t warp = uniform(thread_index() / kWaveSize);
-        return reinterpret_cast<index_t*>(ck_fmha_shared + kNumbersAt) + warp * 64;
     }
 };
 

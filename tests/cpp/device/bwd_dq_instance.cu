@@ -3,5 +3,4 @@
 #define CK_FMHA_DTYPE bf16
 #define CK_FMHA_HEAD_DIM 128
 #define CK_FMHA_WAVES 4
-#define CK_FMHA_ASKS 0
 #include "gpu/kernel/bwd_dq_entry.hpp"

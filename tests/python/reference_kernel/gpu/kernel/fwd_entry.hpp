@@ -98,13 +98,9 @@ DEVICE Tiled mask_of(const FwdArgs& a, const FwdWork& work)
 class Stored {
 public:
     DEVICE Stored(const FwdArgs& a, index_t item) : next_(a.tiles + static_cast<long_index_t>(item) * a.num_stored) {}
-    // Is the tile the next one that is stored, or may it not be stored, because it lies past all of them?
-    DEVICE bool has(index_t tile)
-    {
-        if (*next_ == kAskCode) return CK_FMHA_ASKS;
-        return *next_++ == tile_code(tile);
-    }
-    DEVICE bool at_end() const { return *next_ == kEndCode || (CK_FMHA_ASKS && *next_ == kAskCode); }
+    // Is the tile the next one that is stored?
+    DEVICE bool has(index_t tile) { return *next_++ == tile_code(tile); }
+    DEVICE bool at_end() const { return *next_ == kEndCode; }
 
 private:
     const TileCode* next_;
@@ -122,9 +118,9 @@ extern "C" KERNEL(64 * CK_FMHA_WAVES) ck_fmha_fwd_plan(const ck_fmha::gpu::FwdAr
     auto j = tiled.GetTileIndexIteratorAlongX(work.row, work.begin, work.end);
     TileCode* const tiles = a.tiles + static_cast<long_index_t>(item) * a.num_stored;
     index_t n = 0;
-    for (; !j.at_end() && n < a.num_stored - 1; j.advance())
+    for (; !j.at_end(); j.advance())
         tiles[n++] = tile_code(j.current()); // this kernel asks the mask what is in them
-    tiles[n] = j.at_end() ? kEndCode : kAskCode;
+    tiles[n] = kEndCode;
 }
 
 extern "C" KERNEL(64 * CK_FMHA_WAVES) ck_fmha_fwd(const ck_fmha::gpu::FwdArgs a)
