@@ -25,6 +25,7 @@ import torch
 
 from ck_fmha import _gpu, _instances, _native, attention, masks
 from ck_fmha._call import sizes_of
+from ck_fmha._compiler_base import INCLUDE
 from ck_fmha._instance import Instance
 
 # What the units of a compute unit are busy for, in cycles of one SIMD per wave instruction. Vector operations take four
@@ -122,10 +123,35 @@ def cycles(kernel: dict[str, Any], arch: str) -> dict[str, int]:
 
 # What an instruction is there for, by the functions that it was inlined from, each as "name file".
 PURPOSES = (
-    ("edge elements", r"^(row_bits|keep) "),
+    ("edge elements", r"^(row_bits|keep|edge) "),
     ("finding tiles", r"^\w+ (live_tiles|banded_mask|index_iterator)\.hpp"),
     ("rounding", r"^pack "),
 )
+# The comparisons and branches of the loop itself, by the lines of the pipeline that the compiler made them of. To find
+# tiles are: is there another one? has this wave anything in it? once more? Besides, copies that were made of no line,
+# as of a tile's code from turn to turn, and all jumps, which the compiler puts where it likes.
+LINES = (
+    ("edge elements", re.compile(r"\bwork\.edge\(")),
+    ("finding tiles", re.compile(r"\bwalk\.|\bwork\.live\(")),
+)
+COPY_OR_JUMP = re.compile(r"s_mov_b\d+ s\S+ s|s_branch")
+PIPELINE = INCLUDE / "gpu/pipeline/fwd_pipeline_qr_ks_vs.hpp"
+
+
+def purpose_of(instruction: str, frames: list[tuple[str, str, int]], pipeline: list[str]) -> str:
+    """Say what an instruction is there for: `frames` are (function, file, line) of what it was inlined from."""
+    functions = "\n".join(f"{function} {file}" for function, file, _ in frames)
+    for name, pattern in PURPOSES:
+        if re.search(pattern, functions, re.MULTILINE):
+            return name
+    _, file, line = frames[0]
+    if COPY_OR_JUMP.match(instruction) and (line == 0 or instruction.startswith("s_branch")):
+        return "finding tiles"
+    if file == PIPELINE.name:
+        for name, text in LINES:
+            if text.search(pipeline[line - 1]):
+                return name
+    return "the rest"
 
 
 def purposes(code: bytes, kernel: dict[str, Any]) -> collections.Counter[str]:
@@ -140,25 +166,27 @@ def purposes(code: bytes, kernel: dict[str, Any]) -> collections.Counter[str]:
         symbols = tool("llvm-readelf-19", "--symbols", "--wide", str(path))
         base = next(int(line.split()[1], 16) for line in symbols.splitlines() if line.endswith(" " + kernel["name"]))
         listing = tool("llvm-objdump-19", "--disassemble", "--no-show-raw-insn", str(path))
-        addresses = [int(found, 16) for found in re.findall(r"// ([0-9A-F]{12})", listing)]
+        instructions = re.findall(r"^\s+(\S.*?)\s*// ([0-9A-F]{12})", listing, re.MULTILINE)
         stacks = tool(
-            "llvm-symbolizer-19", f"--obj={path}", "--inlines", "--demangle", text="\n".join(map(hex, addresses))
-        )
+            "llvm-symbolizer-19", f"--obj={path}", "--inlines", "--demangle",
+            text="\n".join(f"0x{address}" for _, address in instructions),
+        )  # fmt: skip
     blocks = sorted((block["offset"], block["executed"], block["instructions"]) for block in kernel["blocks"])
     starts = [start for start, *_ in blocks]
+    pipeline = PIPELINE.read_text().splitlines()
     seen: collections.Counter[int] = collections.Counter()
     executed: collections.Counter[str] = collections.Counter()
-    for address, stack in zip(addresses, stacks.strip().split("\n\n"), strict=True):
-        number = bisect.bisect_right(starts, address - base) - 1
+    for (instruction, address), stack in zip(instructions, stacks.strip().split("\n\n"), strict=True):
+        number = bisect.bisect_right(starts, int(address, 16) - base) - 1
         if number < 0 or seen[number] == blocks[number][2]:
             continue  # before the kernel, or after a block's end: code that was not executed
         seen[number] += 1
         lines = stack.splitlines()
-        frames = "\n".join(
-            f"{function} {Path(place).name}" for function, place in zip(lines[::2], lines[1::2], strict=True)
-        )
-        purpose = next((name for name, pattern in PURPOSES if re.search(pattern, frames, re.MULTILINE)), "the rest")
-        executed[purpose] += blocks[number][1]
+        frames = []
+        for function, place in zip(lines[::2], lines[1::2], strict=True):
+            file, line, _ = place.rsplit(":", 2)
+            frames.append((function, Path(file).name, int(line)))
+        executed[purpose_of(instruction, frames, pipeline)] += blocks[number][1]
     return executed
 
 
@@ -174,7 +202,7 @@ class Emulator:
 
     def kernel(self, name: str) -> dict[str, Any]:
         counters = json.loads(self._library.ck_fmha_emulator_counters())
-        return next(kernel for kernel in counters["kernels"] if kernel["name"] == name)
+        return next(kernel for kernel in counters["kernels"] if kernel["name"] == name and kernel["launches"])
 
 
 def instances(case: Case, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> list[Instance]:
@@ -185,15 +213,21 @@ def instances(case: Case, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> 
     return [Instance(structure, dtype, head_dim, *rest, plan.arch) for structure, *rest in plan.native.groups]
 
 
-def count(case: Case, emulator: Emulator) -> None:
-    """Run a case and print what it executed."""
+def executed(case: Case, emulator: Emulator) -> tuple[dict[str, Any], Instance]:
+    """Run a case; return the counters of its kernel, and the instance."""
     torch.manual_seed(0)
     shape = (1, case.num_heads, case.seqlen, case.head_dim)
     q, k, v = (torch.randn(shape).to(case.dtype) for _ in range(3))
     attention(q, k, v, mask=case.mask, backend="hip")  # finds the live tiles, too, which later calls need not
     emulator.reset()
     attention(q, k, v, mask=case.mask, backend="hip")
-    kernel, (instance,) = emulator.kernel("ck_fmha_fwd"), instances(case, q, k, v)
+    (instance,) = instances(case, q, k, v)
+    return emulator.kernel("ck_fmha_fwd"), instance
+
+
+def count(case: Case, emulator: Emulator) -> None:
+    """Run a case and print what it executed."""
+    kernel, instance = executed(case, emulator)
     counts, total, arch = collections.Counter(kernel["classes"]), kernel["wave_instructions"], instance.arch
 
     live = sum(case.mask.num_tiles(case.seqlen, case.seqlen, head=head).live for head in range(case.num_heads))

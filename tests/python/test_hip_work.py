@@ -2,6 +2,7 @@
 
 import ctypes
 import json
+import shutil
 
 import pytest
 import torch
@@ -9,7 +10,8 @@ import torch
 import hip_calls
 import hip_emulator
 from calls import Call, make_tensors
-from ck_fmha import masks
+from ck_fmha import _instances, masks
+from ck_fmha._compiler_base import VENDORS
 from hip_calls import assert_right, explain
 
 pytestmark = hip_emulator.needs_emulator
@@ -53,3 +55,19 @@ def test_work_is_that_of_live_tiles(name, monkeypatch):
     assert sum(products.values()) == products_of_tile * num_live(call, (BAND, columns))
     # Every wave of a work-group waits twice for the others in a tile.
     assert executed["s_barrier"] == 2 * rows // BAND * num_live(call, (rows, columns))
+
+
+@pytest.mark.skipif(shutil.which("llvm-symbolizer-19") is None, reason="no llvm-symbolizer-19, of Debian's llvm-19")
+@pytest.mark.parametrize("mask", [masks.BigBird(block_size=64), masks.Window(127, 0)], ids=["big_bird", "window"])
+def test_finding_tiles_takes_a_twentieth_of_the_instructions(mask, monkeypatch):
+    """At most, branches of the loop included; at head_dim 64, where a tile has fewest of them: ten a wave and tile."""
+    monkeypatch.syspath_prepend(hip_emulator.ROOT / "benchmarks")
+    import amd_instructions
+
+    hip_calls.use(monkeypatch, "gfx942")
+    monkeypatch.setenv(VENDORS["amd"].flags_variable, "-gline-tables-only")
+    case = amd_instructions.Case("", mask, torch.bfloat16, 64, 1024, 1)
+    kernel, instance = amd_instructions.executed(case, amd_instructions.Emulator(hip_emulator.library()))
+    shares = amd_instructions.purposes(_instances.code_object(instance), kernel)
+    waves, tiles = kernel["mnemonics"]["s_endpgm"], kernel["mnemonics"]["s_barrier"] // 2
+    assert 9 * tiles < shares["finding tiles"] <= min(10 * tiles + 20 * waves, shares.total() // 20)

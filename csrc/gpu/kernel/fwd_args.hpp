@@ -46,7 +46,9 @@ constexpr index_t kMergeParts = 8;
 using TileCode = unsigned;
 constexpr index_t kMostBands = 4;
 constexpr TileCode kLiveFlag = 1, kEdgeFlag = TileCode{1} << kMostBands;
-constexpr index_t kMostTiles = (1 << (32 - 2 * kMostBands)) - 1; // in a line; the next number is none
+// In a line. The next number stands for none: not the largest one, for compilers turn "at least the largest" into "is
+// the largest", which is no single comparison of codes.
+constexpr index_t kMostTiles = (1 << (32 - 2 * kMostBands)) - 2;
 CK_TILE_MASKS_HD constexpr TileCode tile_code(index_t tile) { return static_cast<TileCode>(tile) << 2 * kMostBands; }
 CK_TILE_MASKS_HD constexpr index_t tile_of(TileCode code) { return static_cast<index_t>(code >> 2 * kMostBands); }
 constexpr TileCode kEndCode = tile_code(kMostTiles); // behind the last one

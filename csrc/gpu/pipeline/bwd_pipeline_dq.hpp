@@ -57,7 +57,6 @@ public:
 
         do {
             const auto work = tiles.work();
-            tiles.fetch();
             if constexpr (Policy::kWavesPerSimd == 1)
                 unroll<Wave::kDimBlocks>([&](auto b) { to_accumulators(dq.block[b]); });
             keys.receive(load_next);

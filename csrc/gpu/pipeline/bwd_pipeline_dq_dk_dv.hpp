@@ -28,7 +28,7 @@ public:
     using Wave = typename Policy::Wave;
     using Mask =
         BandedColumns<typename Traits::Mask, Wave::kKeys, Traits::kBands, Traits::kTileQ, Wave::kThreadsPerWave>;
-    using Tiles = LiveTiles<Mask>;
+    using Tiles = LiveTiles<Mask, true>;
     using Extras = ScoreExtras<Traits, BwdArgs>;
     using QueryTiles = typename Policy::QueryTiles;
     using Exchange = typename Wave::Exchange;
@@ -63,7 +63,6 @@ public:
         queries.load(walk.current());
         do {
             const auto work = tiles.work();
-            tiles.fetch();
             if constexpr (Policy::kWavesPerSimd == 1) {
                 Wave::to_accumulators(result.dk);
                 Wave::to_accumulators(result.dv);

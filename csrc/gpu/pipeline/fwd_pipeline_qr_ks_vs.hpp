@@ -47,17 +47,13 @@ public:
         if (walk.at_end()) return result;
         // Before K and V: who waits for these has it, and no wait for it is left inside the loop.
         const typename Wave::Query query = Wave::load_query(q, mask.band(), shared + Policy::KeyValueTiles::kBytes);
-        const auto load = [&] {
-            keys_values.load(walk.current());
-            tiles.fetch();
-        };
-        load();
+        keys_values.load(walk.current());
 
         do {
             const auto work = tiles.work();
             keys_values.receive();
             walk.advance();
-            if (!walk.at_end()) load();
+            if (!walk.at_end()) keys_values.load(walk.current());
             if (!work.live()) continue;
 
             bits_t attended = 0; // of a row of S

@@ -32,6 +32,9 @@ CK_FMHA_DEVICE index_t lane_index_anew()
 
 // A value that is the same for all lanes, moved to where the compiler knows that it is.
 CK_FMHA_DEVICE index_t uniform(index_t value) { return __builtin_amdgcn_readfirstlane(value); }
+// They come through the scalar cache, while the waves of a work-group wait for each other; what is begun earlier takes
+// one more scalar register and an instruction that moves it.
+inline constexpr bool kUniformLoadsAreSlow = false;
 // The same for what came from memory by a uniform address: here the compiler knows that it is uniform.
 template <class Plain>
 CK_FMHA_DEVICE Plain uniform_from_memory(Plain value)

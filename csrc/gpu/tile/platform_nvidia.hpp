@@ -56,6 +56,8 @@ CK_FMHA_DEVICE index_t uniform(index_t value)
 {
     return static_cast<index_t>(__reduce_or_sync(kAllLanes, static_cast<unsigned>(value)));
 }
+// They are loads like others, and to be begun a tile earlier than they are needed.
+inline constexpr bool kUniformLoadsAreSlow = true;
 // The same for what came from memory by a uniform address: AMD's compiler knows that it is uniform.
 CK_FMHA_DEVICE unsigned uniform_from_memory(unsigned value)
 {
