@@ -115,11 +115,11 @@ public:
     // The ranges as intervals.
     CK_TILE_MASKS_HD constexpr Interval range_along_x(index_t i_y, index_t y_tile, index_t x_tile) const
     {
-        return range(RowOfTiles{this, clipped(i_y, y_tile, seqlen_q_), x_tile}, x_tile, seqlen_k_);
+        return range(LineOfTiles<true>{this, clipped(i_y, y_tile, seqlen_q_), x_tile}, x_tile, seqlen_k_);
     }
     CK_TILE_MASKS_HD constexpr Interval range_along_y(index_t i_x, index_t y_tile, index_t x_tile) const
     {
-        return range(ColumnOfTiles{this, clipped(i_x, x_tile, seqlen_k_), y_tile}, y_tile, seqlen_q_);
+        return range(LineOfTiles<false>{this, clipped(i_x, x_tile, seqlen_k_), y_tile}, y_tile, seqlen_q_);
     }
 
 private:
@@ -128,40 +128,35 @@ private:
         return {min(max(begin, 0), seqlen), min(max(sat_add(begin, size), 0), seqlen)};
     }
 
-    // The first live tile from tile `from` on, or num_tiles. A walk that may be early is checked from the other
-    // direction.
-    struct RowOfTiles {
+    // A row of tiles, or a column.
+    template <bool kIsRow>
+    struct LineOfTiles {
         const FmhaMask* mask;
-        Interval rows;
-        index_t x_tile;
+        Interval lines; // of elements
+        index_t tile;   // elements along them
+
+        // The first live tile from tile `from` on, or num_tiles. A walk that may be early is checked from the other
+        // direction.
         CK_TILE_MASKS_HD constexpr index_t next(index_t from, index_t num_tiles) const
         {
-            const Bound& bound = mask->bound_;
-            for (index_t t = from; !rows.empty() && t < num_tiles; ++t) {
-                const index_t j = bound.next_live_col(rows.begin, rows.end, t * x_tile);
-                if (j >= mask->seqlen_k_) break;
-                t = j / x_tile;
-                const Interval cols = tile_interval(t, x_tile, mask->seqlen_k_);
-                if (bound.exact() || bound.next_live_row(cols.begin, cols.end, rows.begin) < rows.end) return t;
+            const index_t seqlen = kIsRow ? mask->seqlen_k_ : mask->seqlen_q_;
+            for (index_t t = from; !lines.empty() && t < num_tiles; ++t) {
+                const index_t first = next_live<kIsRow>(lines, t * tile);
+                if (first >= seqlen) break;
+                t = first / tile;
+                const Interval across = tile_interval(t, tile, seqlen);
+                if (mask->bound_.exact() || next_live<!kIsRow>(across, lines.begin) < lines.end) return t;
             }
             return num_tiles;
         }
-    };
-    struct ColumnOfTiles {
-        const FmhaMask* mask;
-        Interval cols;
-        index_t y_tile;
-        CK_TILE_MASKS_HD constexpr index_t next(index_t from, index_t num_tiles) const
+
+    private:
+        template <bool kAlongRows>
+        CK_TILE_MASKS_HD constexpr index_t next_live(Interval lines, index_t from) const
         {
             const Bound& bound = mask->bound_;
-            for (index_t t = from; !cols.empty() && t < num_tiles; ++t) {
-                const index_t i = bound.next_live_row(cols.begin, cols.end, t * y_tile);
-                if (i >= mask->seqlen_q_) break;
-                t = i / y_tile;
-                const Interval rows = tile_interval(t, y_tile, mask->seqlen_q_);
-                if (bound.exact() || bound.next_live_col(rows.begin, rows.end, cols.begin) < cols.end) return t;
-            }
-            return num_tiles;
+            return kAlongRows ? bound.next_live_col(lines.begin, lines.end, from)
+                              : bound.next_live_row(lines.begin, lines.end, from);
         }
     };
 

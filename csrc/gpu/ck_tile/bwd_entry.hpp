@@ -3,6 +3,7 @@
 // CK Tile's own backward, three kernels, for one structure of mask: see fwd_entry.hpp.
 
 #include "gpu/ck_tile/image_mask.hpp"
+#include "gpu/ck_tile/kernel_inputs.hpp"
 
 static_assert(CK_FMHA_CK_TILE_ROCM >= 603, "ck_fmha: the CK Tile of ROCm 6.2 has no backward");
 
@@ -92,41 +93,24 @@ CK_FMHA_CK_TILE_KERNEL(DqDkDv) ck_fmha_ck_tile_dq_dk_dv(const ck_fmha::gpu::CkTi
     using namespace ck_fmha::gpu;
     InstanceBwd::DqDkDv::Kargs kargs{};
     if (!set_mask<structure::InstanceMask>(kargs, args)) return;
-    kargs.q_ptr = args.q.data;
-    kargs.k_ptr = args.k.data;
-    kargs.v_ptr = args.v.data;
+    set_inputs(kargs, args);
     kargs.lse_ptr = args.lse;
     kargs.do_ptr = args.d_o.data;
     kargs.d_ptr = args.d;
     kargs.dq_acc_ptr = args.dq_acc;
     kargs.dk_ptr = args.dk.data;
     kargs.dv_ptr = args.dv.data;
-    kargs.seqlen_q = args.seqlen_q;
-    kargs.seqlen_k = args.seqlen_k;
-    kargs.hdim_q = args.head_dim;
-    kargs.hdim_v = args.head_dim_v;
-    kargs.num_head_q = args.num_heads;
-    kargs.nhead_ratio_qk = args.heads_per_kv;
     kargs.raw_scale = args.scale;
     kargs.scale = args.scale * 1.44269504088896341f;
-    kargs.stride_q = narrow(args.q.stride_seq);
-    kargs.stride_k = narrow(args.k.stride_seq);
-    kargs.stride_v = narrow(args.v.stride_seq);
     kargs.stride_do = narrow(args.d_o.stride_seq);
     kargs.stride_dq_acc = args.head_dim;
     kargs.stride_dk = narrow(args.dk.stride_seq);
     kargs.stride_dv = narrow(args.dv.stride_seq);
-    kargs.nhead_stride_q = narrow(args.q.stride_head);
-    kargs.nhead_stride_k = narrow(args.k.stride_head);
-    kargs.nhead_stride_v = narrow(args.v.stride_head);
     kargs.nhead_stride_do = narrow(args.d_o.stride_head);
     kargs.nhead_stride_lsed = args.seqlen_q;
     kargs.nhead_stride_dq_acc = args.seqlen_q * args.head_dim;
     kargs.nhead_stride_dk = narrow(args.dk.stride_head);
     kargs.nhead_stride_dv = narrow(args.dv.stride_head);
-    kargs.batch_stride_q = narrow(args.q.stride_batch);
-    kargs.batch_stride_k = narrow(args.k.stride_batch);
-    kargs.batch_stride_v = narrow(args.v.stride_batch);
     kargs.batch_stride_do = narrow(args.d_o.stride_batch);
     kargs.batch_stride_lsed = args.num_heads * args.seqlen_q;
     kargs.batch_stride_dq_acc = args.num_heads * args.seqlen_q * args.head_dim;

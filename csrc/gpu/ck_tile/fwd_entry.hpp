@@ -12,6 +12,7 @@
 // one.
 
 #include "gpu/ck_tile/image_mask.hpp"
+#include "gpu/ck_tile/kernel_inputs.hpp"
 
 #if !defined(CK_FMHA_CK_TILE_ASYNC)
 #define CK_FMHA_CK_TILE_ASYNC 1
@@ -66,28 +67,11 @@ ck_fmha_ck_tile_fwd(const ck_fmha::gpu::CkTileArgs args)
     using namespace ck_fmha::gpu;
     InstanceFwd::Kargs kargs{};
     if (!set_mask<structure::InstanceMask>(kargs, args)) return;
-    kargs.q_ptr = args.q.data;
-    kargs.k_ptr = args.k.data;
-    kargs.v_ptr = args.v.data;
+    set_inputs(kargs, args);
     kargs.o_ptr = args.o.data;
-    kargs.seqlen_q = args.seqlen_q;
-    kargs.seqlen_k = args.seqlen_k;
-    kargs.hdim_q = args.head_dim;
-    kargs.hdim_v = args.head_dim_v;
-    kargs.num_head_q = args.num_heads;
-    kargs.nhead_ratio_qk = args.heads_per_kv;
     kargs.scale_s = ck_tile_fwd_scale(args.scale);
-    kargs.stride_q = narrow(args.q.stride_seq);
-    kargs.stride_k = narrow(args.k.stride_seq);
-    kargs.stride_v = narrow(args.v.stride_seq);
     kargs.stride_o = narrow(args.o.stride_seq);
-    kargs.nhead_stride_q = narrow(args.q.stride_head);
-    kargs.nhead_stride_k = narrow(args.k.stride_head);
-    kargs.nhead_stride_v = narrow(args.v.stride_head);
     kargs.nhead_stride_o = narrow(args.o.stride_head);
-    kargs.batch_stride_q = narrow(args.q.stride_batch);
-    kargs.batch_stride_k = narrow(args.k.stride_batch);
-    kargs.batch_stride_v = narrow(args.v.stride_batch);
     kargs.batch_stride_o = narrow(args.o.stride_batch);
     kargs.lse_ptr = args.lse;
     kargs.nhead_stride_lse = args.seqlen_q;

@@ -39,10 +39,4 @@ __attribute__((device)) inline bool set_mask(Kargs& kargs, const CkTileArgs& arg
     return true;
 }
 
-// Strides as CK Tile has them.
-CK_TILE_MASKS_HD constexpr ck_tile::index_t narrow(long_index_t stride)
-{
-    return static_cast<ck_tile::index_t>(stride);
-}
-
 } // namespace ck_fmha::gpu

@@ -23,11 +23,6 @@ struct BwdKernel {
         store(read_arguments_anew(args), result);
     }
 
-    CK_FMHA_DEVICE static Mask banded_mask(const BwdArgs& args, const FwdWork& work)
-    {
-        return Mask(args.images + work.image, args.seqlen_q, args.seqlen_k, work.row);
-    }
-
     // The pieces of a cut column, and the query heads that share a head of K and V.
     CK_FMHA_DEVICE static void combine(const BwdArgs& args)
     {
@@ -56,8 +51,8 @@ private:
         const auto work = load_uniform<FwdWork>(args.work + index.item);
         const index_t batch = index.batch(args, work.batch), head = index.head(args, work.head);
         const index_t head_kv = head / args.heads_per_kv;
-        const Mask mask = banded_mask(args, work);
-        const typename Pipeline::Tiles tiles(args.tiles + static_cast<long_index_t>(index.item) * args.num_stored);
+        const auto mask = mask_of<Mask>(args, work);
+        const typename Pipeline::Tiles tiles(tiles_of(args, index.item));
         const long_index_t first_row = (static_cast<long_index_t>(batch) * args.num_heads + head) * args.seqlen_q;
         constexpr index_t kSumBytes = 4 * Traits::kHeadDim;
         return Pipeline::run(

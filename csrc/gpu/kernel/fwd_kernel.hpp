@@ -22,11 +22,6 @@ struct FwdKernel {
         store(read_arguments_anew(args), result);
     }
 
-    CK_FMHA_DEVICE static Mask banded_mask(const FwdArgs& args, const FwdWork& work)
-    {
-        return Mask(args.images + work.image, args.seqlen_q, args.seqlen_k, work.row);
-    }
-
 private:
     CK_FMHA_DEVICE static typename Pipeline::Result compute(const FwdArgs& args)
     {
@@ -34,8 +29,8 @@ private:
         const auto work = load_uniform<FwdWork>(args.work + index.item);
         const index_t batch = index.batch(args, work.batch), head = index.head(args, work.head);
         const index_t head_kv = head / args.heads_per_kv;
-        const Mask mask = banded_mask(args, work);
-        const typename Pipeline::Tiles tiles(args.tiles + static_cast<long_index_t>(index.item) * args.num_stored);
+        const auto mask = mask_of<Mask>(args, work);
+        const typename Pipeline::Tiles tiles(tiles_of(args, index.item));
         return Pipeline::run(rows_of(args.q, batch, head, args.seqlen_q, args.head_dim, sizeof(T)),
                              rows_of(args.k, batch, head_kv, args.seqlen_k, args.head_dim, sizeof(T)),
                              rows_of(args.v, batch, head_kv, args.seqlen_k, args.head_dim_v, sizeof(T)), tiles, mask,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "gpu/kernel/rows_of.hpp"
 #include "gpu/pipeline/banded_mask.hpp"
 
 namespace ck_fmha::gpu {
@@ -11,8 +12,8 @@ CK_FMHA_DEVICE void plan_tiles(const Args& args)
     using Mask = typename Kernel::Mask;
     const index_t item = block_index();
     const auto work = load_uniform<FwdWork>(args.work + item);
-    const auto mask = Kernel::banded_mask(args, work);
-    TileCode* const tiles = args.tiles + static_cast<long_index_t>(item) * args.num_stored;
+    const auto mask = mask_of<Mask>(args, work);
+    TileCode* const tiles = tiles_of(args, item);
     index_t count = 0, from = work.begin;
     for (index_t turn = 0; from < work.end; turn = (turn + 1) % Mask::kBands) {
         const index_t base = mask.next(from, work.end);

@@ -36,6 +36,18 @@ struct WorkIndex {
     }
 };
 
+// A work item's mask, and the place of its list of live tiles.
+template <class Mask, class Args>
+CK_FMHA_DEVICE Mask mask_of(const Args& args, const FwdWork& work)
+{
+    return Mask(args.images + work.image, args.seqlen_q, args.seqlen_k, work.row);
+}
+template <class Args>
+CK_FMHA_DEVICE TileCode* tiles_of(const Args& args, index_t item)
+{
+    return args.tiles + static_cast<long_index_t>(item) * args.num_stored;
+}
+
 // The rows of one (batch, head).
 CK_FMHA_DEVICE RowsInMemory rows_of(const Tensor& t, index_t batch, index_t head, index_t num_rows, index_t head_dim,
                                     index_t element_size)

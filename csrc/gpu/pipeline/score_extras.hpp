@@ -64,7 +64,7 @@ public:
                                           typename Wave::Scores* slope = nullptr) const
     {
         if constexpr (kHasSoftcap) cap<Wave>(s, slope);
-        if constexpr (kHasBias || kHasAlibi || (kHasAttended && !kHasSoftcap)) add<Wave>(s, first_query, first_key);
+        if constexpr (!kHasSoftcap || kHasBias || kHasAlibi) scale_and_add<Wave>(s, first_query, first_key);
         if constexpr (kHasAttended) keep_attended<Wave>(s, first_query, first_key);
     }
 
@@ -146,8 +146,9 @@ private:
                 Wave::first_key_of_lane()};
     }
 
+    // Capped scores have their scale.
     template <class Wave>
-    CK_FMHA_DEVICE void add(typename Wave::Scores& s, index_t first_query, index_t first_key) const
+    CK_FMHA_DEVICE void scale_and_add(typename Wave::Scores& s, index_t first_query, index_t first_key) const
     {
         const auto args = read_arguments_anew(args_);
         const auto bias = elements<Wave, BiasElement>(args, args.extras.bias, first_query, first_key);

@@ -34,12 +34,7 @@ BwdArgs common_args(const ck_fmha_bwd_args& args)
     a.dv = of_keys("dv", args.dv);
     a.lse = static_cast<const float*>(args.lse);
     a.d_lse = static_cast<const float*>(args.dlse);
-    a.num_heads = static_cast<index_t>(p.num_heads);
-    a.heads_per_kv = static_cast<index_t>(p.num_heads / p.num_heads_kv);
-    a.seqlen_q = static_cast<index_t>(p.seqlen_q);
-    a.seqlen_k = static_cast<index_t>(p.seqlen_k);
-    a.head_dim = static_cast<index_t>(p.head_dim);
-    a.head_dim_v = static_cast<index_t>(p.head_dim_v);
+    set_sizes(a, p);
     a.scale_log2 = scale_log2(p.softmax_scale);
     a.scale = to_float(p.softmax_scale);
     a.extras = extras_args(p);

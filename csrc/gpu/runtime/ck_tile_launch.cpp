@@ -37,12 +37,7 @@ CkTileArgs common_args(const ck_fmha_problem& p, const CkTileMasks& masks)
     a.images = masks.plan().images();
     a.image_stride_head = plan.varies_by_head ? 1 : 0;
     a.image_stride_batch = plan.varies_by_batch ? (plan.varies_by_head ? static_cast<index_t>(p.num_heads) : 1) : 0;
-    a.num_heads = static_cast<index_t>(p.num_heads);
-    a.heads_per_kv = static_cast<index_t>(p.num_heads / p.num_heads_kv);
-    a.seqlen_q = static_cast<index_t>(p.seqlen_q);
-    a.seqlen_k = static_cast<index_t>(p.seqlen_k);
-    a.head_dim = static_cast<index_t>(p.head_dim);
-    a.head_dim_v = static_cast<index_t>(p.head_dim_v);
+    set_sizes(a, p);
     a.scale = static_cast<float>(p.softmax_scale);
     return a;
 }

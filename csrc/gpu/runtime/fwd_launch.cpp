@@ -23,12 +23,7 @@ FwdArgs common_args(const ck_fmha_fwd_args& args, const gpu::FwdPlan& plan)
     a.lse = static_cast<float*>(args.lse);
     a.num_shared = plan.num_shared();
     a.shared_heads = plan.shared_heads();
-    a.num_heads = static_cast<index_t>(p.num_heads);
-    a.heads_per_kv = static_cast<index_t>(p.num_heads / p.num_heads_kv);
-    a.seqlen_q = static_cast<index_t>(p.seqlen_q);
-    a.seqlen_k = static_cast<index_t>(p.seqlen_k);
-    a.head_dim = static_cast<index_t>(p.head_dim);
-    a.head_dim_v = static_cast<index_t>(p.head_dim_v);
+    set_sizes(a, p);
     a.scale_log2 = scale_log2(p.softmax_scale);
     a.extras = extras_args(p);
     return a;

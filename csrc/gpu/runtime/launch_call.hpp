@@ -63,6 +63,17 @@ inline void check_problem(const ck_fmha_problem& p, const gpu::FwdShape& shape)
         refuse("the plan was made for another call");
 }
 
+template <class Args>
+void set_sizes(Args& a, const ck_fmha_problem& p)
+{
+    a.num_heads = static_cast<index_t>(p.num_heads);
+    a.heads_per_kv = static_cast<index_t>(p.num_heads / p.num_heads_kv);
+    a.seqlen_q = static_cast<index_t>(p.seqlen_q);
+    a.seqlen_k = static_cast<index_t>(p.seqlen_k);
+    a.head_dim = static_cast<index_t>(p.head_dim);
+    a.head_dim_v = static_cast<index_t>(p.head_dim_v);
+}
+
 // As to_tensor, for a tensor of the scores.
 inline gpu::ScoresTensor to_scores(const char* name, const ck_fmha_scores& t, const ck_fmha_problem& p, int64_t size)
 {

@@ -18,6 +18,15 @@ CK_TILE_HOST_DEVICE Mask make_generic_attention_mask_from_lr_window(index_t left
                 x_total};
 }
 
+// What of a kernel's arguments is there for its mask.
+template <bool kIsMasking>
+struct MaskKargs {
+    index_t window_size_left, window_size_right;
+    GenericAttentionMaskEnum mask_type;
+};
+template <>
+struct MaskKargs<false> {};
+
 // As kernels make their mask, from their arguments.
 template <class Mask, class Kargs>
 CK_TILE_HOST_DEVICE Mask make_mask(const Kargs& kargs)

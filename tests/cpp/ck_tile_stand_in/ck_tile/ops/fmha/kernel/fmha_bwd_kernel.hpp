@@ -72,20 +72,6 @@ struct FmhaBwdDQDKDVKernel {
     static constexpr index_t kBlockSize = FmhaPipeline::kBlockSize;
     static constexpr index_t kBlockPerCu = FmhaPipeline::kBlockPerCu;
 
-    struct MaskKargs {
-        index_t window_size_left, window_size_right;
-        GenericAttentionMaskEnum mask_type;
-    };
-    struct NoMaskKargs {};
-    template <bool kHasMask, class Yes, class No>
-    struct Either {
-        using type = Yes;
-    };
-    template <class Yes, class No>
-    struct Either<false, Yes, No> {
-        using type = No;
-    };
-
     struct CommonKargs {
         const void *q_ptr, *k_ptr, *v_ptr, *lse_ptr, *do_ptr, *d_ptr;
         void *dq_acc_ptr, *dk_ptr, *dv_ptr;
@@ -97,7 +83,7 @@ struct FmhaBwdDQDKDVKernel {
         index_t batch_stride_q, batch_stride_k, batch_stride_v, batch_stride_do, batch_stride_lsed, batch_stride_dq_acc,
             batch_stride_dk, batch_stride_dv;
     };
-    struct Kargs : CommonKargs, Either<FmhaMask::IsMasking, MaskKargs, NoMaskKargs>::type {};
+    struct Kargs : CommonKargs, MaskKargs<FmhaMask::IsMasking> {};
 
     CK_TILE_DEVICE void operator()(Kargs kargs) const
     {

@@ -18,20 +18,6 @@ struct FmhaFwdKernel {
     static constexpr index_t kBlockSize = FmhaPipeline::kBlockSize;
     static constexpr index_t kBlockPerCu = FmhaPipeline::kBlockPerCu;
 
-    struct MaskKargs {
-        index_t window_size_left, window_size_right;
-        GenericAttentionMaskEnum mask_type;
-    };
-    struct NoMaskKargs {};
-    template <bool kHasMask, class Yes, class No>
-    struct Either {
-        using type = Yes;
-    };
-    template <class Yes, class No>
-    struct Either<false, Yes, No> {
-        using type = No;
-    };
-
     struct CommonKargs {
         const void *q_ptr, *k_ptr, *v_ptr;
         void* o_ptr;
@@ -43,7 +29,7 @@ struct FmhaFwdKernel {
         index_t nhead_stride_lse, batch_stride_lse;
         index_t batch_stride_q, batch_stride_k, batch_stride_v, batch_stride_o;
     };
-    struct Kargs : CommonKargs, Either<FmhaMask::IsMasking, MaskKargs, NoMaskKargs>::type {};
+    struct Kargs : CommonKargs, MaskKargs<FmhaMask::IsMasking> {};
 
     CK_TILE_DEVICE void operator()(Kargs kargs) const
     {
