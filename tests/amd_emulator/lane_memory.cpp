@@ -47,8 +47,8 @@ Location locate_scratch(Wave& wave, int lane, uint64_t address, uint32_t bytes)
 Location locate(Wave& wave, MemorySpace space, int lane, uint64_t address, uint32_t bytes, bool write)
 {
     switch (space) {
-    case MemorySpace::lds:
-        return locate_lds(wave, address, bytes, write);
+    case MemorySpace::lds: // a sum of 32 bits, which wraps round
+        return locate_lds(wave, address & 0xffffffffu, bytes, write);
     case MemorySpace::scratch:
         return locate_scratch(wave, lane, address, bytes);
     case MemorySpace::flat:

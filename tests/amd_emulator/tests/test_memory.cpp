@@ -144,6 +144,17 @@ TEST_P(Memory, LdsWidths)
     }
 }
 
+TEST_P(Memory, LdsBelowZero)
+{
+    const MemoryRun r = run("lds_below_zero");
+    for (int lane = 0; lane < 64; ++lane) {
+        EXPECT_EQ(r.at(lane, 0), r.from(lane * 4 + 1));
+        EXPECT_EQ(r.at(lane, 1), r.from(lane * 4 + 2));
+        EXPECT_EQ(r.at(lane, 2), r.from(lane * 4 + 3));
+        EXPECT_EQ(r.at(lane, 3), r.from(lane * 4));
+    }
+}
+
 TEST_P(Memory, LdsStores)
 {
     const MemoryRun r = run("lds_stores");

@@ -157,6 +157,19 @@ begin_memory lds_widths
     ds_read_i8 v19, v2 offset:15
 end_memory lds_widths
 
+// A base below zero, which the offsets bring back: addresses wrap round.
+begin_memory lds_below_zero
+    clear_result
+    global_load_dwordx4 v[4:7], v2, s[4:5]
+    v_add_u32 v8, 0xffffffe0, v2
+    s_waitcnt vmcnt(0)
+    ds_write_b96 v8, v[4:6] offset:32
+    ds_write_b32 v8, v7 offset:44
+    ds_read_b32 v16, v8 offset:36
+    ds_read_b32 v17, v2 offset:8
+    ds_read2_b32 v[18:19], v8 offset0:11 offset1:8
+end_memory lds_below_zero
+
 begin_memory lds_stores
     clear_result
     global_load_dwordx4 v[4:7], v2, s[4:5]
