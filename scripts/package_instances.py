@@ -107,9 +107,9 @@ def package(compilers: dict[str, Compiler], include: Path, folder: Path, jobs: i
         file = folder / f"{name}.code"
         if name not in kept:
             with tempfile.TemporaryDirectory(prefix="ck_fmha-") as scratch:
-                further = (f"-I{include}",)  # the package's own folder has none yet
+                flags = (f"-I{include}",)  # the package's own folder has none yet
                 compiler = compilers[instance.arch]
-                file.write_bytes(compiler.compile(instance.source, instance.arch, Path(scratch), further))
+                file.write_bytes(compiler.compile(instance.source, instance.arch, Path(scratch), flags))
         code = file.read_bytes()
         return {**instance._asdict(), "digest": _packaged.digest(code), "size": len(code)}
 

@@ -80,10 +80,10 @@ class Compiler(ABC):
         """Return its arguments; what the user adds comes early, so that its include folders do."""
 
     @abstractmethod
-    def compile(self, source: str, arch: str, folder: Path, further: Sequence[str] = ()) -> bytes:
+    def compile(self, source: str, arch: str, folder: Path, further_flags: Sequence[str] = ()) -> bytes:
         """Return the code object of `source` for `arch`.
 
-        `folder` is there for temporary files, `further` are flags of this source.
+        `folder` is there for temporary files, `further_flags` come last.
 
         Raises:
             RuntimeError: The compiler failed; the message has its words and the command.
@@ -102,11 +102,11 @@ class CommandCompiler(Compiler):
 
     suffix: str  # of source files
 
-    def compile(self, source: str, arch: str, folder: Path, further: Sequence[str] = ()) -> bytes:
+    def compile(self, source: str, arch: str, folder: Path, further_flags: Sequence[str] = ()) -> bytes:
         """As `Compiler.compile`."""
         file, code = folder / f"kernel{self.suffix}", folder / "kernel.co"
         file.write_text(source)
-        command = [self.path, *self.flags(arch), *further, file.name, "-o", code.name]
+        command = [self.path, *self.flags(arch), *further_flags, file.name, "-o", code.name]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", check=False)
         if done.returncode or not code.is_file():
             raise self._failed(arch, f"exit status {done.returncode}", done.stderr + done.stdout, command, source)

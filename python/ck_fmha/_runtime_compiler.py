@@ -72,9 +72,9 @@ class RuntimeCompiler(Compiler):
         api = self._interface
         return [*api.flags, *shlex.split(user_flags(arch)), f"{api.arch_flag}{arch}", f"-I{INCLUDE}"]
 
-    def compile(self, source: str, arch: str, folder: Path, further: Sequence[str] = ()) -> bytes:
+    def compile(self, source: str, arch: str, folder: Path, further_flags: Sequence[str] = ()) -> bytes:
         """As `Compiler.compile`."""
-        arguments = [*self.flags(arch), *further]
+        arguments = [*self.flags(arch), *further_flags]
         program = ctypes.c_void_p()
         self._call("CreateProgram", ctypes.byref(program), source.encode(), b"kernel.cu", 0, None, None)
         try:
