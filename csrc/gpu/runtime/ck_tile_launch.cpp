@@ -1,11 +1,11 @@
 #include "gpu/runtime/ck_tile_launch.hpp"
 
-#include <list>
 #include <tuple>
 
 #include "fmha/validate.hpp"
 #include "gpu/runtime/extents.hpp"
 #include "gpu/runtime/launch_call.hpp"
+#include "gpu/runtime/recently_used.hpp"
 
 namespace ck_fmha::gpu {
 namespace {
@@ -168,38 +168,17 @@ std::shared_ptr<CkTileMasks> CkTileMasks::find(const Driver& driver, int device,
 {
     // Masks are kept alive by what is made of them.
     using Key = std::tuple<const MaskExpr*, const Driver*, int, int64_t, int64_t, int64_t, int64_t, index_t>;
-    struct Cache {
-        std::mutex mutex;
-        std::list<std::pair<Key, std::shared_ptr<CkTileMasks>>> recent; // the last used first
-    };
-    static Cache& cache = *new Cache; // never destroyed: at the end of the process the driver may be gone
-    constexpr size_t kMost = 64;
+    // Never destroyed: at the end of the process the driver may be gone.
+    static auto& made = *new RecentlyUsed<Key, CkTileMasks>(64, size_t{256} << 20);
 
     const Key key{mask.get(),      &driver,        device,         shape.batch,
                   shape.num_heads, shape.seqlen_q, shape.seqlen_k, shape.head_dim};
-    const auto look_up = [&]() -> std::shared_ptr<CkTileMasks> {
-        const auto found = std::find_if(cache.recent.begin(), cache.recent.end(),
-                                        [&](const auto& entry) { return entry.first == key; });
-        if (found == cache.recent.end()) return nullptr;
-        cache.recent.splice(cache.recent.begin(), cache.recent, found);
-        return found->second;
-    };
-    {
-        const std::lock_guard<std::mutex> lock(cache.mutex);
-        if (auto masks = look_up()) return masks;
-    }
-    FwdShape of_device = shape;
-    of_device.num_compute_units = driver.device(device).num_compute_units;
-    auto made = std::make_shared<CkTileMasks>(driver, device, mask, of_device);
-    std::shared_ptr<CkTileMasks> dropped; // outside the lock: to free memory waits for the device
-    const std::lock_guard<std::mutex> lock(cache.mutex);
-    if (auto masks = look_up()) return masks; // another thread was faster
-    cache.recent.emplace_front(key, made);
-    if (cache.recent.size() > kMost) {
-        dropped = std::move(cache.recent.back().second);
-        cache.recent.pop_back();
-    }
-    return made;
+    return made.find(key, [&] {
+        FwdShape of_device = shape;
+        of_device.num_compute_units = driver.device(device).num_compute_units;
+        of_device.most_list_bytes = 0; // its kernels walk no lists
+        return std::make_shared<CkTileMasks>(driver, device, mask, of_device);
+    });
 }
 
 void ck_tile_forward(const ck_fmha_fwd_args& args, const CkTileFwdLaunch& launch)

@@ -49,6 +49,7 @@ public:
     {
         return reinterpret_cast<const index_t*>(memory_.data()) + group * num_masks();
     }
+    size_t size() const { return plan_.size() + memory_.size(); }     // bytes on the device
     size_t num_masks() const { return plan_.plan().group_of.size(); } // that differ
 
 private:

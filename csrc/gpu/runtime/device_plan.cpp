@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
-#include <list>
 #include <map>
 #include <tuple>
+
+#include "gpu/runtime/recently_used.hpp"
 
 namespace ck_fmha::gpu {
 namespace {
@@ -107,42 +108,17 @@ std::shared_ptr<DevicePlan> DevicePlan::find(const Driver& driver, int device,
 {
     using Key = std::tuple<const MaskExpr*, const Driver*, int, int64_t, int64_t, int64_t, int64_t, index_t,
                            ck_tile_masks::Axis, index_t, int64_t>;
-    struct Cache {
-        std::mutex mutex;
-        std::list<std::pair<Key, std::shared_ptr<DevicePlan>>> recent; // the last used first
-        size_t size = 0;
-    };
-    static Cache& cache = *new Cache; // never destroyed: at the end of the process the driver may be gone
-    // Many: to free a plan's memory waits for the device.
-    constexpr size_t kMaxPlans = 1024, kMaxSize = size_t{256} << 20;
+    // Many: to free a plan's memory waits for the device. Never destroyed: at the end of the process the driver may be
+    // gone.
+    static auto& plans = *new RecentlyUsed<Key, DevicePlan>(1024, size_t{256} << 20);
 
     const Key key{mask.get(),     &driver,        device,     shape.batch,        shape.num_heads,      shape.seqlen_q,
                   shape.seqlen_k, shape.head_dim, shape.axis, shape.heads_per_kv, shape.most_list_bytes};
-    const auto look_up = [&]() -> std::shared_ptr<DevicePlan> {
-        const auto found = std::find_if(cache.recent.begin(), cache.recent.end(),
-                                        [&](const auto& entry) { return entry.first == key; });
-        if (found == cache.recent.end()) return nullptr;
-        cache.recent.splice(cache.recent.begin(), cache.recent, found);
-        return found->second;
-    };
-    {
-        const std::lock_guard<std::mutex> lock(cache.mutex);
-        if (auto plan = look_up()) return plan;
-    }
-    shape.num_compute_units = driver.device(device).num_compute_units;
-    shape.lanes = driver.device(device).lanes;
-    auto made = std::make_shared<DevicePlan>(driver, device, mask, make_fwd_plan(*mask, shape));
-    std::vector<std::shared_ptr<DevicePlan>> dropped; // outside the lock
-    const std::lock_guard<std::mutex> lock(cache.mutex);
-    if (auto plan = look_up()) return plan; // another thread was faster
-    cache.recent.emplace_front(key, made);
-    cache.size += made->size();
-    while (cache.recent.size() > kMaxPlans || (cache.size > kMaxSize && cache.recent.size() > 1)) {
-        cache.size -= cache.recent.back().second->size();
-        dropped.push_back(std::move(cache.recent.back().second));
-        cache.recent.pop_back();
-    }
-    return made;
+    return plans.find(key, [&] {
+        shape.num_compute_units = driver.device(device).num_compute_units;
+        shape.lanes = driver.device(device).lanes;
+        return std::make_shared<DevicePlan>(driver, device, mask, make_fwd_plan(*mask, shape));
+    });
 }
 
 } // namespace ck_fmha::gpu
