@@ -131,31 +131,20 @@ public:
 
 private:
     using Sums = MmaAcc[kRowBlocks][kDims / 8];
-    // Of the live bands `left`, at least one; dimensions from first_dim on.
-    CK_FMHA_DEVICE void add(unsigned left, index_t tile, index_t first_dim) const
+    // Of the live bands; dimensions from first_dim on.
+    CK_FMHA_DEVICE void add(unsigned bands, index_t tile, index_t first_dim) const
     {
         const auto keys = SharedValues<kHeadDim>(keys_).from_dims(first_dim / 16);
         const auto queries = SharedKeys<Part::kTileQ>(ds_).from_chunk(first_row() / 16);
-        const auto first_key = [&] { return lowest_bit(left) * kBwdKeysPerBand; };
-        // Operands of the products of 16 keys are loaded while those before are computed.
         Sums sum = {};
-        index_t key = first_key();
-        Operands now = load<0>(queries.from_row(key), keys.from_row(key));
-#pragma unroll 1
-        do {
+        unroll<Part::kBands>([&](auto band) {
+            constexpr index_t kFirst = kChunksOfBand * band;
+            if ((bands >> band & 1) == 0) return;
             unroll<kChunksOfBand>([&](auto n) {
-                constexpr index_t kNext = n + 1;
-                Operands next;
-                if constexpr (kNext < kChunksOfBand) {
-                    next = load<kNext>(queries.from_row(key), keys.from_row(key));
-                } else if ((left &= left - 1) != 0) {
-                    key = first_key();
-                    next = load<0>(queries.from_row(key), keys.from_row(key));
-                }
-                add_products(sum, now);
-                now = next;
+                constexpr index_t kChunk = kFirst + n;
+                add_products<kChunk>(sum, queries, keys);
             });
-        } while (left != 0);
+        });
         add_to_memory(sum, tile, first_dim);
     }
     CK_FMHA_DEVICE void add_to_memory(const Sums& sum, index_t tile, index_t first_dim) const
@@ -173,26 +162,18 @@ private:
             });
         });
     }
-    // dS and K of 16 keys.
-    struct Operands {
-        MmaA ds[kRowBlocks];
-        Dword4 keys[kDims / 16];
-    };
+    // Of keys 16 kChunk .. + 15.
     template <index_t kChunk>
-    CK_FMHA_DEVICE static Operands load(const SharedKeys<Part::kTileQ>& ds, const SharedValues<kHeadDim>& keys)
+    CK_FMHA_DEVICE static void add_products(Sums& sum, const SharedKeys<Part::kTileQ>& queries,
+                                            const SharedValues<kHeadDim>& keys)
     {
-        Operands x;
-        unroll<kRowBlocks>([&](auto m) { x.ds[m] = ds.template operand_of_columns<m, kChunk>(); });
-        unroll<kDims / 16>([&](auto pair) { x.keys[pair] = keys.template operands<pair, kChunk>(); });
-        return x;
-    }
-    CK_FMHA_DEVICE static void add_products(Sums& sum, const Operands& x)
-    {
+        MmaA ds[kRowBlocks];
+        unroll<kRowBlocks>([&](auto m) { ds[m] = queries.template operand_of_columns<m, kChunk>(); });
         unroll<kDims / 16>([&](auto pair) {
+            const Dword4 k = keys.template operands<pair, kChunk>();
             unroll<kRowBlocks>([&](auto m) {
-                const Dword4& k = x.keys[pair];
-                Element::multiply_add(sum[m][2 * pair], x.ds[m], k[0], k[1]);
-                Element::multiply_add(sum[m][2 * pair + 1], x.ds[m], k[2], k[3]);
+                Element::multiply_add(sum[m][2 * pair], ds[m], k[0], k[1]);
+                Element::multiply_add(sum[m][2 * pair + 1], ds[m], k[2], k[3]);
             });
         });
     }

@@ -67,35 +67,24 @@ struct MmaBwdWave {
     CK_FMHA_DEVICE static index_t first_query_of_lane() { return Part::first_query() + Atom::column_of_lane(); }
     CK_FMHA_DEVICE static index_t first_key_of_lane() { return Atom::row_of_lane(); }
 
-    // Operands of the products of 16 dimensions are loaded while those before are computed; a loop, because unrolled
-    // the compiler would load until registers run out.
+    // Operands are loaded just before their products, and all steps are unrolled: the compiler then finds products of
+    // other steps for the time of a load. Loaded a step ahead by hand, they cost more than they hide.
     CK_FMHA_DEVICE static void add_scores(Acc& s, const SharedMemory& queries, const Keys& keys)
     {
         const SharedKeys<kHeadDim> rows(queries + Part::first_query() * kRowBytes); // here the operand B
         const SharedQueries<kHeadDim> band = keys.of_band();
-        constexpr index_t kSteps = SharedKeys<kHeadDim>::kChunksOfSwizzle;
-        ScoreOperands now = load_operands<0>(band, rows);
-#pragma unroll(kHeadDim > 64 ? 1 : kSteps)
-        for (index_t n = 0; n < kSteps; ++n) {
-            const auto band_n = band.from_chunk(n);
-            const auto rows_n = rows.from_chunk(n);
-            unroll<kDimChunks / kSteps>([&](auto beyond) {
-                constexpr index_t kNext = beyond + 1;
-                ScoreOperands next;
-                if constexpr (kNext < kDimChunks / kSteps)
-                    next = load_operands<kSteps * kNext>(band_n, rows_n);
-                else if (n + 1 < kSteps)
-                    next = load_operands<0>(band.from_chunk(n + 1), rows.from_chunk(n + 1));
-                unroll<kQueryBlocks / 2>([&](auto pair) {
-                    unroll<kKeyBlocks>([&](auto m) {
-                        const Dword4& q = now.queries[pair];
-                        Element::multiply_add(s.block[m][2 * pair], now.keys[m], q[0], q[1]);
-                        Element::multiply_add(s.block[m][2 * pair + 1], now.keys[m], q[2], q[3]);
-                    });
+        unroll<kDimChunks>([&](auto c) {
+            constexpr index_t kChunk = c;
+            MmaA k[kKeyBlocks];
+            unroll<kKeyBlocks>([&](auto m) { k[m] = band.template operand<m, kChunk>(); });
+            unroll<kQueryBlocks / 2>([&](auto pair) {
+                const Dword4 q = rows.template operands<pair, kChunk>();
+                unroll<kKeyBlocks>([&](auto m) {
+                    Element::multiply_add(s.block[m][2 * pair], k[m], q[0], q[1]);
+                    Element::multiply_add(s.block[m][2 * pair + 1], k[m], q[2], q[3]);
                 });
-                now = next;
             });
-        }
+        });
     }
     // `own`: P^T or dS^T of this warp's queries; `all`: of all, in shared memory.
     CK_FMHA_DEVICE static void add_products(Gradients& g, const SharedMemory& queries, const Operand& own,
@@ -198,21 +187,6 @@ struct MmaBwdWave {
 
 private:
     static constexpr index_t kRowBytes = 2 * kHeadDim;
-
-    struct ScoreOperands {
-        MmaA keys[kKeyBlocks];
-        Dword4 queries[kQueryBlocks / 2];
-    };
-    // Of dimensions 16 kChunk .. + 15.
-    template <index_t kChunk>
-    CK_FMHA_DEVICE static ScoreOperands load_operands(const SharedQueries<kHeadDim>& keys,
-                                                      const SharedKeys<kHeadDim>& queries)
-    {
-        ScoreOperands x;
-        unroll<kKeyBlocks>([&](auto m) { x.keys[m] = keys.template operand<m, kChunk>(); });
-        unroll<kQueryBlocks / 2>([&](auto pair) { x.queries[pair] = queries.template operands<pair, kChunk>(); });
-        return x;
-    }
 
     CK_FMHA_DEVICE static void add_part(Gradients& g, const SharedMemory& queries, index_t part, const Operand& p)
     {

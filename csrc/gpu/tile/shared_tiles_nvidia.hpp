@@ -52,13 +52,6 @@ public:
         rows.address_ += static_cast<unsigned>(n / kChunksOfSwizzle * kChunksOfSwizzle * 32);
         return rows;
     }
-    // From row n on, a multiple of the swizzle's period.
-    CK_FMHA_DEVICE MatrixRows from_row(index_t n) const
-    {
-        MatrixRows rows = *this;
-        rows.address_ += static_cast<unsigned>(n * Rows::kRowBytes);
-        return rows;
-    }
     // Four matrices from row kRow and dimension 16 kChunk on.
     template <index_t kRow, index_t kChunk>
     CK_FMHA_DEVICE Dword4 load() const
@@ -154,12 +147,6 @@ public:
     {
         return rows_.template load<16 * kPair, kChunk>();
     }
-    CK_FMHA_DEVICE SharedKeys from_row(index_t n) const
-    {
-        SharedKeys x = *this;
-        x.rows_ = rows_.from_row(n);
-        return x;
-    }
     // The transposed tile as an operand A: of columns 16 kColumnBlock .. + 15, rows 16 kChunk .. + 15 (backward: dS of
     // dQ, from dS^T).
     template <index_t kColumnBlock, index_t kChunk>
@@ -183,12 +170,6 @@ public:
     {
         SharedValues x = *this;
         x.rows_ = rows_.from_any_chunk(n);
-        return x;
-    }
-    CK_FMHA_DEVICE SharedValues from_row(index_t n) const
-    {
-        SharedValues x = *this;
-        x.rows_ = rows_.from_row(n);
         return x;
     }
     // Dimensions 16 kPair .. + 15, keys 16 kChunk .. + 15: the operands of two blocks of 8 dimensions.

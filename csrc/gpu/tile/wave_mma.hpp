@@ -69,9 +69,9 @@ struct MmaWave {
         Scores s = {};
         const auto& queries = q.at_hand();
         if constexpr (Query::kShared) {
-            // A loop, in which operands are loaded ahead by one step: unrolled, by so many that registers run out.
+            // Chunks whose addresses differ by a constant follow each other: else registers run out.
             constexpr index_t kSteps = Keys::kChunksOfSwizzle;
-#pragma unroll 1
+#pragma unroll
             for (index_t n = 0; n < kSteps; ++n) {
                 const auto queries_n = queries.from_chunk(n);
                 const auto keys_n = keys.from_chunk(n);
