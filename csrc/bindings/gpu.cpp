@@ -19,16 +19,17 @@ using gpu::Driver;
 using gpu::FwdGroup;
 using gpu::FwdPlan;
 
-gpu::FwdShape shape_of(const Sizes& s, index_t num_compute_units)
+gpu::FwdShape shape_of(const Sizes& s, index_t num_compute_units = 0, index_t lanes = 0)
 {
     gpu::FwdShape shape{s[0], s[1], s[3], s[4], gpu::instance_head_dim(s[5], s[6]), num_compute_units};
+    shape.lanes = lanes;
     const char* const most_list_bytes = std::getenv("CK_FMHA_GPU_LIST_BYTES");
     if (most_list_bytes != nullptr) shape.most_list_bytes = std::max(0LL, std::atoll(most_list_bytes));
     return shape;
 }
-gpu::FwdShape column_shape_of(const Sizes& s, index_t num_compute_units)
+gpu::FwdShape column_shape_of(const Sizes& s, index_t num_compute_units = 0, index_t lanes = 0)
 {
-    gpu::FwdShape shape = shape_of(s, num_compute_units);
+    gpu::FwdShape shape = shape_of(s, num_compute_units, lanes);
     shape.axis = ck_tile_masks::Axis::cols;
     shape.heads_per_kv = static_cast<index_t>(s[1] / s[2]);
     return shape;
@@ -39,7 +40,7 @@ std::vector<std::pair<std::string, index_t>> groups(const FwdPlan& plan)
 {
     std::vector<std::pair<std::string, index_t>> groups;
     for (const FwdGroup& group : plan.groups)
-        groups.emplace_back(group.structure, group.num_waves);
+        groups.emplace_back(group.structure, plan.num_waves);
     return groups;
 }
 
@@ -105,21 +106,23 @@ void bind_gpu(py::module_& m)
     m.def("instance_head_dim", &gpu::instance_head_dim);
 
     py::class_<FwdPlan>(m, "FwdPlan")
-        .def(py::init([](const MaskExpr& mask, const Sizes& sizes, index_t num_compute_units) {
+        .def(py::init([](const MaskExpr& mask, const Sizes& sizes, index_t num_compute_units, index_t lanes) {
             const py::gil_scoped_release release;
-            return gpu::make_fwd_plan(mask, shape_of(sizes, num_compute_units));
-        }))
-        .def_static("columns",
-                    [](const MaskExpr& mask, const Sizes& sizes, index_t num_compute_units) {
-                        const py::gil_scoped_release release;
-                        return gpu::make_fwd_plan(mask, column_shape_of(sizes, num_compute_units));
-                    })
+            return gpu::make_fwd_plan(mask, shape_of(sizes, num_compute_units, lanes));
+        }),
+             py::arg("mask"), py::arg("sizes"), py::arg("num_compute_units"), py::arg("lanes") = 64)
+        .def_static(
+            "columns",
+            [](const MaskExpr& mask, const Sizes& sizes, index_t num_compute_units, index_t lanes) {
+                const py::gil_scoped_release release;
+                return gpu::make_fwd_plan(mask, column_shape_of(sizes, num_compute_units, lanes));
+            },
+            py::arg("mask"), py::arg("sizes"), py::arg("num_compute_units"), py::arg("lanes") = 64)
         .def_property_readonly("groups", &groups)
-        .def("tile_of",
-             [](const FwdPlan& plan, int64_t batch, int64_t head) {
-                 const FwdGroup& group = plan.group_at(batch, head);
-                 return py::make_tuple(gpu::fwd_tile_q(group.num_waves), gpu::fwd_tile_k(plan.shape.head_dim));
-             })
+        .def_property_readonly("tile",
+                               [](const FwdPlan& plan) {
+                                   return py::make_tuple(plan.tile().y(), plan.tile().x());
+                               })
         .def_property_readonly("num_work_groups",
                                [](const FwdPlan& plan) {
                                    int64_t count = 0;
@@ -161,12 +164,12 @@ void bind_gpu(py::module_& m)
         .def_static("find",
                     [](const Driver& driver, int device, const std::shared_ptr<MaskExpr>& mask, const Sizes& sizes) {
                         const py::gil_scoped_release release;
-                        return DevicePlan::find(driver, device, mask, shape_of(sizes, 0));
+                        return DevicePlan::find(driver, device, mask, shape_of(sizes));
                     })
         .def_static("find_columns",
                     [](const Driver& driver, int device, const std::shared_ptr<MaskExpr>& mask, const Sizes& sizes) {
                         const py::gil_scoped_release release;
-                        return DevicePlan::find(driver, device, mask, column_shape_of(sizes, 0));
+                        return DevicePlan::find(driver, device, mask, column_shape_of(sizes));
                     })
         .def_property_readonly("groups", [](const DevicePlan& plan) { return groups(plan.plan()); })
         .def("workspace_size",

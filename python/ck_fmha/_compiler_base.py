@@ -42,6 +42,11 @@ def vendor_of(arch: str) -> str:
     return "nvidia" if arch.startswith("sm_") else "amd"
 
 
+def lanes_of(arch: str) -> int:
+    """Return how many lanes a wave (warp) of an architecture has."""
+    return 32 if vendor_of(arch) == "nvidia" else 64
+
+
 def user_flags(arch: str) -> str:
     """Return the flags that the user adds for an architecture."""
     return os.environ.get(VENDORS[vendor_of(arch)].flags_variable, "")

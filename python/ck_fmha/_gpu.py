@@ -10,6 +10,7 @@ import torch
 
 from ck_fmha import _native
 from ck_fmha._call import NO_SCORES, Gradients, NativeExtras, Sizes, scores_arg, scores_shape
+from ck_fmha._compiler_base import lanes_of
 from ck_fmha._extras import Extras
 from ck_fmha._gpu_driver import device_index, load_driver, stream_of
 from ck_fmha._instance import Instance
@@ -302,7 +303,7 @@ def explain(
     """Return what `forward` would launch; nothing is compiled or launched."""
     device = device_index(backend, q)
     arch, num_compute_units = load_driver(backend).device(device)
-    plan = _native.FwdPlan(mask, sizes, num_compute_units)
+    plan = _native.FwdPlan(mask, sizes, num_compute_units, lanes_of(arch))
     dtype, head_dim = _DTYPES[q.dtype][0], _native.instance_head_dim(*sizes[5:])
     instances = [
         Instance(structure, dtype, head_dim, num_waves, arch, extras=extras) for structure, num_waves in plan.groups

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 
 from ck_fmha import _native
 from ck_fmha._code_cache import CodeCache
+from ck_fmha._compiler_base import lanes_of
 from ck_fmha._instance import Instance, plain_arch
 from ck_fmha._instances import find_code
 from ck_fmha._packaged import packaged
@@ -72,14 +73,15 @@ def _warmed(arguments: argparse.Namespace) -> Iterator[Instance]:
     if dim > 256:
         raise ValueError(f"--head-dim must be at most 256, got {dim}")
     mask.check_counts(batch, heads)
-    call = (mask, (batch, heads, heads, arguments.seqlen, seqlen_k, dim, dim), _COMPUTE_UNITS)
+    arch = plain_arch(arguments.arch)
+    call = (mask, (batch, heads, heads, arguments.seqlen, seqlen_k, dim, dim), _COMPUTE_UNITS, lanes_of(arch))
     rows = _native.FwdPlan(*call).groups
     plans = [("fwd", rows)]
     if arguments.backward or arguments.deterministic:
         columns = _native.FwdPlan.columns(*call).groups
         plans += [("bwd", columns)] if arguments.backward else []
         plans += [("bwd_deterministic", columns), ("bwd_dq", rows)] if arguments.deterministic else []
-    head_dim, arch = _native.instance_head_dim(dim, dim), plain_arch(arguments.arch)
+    head_dim = _native.instance_head_dim(dim, dim)
     for dtype in _DTYPES if arguments.dtype is None else (arguments.dtype,):
         for kernels, groups in plans:
             for structure, num_waves in groups:

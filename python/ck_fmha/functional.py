@@ -330,7 +330,7 @@ class Explanation:
     """What a call would do.
 
     `isa` is the instruction set of the kernels, for GPUs their architecture. `tile` is (rows, columns) of the kernel's
-    tiles; heads whose masks have another structure may have other tiles on GPUs. `tiles` counts them over the heads of
+    tiles. `tiles` counts them over the heads of
     `num_samples` samples: of all samples if the mask makes them differ, of one that stands for all if not. `gpu` says
     what is launched.
     """
@@ -424,20 +424,17 @@ def explain(
         _gpu.check(backend, q, sizes, bias, extras, deterministic)
         gpu = _gpu.explain(backend, q, k, v, mask.native, layout, sizes, _gpu.names_of(bias, extras))
     heads, samples = mask._distinct(sizes.num_heads, sizes.batch)
-    tiles = {
-        (sample, head): _native.TILE if gpu is None else gpu.native.tile_of(sample, head)
-        for sample in range(samples)
-        for head in range(heads)
-    }
+    tile = _native.TILE if gpu is None else gpu.native.tile
     counts = [
         mask.num_tiles(sizes.seqlen_q, sizes.seqlen_k, tile, batch=sample, head=head)
-        for (sample, head), tile in tiles.items()
+        for sample in range(samples)
+        for head in range(heads)
     ]
     times = sizes.num_heads // heads if heads else 0
     return Explanation(
         backend=backend,
         isa=_native.isa_name() if gpu is None else gpu.arch,
-        tile=next(iter(tiles.values()), _native.TILE),
+        tile=tile,
         num_threads=torch.get_num_threads(),
         tiles=TileCounts(*(times * sum(count) for count in zip(TileCounts(0, 0, 0, 0), *counts, strict=True))),
         num_samples=samples,

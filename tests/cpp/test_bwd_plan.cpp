@@ -31,7 +31,7 @@ void for_each_live_tile(const MaskExpr& mask, const FwdPlan& plan, index_t batch
     const MaskCall call{batch, head, static_cast<index_t>(plan.shape.seqlen_q),
                         static_cast<index_t>(plan.shape.seqlen_k)};
     const auto bound = mask.bind(call);
-    const TiledMask tiled(MaskRef(*bound), call, plan.shape.tile());
+    const TiledMask tiled(MaskRef(*bound), call, plan.tile());
     for (auto i = tiled.GetTileIndexIteratorAlongY(column, begin, end); !i.at_end(); i.advance())
         use(Tile{batch, head, i.current(), column});
 }
@@ -50,7 +50,7 @@ void expect_every_live_tile_once(const MaskExpr& mask, const FwdPlan& plan)
                                    });
                 EXPECT_EQ(work.num_live, num_live);
             }
-    const auto num_columns = ck_tile_masks::div_up(static_cast<index_t>(plan.shape.seqlen_k), plan.shape.tile().x());
+    const auto num_columns = ck_tile_masks::div_up(static_cast<index_t>(plan.shape.seqlen_k), plan.tile().x());
     for (index_t b = 0; b < plan.shape.batch; ++b)
         for (index_t h = 0; h < plan.shape.num_heads; ++h)
             for (index_t column = 0; column < num_columns; ++column)
@@ -95,7 +95,7 @@ void expect_every_column_written_once(const FwdPlan& plan)
             written.insert({merge.batch + s / shared_heads, merge.head / heads_per_kv + s % shared_heads, merge.row});
     }
     EXPECT_EQ(slots, plan.num_slots);
-    const auto num_columns = ck_tile_masks::div_up(static_cast<index_t>(plan.shape.seqlen_k), plan.shape.tile().x());
+    const auto num_columns = ck_tile_masks::div_up(static_cast<index_t>(plan.shape.seqlen_k), plan.tile().x());
     EXPECT_EQ(static_cast<int64_t>(written.size()),
               plan.shape.batch * (plan.shape.num_heads / heads_per_kv) * num_columns);
     EXPECT_EQ(std::set<Column>(written.begin(), written.end()).size(), written.size());
@@ -107,13 +107,29 @@ TEST(BwdPlan, WorkGroupsVisitEveryLiveTileOnce)
         SCOPED_TRACE(example.structure);
         const auto mask = example.build();
         for (const index_t heads_per_kv : {1, 2})
-            for (const index_t head_dim : {64, 256}) {
-                const FwdShape call = shape(2, 2, heads_per_kv, example.seqlen_q, example.seqlen_k, head_dim);
-                const FwdPlan plan = make_fwd_plan(*mask, call);
-                expect_every_live_tile_once(*mask, plan);
-                expect_every_column_written_once(plan);
-            }
+            for (const index_t head_dim : {64, 256})
+                for (const index_t lanes : {64, 32}) {
+                    FwdShape call = shape(2, 2, heads_per_kv, example.seqlen_q, example.seqlen_k, head_dim);
+                    call.lanes = lanes;
+                    const FwdPlan plan = make_fwd_plan(*mask, call);
+                    expect_every_live_tile_once(*mask, plan);
+                    expect_every_column_written_once(plan);
+                }
     }
+}
+
+TEST(BwdPlan, ColumnsAreNarrowWhereHalvesAttendOthers)
+{
+    const auto waves = [](const MaskExpr& mask, index_t head_dim, index_t lanes) {
+        FwdShape call = shape(1, 2, 1, 4096, 4096, head_dim);
+        call.lanes = lanes;
+        return make_fwd_plan(mask, call).num_waves;
+    };
+    const auto blocks = build_mask("big_bird", {64, 3, 1, 3, 5}, {});
+    EXPECT_EQ(waves(*blocks, 128, 32), 4);
+    EXPECT_EQ(waves(*blocks, 256, 32), 8); // tiles of 64 keys anyway
+    EXPECT_EQ(waves(*blocks, 128, 64), 4); // AMD: all that there are
+    EXPECT_EQ(waves(*build_mask("diagonal", {4096, 0, 0, 0}, {}), 128, 32), 8);
 }
 
 TEST(BwdPlan, LongColumnsAreCut)
@@ -123,7 +139,7 @@ TEST(BwdPlan, LongColumnsAreCut)
     ASSERT_EQ(plan.merges.size(), 1u); // the column of global tokens: 128 tiles, where 20 are usual
     EXPECT_EQ(plan.merges[0].num_slots, plan.num_slots);
     EXPECT_GT(plan.num_slots, 1);
-    EXPECT_EQ(plan.num_partial_keys(), int64_t{plan.num_slots} * 2 * bwd_tile_k(128));
+    EXPECT_EQ(plan.num_partial_keys(), int64_t{plan.num_slots} * 2 * 128);
     expect_every_live_tile_once(*mask, plan);
     expect_every_column_written_once(plan);
 }

@@ -43,8 +43,7 @@ std::multiset<Tile> visited(const MaskExpr& mask, const FwdPlan& plan)
                                     static_cast<index_t>(plan.shape.seqlen_q),
                                     static_cast<index_t>(plan.shape.seqlen_k)};
                 const auto bound = mask.bind(call);
-                const TiledMask tiled(MaskRef(*bound), call,
-                                      {fwd_tile_q(group.num_waves), fwd_tile_k(plan.shape.head_dim)});
+                const TiledMask tiled(MaskRef(*bound), call, plan.tile());
                 index_t num_live = 0;
                 for (auto j = tiled.GetTileIndexIteratorAlongX(work.row, work.begin, work.end); !j.at_end();
                      j.advance(), ++num_live)
@@ -63,8 +62,7 @@ std::multiset<Tile> live(const MaskExpr& mask, const FwdPlan& plan)
             const MaskCall call{b, h, static_cast<index_t>(plan.shape.seqlen_q),
                                 static_cast<index_t>(plan.shape.seqlen_k)};
             const auto bound = mask.bind(call);
-            const TiledMask tiled(MaskRef(*bound), call,
-                                  {fwd_tile_q(plan.group_at(b, h).num_waves), fwd_tile_k(plan.shape.head_dim)});
+            const TiledMask tiled(MaskRef(*bound), call, plan.tile());
             for (index_t i = 0; i < tiled.num_tiles_y(); ++i)
                 for (auto j = tiled.GetTileIndexIteratorAlongX(i); !j.at_end(); j.advance())
                     tiles.insert({b, h, i, j.current()});
@@ -111,12 +109,31 @@ TEST(FwdPlan, WorkGroupsVisitEveryLiveTileOnce)
     for (const MaskExample& example : mask_examples()) {
         SCOPED_TRACE(example.structure);
         const auto mask = example.build();
-        for (const index_t head_dim : {64, 256}) {
-            const FwdPlan plan = make_fwd_plan(*mask, shape(2, 2, example.seqlen_q, example.seqlen_k, head_dim));
-            EXPECT_TRUE(visited(*mask, plan) == live(*mask, plan));
-            expect_merges_fit(plan);
-            expect_longest_first(plan);
-        }
+        for (const index_t head_dim : {64, 128, 256})
+            for (const index_t lanes : {64, 32}) {
+                FwdShape call = shape(2, 2, example.seqlen_q, example.seqlen_k, head_dim);
+                call.lanes = lanes;
+                const FwdPlan plan = make_fwd_plan(*mask, call);
+                EXPECT_TRUE(visited(*mask, plan) == live(*mask, plan));
+                expect_merges_fit(plan);
+                expect_longest_first(plan);
+            }
+    }
+}
+
+TEST(FwdPlan, RowsAreLowWhereHalvesAttendOthers)
+{
+    const auto waves = [](const char* structure, const std::vector<int64_t>& parameters, int64_t seqlen,
+                          index_t lanes) {
+        FwdShape call = shape(1, 2, seqlen, seqlen);
+        call.lanes = lanes;
+        return make_fwd_plan(*build_mask(structure, parameters, {}), call).num_waves;
+    };
+    for (const int64_t seqlen : {4096, 1 << 20}) {
+        EXPECT_EQ(waves("big_bird", {64, 3, 1, 3, 5}, seqlen, 32), 2);
+        EXPECT_EQ(waves("big_bird", {64, 3, 1, 3, 5}, seqlen, 64), 4); // AMD
+        EXPECT_EQ(waves("big_bird", {128, 3, 1, 3, 5}, seqlen, 32), 4);
+        EXPECT_EQ(waves("diagonal", {1024, 0, 0, 0}, seqlen, 32), 4);
     }
 }
 
@@ -130,7 +147,7 @@ TEST(FwdPlan, LongRowsAreCut)
     EXPECT_TRUE(visited(*mask, plan) == live(*mask, plan));
     expect_merges_fit(plan);
     expect_longest_first(plan);
-    EXPECT_EQ(plan.workspace_size(80), 8 * 2 * fwd_tile_q(plan.groups[0].num_waves) * (80 + 1));
+    EXPECT_EQ(plan.workspace_size(80), 8 * 2 * plan.tile().y() * (80 + 1));
 }
 
 TEST(FwdPlan, RowsThatStandOutAreCutToTheLengthOfTheOthers)

@@ -147,14 +147,12 @@ POISONED: dict[str, masks.Mask] = {
 }
 
 
-def _statuses(call: Call, plan: Any) -> tuple[int, dict[tuple[int, int], tuple[int, torch.Tensor]]]:
-    """Columns of the tiles; by sample and head, their rows and which of them are live."""
-    found = {}
-    for sample, head in itertools.product(range(call.batch), range(call.heads[0])):
-        rows, columns = plan.tile_of(sample, head)
-        status = call.mask.tile_status(*call.seqlens, (rows, columns), batch=sample, head=head)
-        found[sample, head] = rows, status != 0
-    return columns, found
+def _live(call: Call, tile: tuple[int, int]) -> dict[tuple[int, int], torch.Tensor]:
+    """By sample and head, which tiles are live."""
+    return {
+        (sample, head): call.mask.tile_status(*call.seqlens, tile, batch=sample, head=head) != 0
+        for sample, head in itertools.product(range(call.batch), range(call.heads[0]))
+    }
 
 
 def assert_keys_of_empty_tiles_are_not_read(
@@ -166,14 +164,15 @@ def assert_keys_of_empty_tiles_are_not_read(
     """`compute` gives out and lse on the CPU."""
     tensors = make_tensors(call)
     clean, attended = compute(call, tensors), materialized(call.mask, call.batch, call.heads[0], call.seqlens)
-    columns, found = _statuses(call, explain(call, tensors).gpu.native)
+    rows, columns = tile = explain(call, tensors).tile
+    found = _live(call, tile)
     num_empty = 0
     for column in range(-(-call.seqlens[1] // columns)):
         here = slice(column * columns, (column + 1) * columns)
         k, v = tensors.k.clone(), tensors.v.clone()
         k[:, :, here], v[:, :, here] = value, value
         poisoned = compute(call, tensors._replace(k=k, v=v))
-        for at, (rows, live) in found.items():
+        for at, live in found.items():
             blind = ~live[:, column].repeat_interleave(rows)[: call.seqlens[0]]
             num_empty += int(blind.sum())
             for name, a, b in zip(("out", "lse"), poisoned, clean, strict=True):

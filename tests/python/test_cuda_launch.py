@@ -147,7 +147,7 @@ def test_heads_that_differ_have_launches_of_their_own():
     mask = masks.per_head([masks.Causal(), masks.Causal() & masks.Window(9, 9), masks.Causal(), masks.Full()])
     call = replace(CALL, mask=mask, seqlens=(200, 200))
     on_cuda(call)
-    assert [line.split()[1] for line in launches("ck_fmha_fwd")] == ["8", "4", "4"]
+    assert [line.split()[1] for line in launches("ck_fmha_fwd")] == ["16", "8", "8"]  # four rows of tiles of 64
 
 
 def test_explain_says_what_is_launched():
@@ -204,6 +204,17 @@ def test_launches_of_the_deterministic_backward(head_dim, threads, shared):
     columns = 4 if head_dim == 256 else 2
     assert launches("ck_fmha_bwd_combine") == [f"groups {2 * columns * 8} threads 256 shared 0 stream {STREAM} on 0"]
     assert not calls("launch ck_fmha_bwd_convert")
+
+
+@pytest.mark.parametrize("head_dim, forward, backward", [(64, 32768, 65536), (128, 49152, 114688)])
+def test_half_work_groups_where_neighbouring_blocks_attend_others(head_dim, forward, backward):
+    mask = masks.BigBird(64, num_global_blocks=0, seed=3)
+    call = replace(CALL, head_dim=head_dim, seqlens=(640, 640), mask=mask, heads=(1, 1), batch=1)
+    gradients(call)
+    groups = "groups 10 threads"
+    assert launches("ck_fmha_fwd") == [f"{groups} 64 shared {forward + BEFORE_TILES} stream {STREAM} on 0"]
+    assert launches("ck_fmha_bwd_plan") == [f"{groups} 128 shared {BEFORE_TILES} stream 7000 on 0"]
+    assert launches("ck_fmha_bwd_dq_dk_dv") == [f"{groups} 128 shared {backward + BEFORE_TILES} stream {STREAM} on 0"]
 
 
 def test_a_backward_waits_for_nothing_on_the_host_either():

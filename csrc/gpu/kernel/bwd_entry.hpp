@@ -16,11 +16,13 @@
 
 namespace ck_fmha::gpu::structure {
 
-using InstanceTraits = BwdTraits<CK_FMHA_MASK, CK_FMHA_DTYPE, CK_FMHA_HEAD_DIM, CK_FMHA_ADDS_DQ != 0, CK_FMHA_EXTRAS>;
+using InstanceTraits =
+    BwdTraits<CK_FMHA_MASK, CK_FMHA_DTYPE, CK_FMHA_HEAD_DIM, CK_FMHA_WAVES, CK_FMHA_ADDS_DQ != 0, CK_FMHA_EXTRAS>;
 
 } // namespace ck_fmha::gpu::structure
 
-extern "C" CK_FMHA_KERNEL(256, 1) void ck_fmha_bwd_plan(const ck_fmha::gpu::BwdArgs args)
+extern "C" CK_FMHA_KERNEL(ck_fmha::gpu::structure::InstanceTraits::kThreads,
+                          1) void ck_fmha_bwd_plan(const ck_fmha::gpu::BwdArgs args)
 {
     ck_fmha::gpu::plan_tiles<ck_fmha::gpu::BwdKernel<ck_fmha::gpu::structure::InstanceTraits>>(args);
 }
@@ -30,8 +32,9 @@ extern "C" CK_FMHA_KERNEL(256, 1) void ck_fmha_bwd_dot_do_o(const ck_fmha::gpu::
     ck_fmha::gpu::BwdDotDoOKernel<ck_fmha::gpu::structure::InstanceTraits>::run(args);
 }
 
-extern "C" CK_FMHA_KERNEL(256, ck_fmha::gpu::BwdPolicy<ck_fmha::gpu::structure::InstanceTraits>::
-                                   kWavesPerSimd) void ck_fmha_bwd_dq_dk_dv(const ck_fmha::gpu::BwdArgs args)
+extern "C" CK_FMHA_KERNEL(ck_fmha::gpu::structure::InstanceTraits::kThreads,
+                          ck_fmha::gpu::BwdPolicy<ck_fmha::gpu::structure::InstanceTraits>::
+                              kWavesPerSimd) void ck_fmha_bwd_dq_dk_dv(const ck_fmha::gpu::BwdArgs args)
 {
     [[maybe_unused]] const ck_fmha::gpu::GroupClock clock{};
     ck_fmha::gpu::BwdKernel<ck_fmha::gpu::structure::InstanceTraits>::run(args);

@@ -8,31 +8,42 @@
 
 namespace ck_fmha::gpu {
 
-constexpr index_t kBwdThreads = 256;     // of a work-group of ck_fmha_bwd_..., but for those of dQ by rows
+constexpr index_t kBwdThreads = 256; // of a work-group of ck_fmha_bwd_..., but for those of dQ by rows; as a rule ...
+constexpr index_t bwd_threads(index_t lanes, index_t num_waves) { return lanes * num_waves; } // ... of the products
 constexpr index_t kBwdRowsPerGroup = 64; // rows of Q of a work-group that only prepares or converts them
 
 // The tile of a work-group: rows of Q and columns of K. Waves that share a band of 32 columns divide the dimensions of
-// their gradients; registers hold the gradients of 128 columns, or of 64 that are 256 long.
+// their gradients; registers hold the gradients of 128 columns, or of 64 that are 256 long, and those of half a
+// work-group (NVIDIA) of 64.
 constexpr index_t kBwdKeysPerBand = 32;
+constexpr index_t bwd_bands(index_t head_dim, index_t threads)
+{
+    return head_dim > 128 || threads < kBwdThreads ? 2 : 4;
+}
 constexpr index_t bwd_tile_q(index_t lanes) { return lanes == 64 ? 32 : 64; }
-constexpr index_t bwd_tile_k(index_t head_dim) { return head_dim > 128 ? 64 : 128; }
-constexpr index_t bwd_bands(index_t head_dim) { return bwd_tile_k(head_dim) / kBwdKeysPerBand; }
+constexpr index_t bwd_tile_k(index_t head_dim, index_t threads)
+{
+    return bwd_bands(head_dim, threads) * kBwdKeysPerBand;
+}
 
 // NVIDIA: tiles of Q and dO in shared memory at once, of which one is computed while the next is on its way.
 constexpr index_t kBwdStages = 2;
 
 // NVIDIA: K and V of the column, tiles of Q and dO, P and dS.
-constexpr index_t bwd_shared_bytes_of_tiles(index_t head_dim)
+constexpr index_t bwd_shared_bytes_of_tiles(index_t head_dim, index_t threads)
 {
-    return 2 * 2 * bwd_tile_k(head_dim) * head_dim + kBwdStages * 2 * 2 * bwd_tile_q(32) * head_dim +
-           2 * 2 * bwd_tile_k(head_dim) * bwd_tile_q(32);
+    return 2 * 2 * bwd_tile_k(head_dim, threads) * head_dim + kBwdStages * 2 * 2 * bwd_tile_q(32) * head_dim +
+           2 * 2 * bwd_tile_k(head_dim, threads) * bwd_tile_q(32);
 }
 
 // Shared memory that the launch of ck_fmha_bwd_dq_dk_dv asks for, more than 48 KiB of it after raising the function's
-// limit (97 KiB at head_dim 64, 161 KiB at 128, 209 KiB at 256). On AMD the code object has it.
-constexpr index_t bwd_launch_shared_bytes(index_t lanes, index_t head_dim)
+// limit (97 KiB at head_dim 64, 161 KiB at 128, 209 KiB at 256; of half a work-group 65 and 113 KiB, so that two of them
+// find room at 128). On AMD the code object has it.
+constexpr index_t bwd_launch_shared_bytes(index_t lanes, index_t num_waves, index_t head_dim)
 {
-    return lanes == 64 ? 0 : kSharedBytesBeforeTiles + bwd_shared_bytes_of_tiles(head_dim);
+    return lanes == 64 ? 0
+                       : kSharedBytesBeforeTiles +
+                             bwd_shared_bytes_of_tiles(head_dim, bwd_threads(lanes, num_waves));
 }
 constexpr index_t bwd_plan_launch_shared_bytes(index_t lanes) { return fwd_plan_launch_shared_bytes(lanes); }
 
@@ -42,7 +53,7 @@ constexpr bool bwd_dq_query_in_shared(index_t head_dim) { return head_dim > 64; 
 constexpr index_t bwd_dq_launch_shared_bytes(index_t lanes, index_t num_waves, index_t head_dim)
 {
     return lanes == 64 ? 0
-                       : kSharedBytesBeforeTiles + kFwdStages * fwd_tile_bytes(head_dim) +
+                       : kSharedBytesBeforeTiles + kFwdStages * fwd_tile_bytes(head_dim, num_waves) +
                              (bwd_dq_query_in_shared(head_dim) ? 2 * 2 * fwd_tile_q(num_waves) * head_dim : 0);
 }
 

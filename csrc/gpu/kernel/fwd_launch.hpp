@@ -21,7 +21,10 @@ constexpr index_t fwd_threads(index_t lanes, index_t num_waves, index_t head_dim
 }
 
 // K and V of one tile.
-constexpr index_t fwd_tile_bytes(index_t head_dim) { return 2 * 2 * fwd_tile_k(head_dim) * head_dim; }
+constexpr index_t fwd_tile_bytes(index_t head_dim, index_t num_waves)
+{
+    return 2 * 2 * fwd_tile_k(head_dim, num_waves) * head_dim;
+}
 
 // NVIDIA: tiles in shared memory at once, of which one is computed while the next is on its way.
 constexpr index_t kFwdStages = 2;
@@ -37,7 +40,7 @@ constexpr index_t kSharedBytesBeforeTiles = 4 * kSeldomBytes * kMostWarps;
 // NVIDIA: the tiles in shared memory.
 constexpr index_t fwd_shared_bytes_of_tiles(index_t num_waves, index_t head_dim)
 {
-    return kFwdStages * fwd_tile_bytes(head_dim) +
+    return kFwdStages * fwd_tile_bytes(head_dim, num_waves) +
            (fwd_query_in_shared(head_dim) ? 2 * fwd_tile_q(num_waves) * head_dim : 0);
 }
 

@@ -27,12 +27,12 @@ struct BwdPolicy {
     static constexpr bool kHasSlopes = (Traits::kExtras & kSoftcap) != 0 && Traits::kExtras != kSoftcap;
     static constexpr index_t kWavesPerSimd = Traits::kHeadDim > 64 || kHasSlopes ? 1 : 2;
 #else
-    using Wave = MmaBwdWave<typename Traits::T, Traits::kHeadDim>;
+    using Wave = MmaBwdWave<typename Traits::T, Traits::kHeadDim, Traits::kThreads>;
     // Warps that a quarter of a multiprocessor is to hold: with two, each has the 255 registers that it can name.
     static constexpr index_t kWavesPerSimd = 2;
 #endif
     using QueryTiles = BwdQueryTiles<Wave, Traits::kHeadDim>;
-    static_assert(Wave::kTileQ == Traits::kTileQ && Wave::kTileK == bwd_tile_k(Traits::kHeadDim),
+    static_assert(Wave::kTileQ == Traits::kTileQ && Wave::kTileK == bwd_tile_k(Traits::kHeadDim, Traits::kThreads),
                   "ck_fmha: the host cuts Q and K into the tiles of bwd_launch.hpp");
 };
 

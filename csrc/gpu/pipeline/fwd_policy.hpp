@@ -15,7 +15,7 @@ namespace ck_fmha::gpu {
 template <class Traits>
 struct FwdPolicy {
     using KeyValueTiles = gpu::KeyValueTiles<Traits::kTileK, Traits::kHeadDim, Traits::kThreads>;
-    static_assert(kWaveSize != 64 || KeyValueTiles::kBytes == fwd_tile_bytes(Traits::kHeadDim),
+    static_assert(kWaveSize != 64 || KeyValueTiles::kBytes == fwd_tile_bytes(Traits::kHeadDim, Traits::kWaves),
                   "ck_fmha: shared memory of K and V");
 #if defined(__AMDGCN__) || defined(__HIP__)
     using Wave = MfmaWave<typename Traits::T, Traits::kTileK, Traits::kHeadDim>;

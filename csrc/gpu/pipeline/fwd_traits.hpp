@@ -14,7 +14,7 @@ struct FwdTraits {
     static constexpr index_t kHeadDim = kHeadDim_; // padded: 32, 64, 128 or 256
     static constexpr index_t kWaves = kWaves_;     // of a work-group
     static constexpr index_t kExtras = kExtras_;   // of the scores: bits of Extra
-    static constexpr index_t kTileK = fwd_tile_k(kHeadDim);
+    static constexpr index_t kTileK = fwd_tile_k(kHeadDim, kWaves);
     static constexpr index_t kThreadsPerWave = fwd_threads_per_wave(kWaveSize, kHeadDim);
     static constexpr index_t kThreads = fwd_threads(kWaveSize, kWaves, kHeadDim);
 

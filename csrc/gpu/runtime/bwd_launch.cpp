@@ -97,7 +97,8 @@ public:
     {
         for_each_column_group(
             [&](const gpu::FwdGroup& group, const BwdModule& module, const BwdArgs& a, const BwdExtents& extents) {
-                if (group.keeps_lists) find_tiles(module.plan(), kBwdThreads, a, group.work.size(), stream, extents);
+                if (group.keeps_lists)
+                    find_tiles(module.plan(), threads_of_columns(), a, group.work.size(), stream, extents);
             });
     }
     void find_tiles_of_rows(Stream stream) const
@@ -105,7 +106,7 @@ public:
         for_each_row_group(
             [&](const gpu::FwdGroup& group, const BwdDqModule& module, const BwdArgs& a, const BwdExtents& extents) {
                 if (group.keeps_lists)
-                    find_tiles(module.plan(), threads_of_rows(group), a, group.work.size(), stream, extents);
+                    find_tiles(module.plan(), threads_of_rows(), a, group.work.size(), stream, extents);
             });
     }
 
@@ -119,10 +120,10 @@ public:
                 if (left == plan.groups.size()) run_once(module.dot_do_o(), num_row_groups(), a, extents.of_dot_do_o());
                 const bool in_order = launch_.sums_bias && launch_.rows;
                 const auto lines = static_cast<index_t>(in_order ? problem_.batch * problem_.num_heads : 1);
-                const GroupSize size{kBwdThreads, bwd_launch_shared_bytes(lanes_, head_dim())};
+                const GroupSize size{threads_of_columns(), bwd_launch_shared_bytes(lanes_, plan.num_waves, head_dim())};
                 for_each_part(group, a, [&](BwdArgs part, size_t num_items) {
                     if (!group.keeps_lists)
-                        find_tiles(module.plan(), kBwdThreads, part, num_items, launch_.stream, extents);
+                        find_tiles(module.plan(), size.threads, part, num_items, launch_.stream, extents);
                     for (index_t line = 0; line < lines; ++line) {
                         part.extras.only_line = in_order ? line : -1;
                         launch_work(driver_, module.dq_dk_dv(), size, part, num_items, launch_.stream,
@@ -138,8 +139,8 @@ public:
             });
         for_each_row_group(
             [&](const gpu::FwdGroup& group, const BwdDqModule& module, BwdArgs a, const BwdExtents& extents) {
-                const GroupSize size{threads_of_rows(group),
-                                     bwd_dq_launch_shared_bytes(lanes_, group.num_waves, head_dim())};
+                const index_t num_waves = launch_.rows->plan().num_waves;
+                const GroupSize size{threads_of_rows(), bwd_dq_launch_shared_bytes(lanes_, num_waves, head_dim())};
                 for_each_part(group, a, [&](const BwdArgs& part, size_t num_items) {
                     if (!group.keeps_lists)
                         find_tiles(module.plan(), size.threads, part, num_items, launch_.stream, extents);
@@ -187,10 +188,8 @@ private:
     }
 
     index_t head_dim() const { return launch_.columns->plan().shape.head_dim; } // of the instances
-    index_t threads_of_rows(const gpu::FwdGroup& group) const
-    {
-        return fwd_threads(lanes_, group.num_waves, head_dim());
-    }
+    index_t threads_of_columns() const { return bwd_threads(lanes_, launch_.columns->plan().num_waves); }
+    index_t threads_of_rows() const { return fwd_threads(lanes_, launch_.rows->plan().num_waves, head_dim()); }
     void find_tiles(Function plan, index_t threads, const BwdArgs& a, size_t num_items, Stream stream,
                     const BwdExtents& extents) const
     {

@@ -64,17 +64,17 @@ public:
     void find_tiles(Stream stream) const
     {
         for_each_group([&](const gpu::FwdGroup& group, const FwdModule& module, FwdArgs a, const FwdExtents& extents) {
-            if (group.keeps_lists) find_tiles(group, module, a, group.work.size(), stream, extents);
+            if (group.keeps_lists) find_tiles(module, a, group.work.size(), stream, extents);
         });
     }
 
     void compute() const
     {
         for_each_group([&](const gpu::FwdGroup& group, const FwdModule& module, FwdArgs a, const FwdExtents& extents) {
-            const GroupSize size{threads_of(group),
-                                 gpu::fwd_launch_shared_bytes(lanes_, group.num_waves, plan_.shape.head_dim)};
+            const GroupSize size{threads(),
+                                 gpu::fwd_launch_shared_bytes(lanes_, plan_.num_waves, plan_.shape.head_dim)};
             for_each_part(group, a, [&](const FwdArgs& part, size_t num_items) {
-                if (!group.keeps_lists) find_tiles(group, module, part, num_items, launch_.stream, extents);
+                if (!group.keeps_lists) find_tiles(module, part, num_items, launch_.stream, extents);
                 launch_work(driver_, module.fwd(), size, part, num_items, launch_.stream, extents.of_fwd());
             });
             if (!group.merges.empty())
@@ -101,14 +101,11 @@ private:
         }
     }
 
-    index_t threads_of(const gpu::FwdGroup& group) const
+    index_t threads() const { return gpu::fwd_threads(lanes_, plan_.num_waves, plan_.shape.head_dim); }
+    void find_tiles(const FwdModule& module, const FwdArgs& a, size_t num_items, Stream stream,
+                    const FwdExtents& extents) const
     {
-        return gpu::fwd_threads(lanes_, group.num_waves, plan_.shape.head_dim);
-    }
-    void find_tiles(const gpu::FwdGroup& group, const FwdModule& module, const FwdArgs& a, size_t num_items,
-                    Stream stream, const FwdExtents& extents) const
-    {
-        const GroupSize size{threads_of(group), gpu::fwd_plan_launch_shared_bytes(lanes_)};
+        const GroupSize size{threads(), gpu::fwd_plan_launch_shared_bytes(lanes_)};
         gpu::find_tiles(driver_, module.plan(), size, a, num_items, stream, extents.of_plan());
     }
 

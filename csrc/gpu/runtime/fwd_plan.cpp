@@ -20,10 +20,14 @@ constexpr index_t kRangesPerComputeUnit = 4;
 constexpr index_t kMinLengthOfPiece = 512;
 // Of a line that is cut because it stands out: as many partial results are merged.
 constexpr index_t kMostPieces = 32;
-// A tile of K and V in shared memory serves the 128 rows of four waves. Two waves would load fewer tiles where
-// neighbouring bands of rows attend different ones (Big Bird: 1220 against 1896 visits of a wave to a tile at seqlen
-// 4096), but each of them would copy twice as much of a tile, and executes more instructions for it.
+// A tile of K and V in shared memory serves the 128 rows of four waves. Half as many (and as many keys, backward) visit
+// fewer tiles where neighbouring bands attend different ones, as those of Big Bird's blocks of 64 do; but they copy
+// more for each of them. Measured on NVIDIA, they pay where they visit less than 6/7 of the elements; on AMD each wave
+// would copy twice as much of a tile and execute more instructions for it.
 constexpr index_t kWaves = 4;
+constexpr index_t kHalfPaysBelow = 6, kHalfPaysOf = 7;
+// Lines that this is found out from.
+constexpr index_t kSampledLines = 256;
 
 [[noreturn]] void refuse(const std::string& what) { throw std::invalid_argument("ck_fmha: " + what); }
 
@@ -41,6 +45,7 @@ public:
     Planner(const MaskExpr& mask, const FwdShape& shape) : mask_(mask)
     {
         plan_.shape = shape;
+        plan_.num_waves = shape.axis == Axis::rows ? kWaves : kBwdThreads / shape.lanes;
         plan_.varies_by_batch = mask.varies_by_batch();
         plan_.varies_by_head = mask.varies_by_head();
     }
@@ -49,6 +54,7 @@ public:
     {
         check_length();
         bind_all();
+        choose_waves();
         count_lines();
         if (plan_.shape.axis == Axis::rows)
             for (Distinct& d : distinct_)
@@ -104,21 +110,52 @@ private:
     {
         const bool rows = plan_.shape.axis == Axis::rows;
         const int64_t seqlen = rows ? plan_.shape.seqlen_k : plan_.shape.seqlen_q;
-        const int64_t most = int64_t{kMostTiles} * (rows ? plan_.shape.tile().x() : plan_.shape.tile().y());
+        const int64_t most = int64_t{kMostTiles} * (rows ? plan_.tile().x() : plan_.tile().y());
         if (seqlen > most)
             refuse(std::string(rows ? "seqlen_k" : "seqlen_q") + " must be at most " + std::to_string(most) +
                    (rows ? "" : " in the backward") + " on GPUs with this head_dim, got " + std::to_string(seqlen));
+    }
+
+    void choose_waves()
+    {
+        const FwdShape& s = plan_.shape;
+        const index_t whole = plan_.num_waves, half = whole / 2;
+        const bool has_halves = s.lanes < 64 && (s.axis == Axis::rows || s.head_dim <= 128);
+        if (!has_halves || s.seqlen_k > int64_t{kMostTiles} * s.tile(half).x()) return;
+        if (kHalfPaysOf * elements(half, whole) < kHalfPaysBelow * elements(whole, whole)) plan_.num_waves = half;
+    }
+    // Of the live tiles that work-groups of `num_waves` waves visit, in some of the lines that are full for `whole`.
+    int64_t elements(index_t num_waves, index_t whole) const
+    {
+        const auto tile = plan_.shape.tile(num_waves);
+        const index_t per_line = whole / num_waves;
+        int64_t total = 0;
+        index_t counts[2];
+        for (const Distinct& d : distinct_) {
+            const index_t full_lines = std::max(num_lines(d, plan_.shape.tile(whole)) - 1, 0);
+            const index_t step = ck_tile_masks::div_up(full_lines, kSampledLines);
+            for (index_t line = step / 2; line < full_lines; line += step) {
+                const index_t first = line * per_line;
+                d.bound->count_live_tiles(plan_.shape.axis, d.call, tile, first, first + per_line, counts);
+                total = std::accumulate(counts, counts + per_line, total);
+            }
+        }
+        return total * tile.x() * tile.y();
+    }
+    index_t num_lines(const Distinct& d, const ck_tile_masks::DynamicTile& tile) const
+    {
+        return plan_.shape.axis == Axis::rows ? ck_tile_masks::div_up(d.call.seqlen_q, tile.y())
+                                              : ck_tile_masks::div_up(d.call.seqlen_k, tile.x());
     }
 
     void count_lines()
     {
         const Axis axis = plan_.shape.axis;
         const bool rows = axis == Axis::rows;
-        const auto tile = plan_.shape.tile();
+        const auto tile = plan_.tile();
         int64_t total = 0;
         for (Distinct& d : distinct_) {
-            d.counts.resize(rows ? ck_tile_masks::div_up(d.call.seqlen_q, tile.y())
-                                 : ck_tile_masks::div_up(d.call.seqlen_k, tile.x()));
+            d.counts.resize(num_lines(d, tile));
             d.bound->count_live_tiles(axis, d.call, tile, 0, static_cast<index_t>(d.counts.size()), d.counts.data());
             total = std::accumulate(d.counts.begin(), d.counts.end(), total);
         }
@@ -160,8 +197,7 @@ private:
     void cut_rows(Distinct& d)
     {
         FwdGroup& group = plan_.groups[d.group];
-        group.num_waves = kWaves;
-        const TiledMask tiled(MaskRef(*d.bound), d.call, plan_.shape.tile());
+        const TiledMask tiled(MaskRef(*d.bound), d.call, plan_.tile());
         for (index_t row = 0; row < static_cast<index_t>(d.counts.size()); ++row)
             ck_tile_masks::cut_line<Axis::rows>(tiled, row, d.counts[row], limit_, [&](const TileRange& range) {
                 const bool whole = range.num_parts == 1;
@@ -193,8 +229,7 @@ private:
     void cut_column(const Distinct& d, index_t column)
     {
         FwdGroup& group = plan_.groups[d.group];
-        group.num_waves = kBwdThreads / plan_.shape.lanes;
-        const TiledMask tiled(MaskRef(*d.bound), d.call, plan_.shape.tile());
+        const TiledMask tiled(MaskRef(*d.bound), d.call, plan_.tile());
         ck_tile_masks::cut_line<Axis::cols>(tiled, column, d.counts[column], limit_, [&](const TileRange& range) {
             const bool whole = range.num_parts == 1 && plan_.shape.heads_per_kv == 1;
             group.work.push_back({column, range.begin, range.end, whole ? -1 : plan_.num_slots++, d.image, d.call.batch,
@@ -226,10 +261,10 @@ private:
 
 } // namespace
 
-ck_tile_masks::DynamicTile FwdShape::tile() const
+ck_tile_masks::DynamicTile FwdShape::tile(index_t num_waves) const
 {
-    if (axis == Axis::rows) return {fwd_tile_q(kWaves), fwd_tile_k(head_dim)};
-    return {bwd_tile_q(lanes), bwd_tile_k(head_dim)};
+    if (axis == Axis::rows) return {fwd_tile_q(num_waves), fwd_tile_k(head_dim, num_waves)};
+    return {bwd_tile_q(lanes), bwd_tile_k(head_dim, bwd_threads(lanes, num_waves))};
 }
 
 index_t FwdPlan::num_shared() const
@@ -241,11 +276,11 @@ index_t FwdPlan::shared_heads() const { return static_cast<index_t>(varies_by_he
 
 index_t FwdPlan::merge_heads() const { return varies_by_head ? 1 : shape.heads_per_kv; }
 
-int64_t FwdPlan::num_partial_keys() const { return int64_t{num_slots} * num_shared() * bwd_tile_k(shape.head_dim); }
+int64_t FwdPlan::num_partial_keys() const { return int64_t{num_slots} * num_shared() * tile().x(); }
 
 int64_t FwdPlan::num_partial_rows(const FwdGroup& group) const
 {
-    return int64_t{group.num_slots} * num_shared() * fwd_tile_q(group.num_waves);
+    return int64_t{group.num_slots} * num_shared() * tile().y();
 }
 
 int64_t FwdPlan::partial_size(int64_t head_dim_v) const

@@ -28,13 +28,13 @@ struct FwdShape {
     index_t lanes = 64;                                   // of the device's waves (warps)
     int64_t most_list_bytes = kMostListBytes;
 
-    ck_tile_masks::DynamicTile tile() const;
+    // Of a work-group of so many waves.
+    ck_tile_masks::DynamicTile tile(index_t num_waves) const;
 };
 
 // One launch: the (batch, head) pairs whose masks have one structure, served by one instance.
 struct FwdGroup {
     std::string structure;
-    index_t num_waves = 0; // of a work-group
     std::vector<FwdWork> work;
     std::vector<FwdMerge> merges; // of rows
     index_t num_slots = 0;        // of rows
@@ -47,6 +47,7 @@ struct FwdGroup {
 
 struct FwdPlan {
     FwdShape shape{};
+    index_t num_waves = 0; // of a work-group
     bool varies_by_batch = false;
     bool varies_by_head = false;
     std::vector<FwdGroup> groups;
@@ -57,6 +58,7 @@ struct FwdPlan {
     std::vector<FwdMerge> merges;
     index_t num_slots = 0;
 
+    ck_tile_masks::DynamicTile tile() const { return shape.tile(num_waves); }
     // How many (batch, head) pairs a work item serves, and how many of them are heads.
     index_t num_shared() const;
     index_t shared_heads() const;

@@ -9,12 +9,12 @@
 namespace ck_fmha::gpu {
 
 // Which keys and queries of a tile a warp computes scores of.
-template <index_t kHeadDim>
+template <index_t kHeadDim, index_t kThreads>
 struct BwdPart {
     static constexpr index_t kTileQ = bwd_tile_q(kWaveSize);
-    static constexpr index_t kTileK = bwd_tile_k(kHeadDim);
-    static constexpr index_t kWarps = kBwdThreads / kWaveSize;
-    static constexpr index_t kBands = bwd_bands(kHeadDim);
+    static constexpr index_t kTileK = bwd_tile_k(kHeadDim, kThreads);
+    static constexpr index_t kWarps = kThreads / kWaveSize;
+    static constexpr index_t kBands = bwd_bands(kHeadDim, kThreads);
     static constexpr index_t kShare = kWarps / kBands;   // warps of a band
     static constexpr index_t kQueries = kTileQ / kShare; // of each
 
@@ -25,17 +25,16 @@ struct BwdPart {
 };
 
 // P^T or dS^T of a warp as the operand A.
-template <index_t kHeadDim>
+template <class Part>
 struct BwdOperand {
-    MmaA chunk[kBwdKeysPerBand / MmaAtom::kRows][BwdPart<kHeadDim>::kQueries / MmaAtom::kDepth];
+    MmaA chunk[kBwdKeysPerBand / MmaAtom::kRows][Part::kQueries / MmaAtom::kDepth];
 };
 
 // P^T and dS^T of all warps: a row for each key, along it the queries.
-template <index_t kHeadDim>
+template <class Part>
 class BwdExchange {
-    using Part = BwdPart<kHeadDim>;
     using Rows = SharedQueries<Part::kTileQ>;
-    using Operand = BwdOperand<kHeadDim>;
+    using Operand = BwdOperand<Part>;
     static constexpr index_t kRowBytes = 2 * Part::kTileQ;
     static constexpr index_t kKeyBlocks = kBwdKeysPerBand / MmaAtom::kRows;
     static constexpr index_t kQueryChunks = Part::kQueries / MmaAtom::kDepth;
@@ -85,9 +84,8 @@ private:
 
 // A warp's part of dQ: some queries and some dimensions, all keys. Sums lie in the order in which a lane holds them,
 // four in a row: of 16 dimensions, numbers 4 t + {0, 1} are dimensions 2 t + {0, 1}, and 4 t + {2, 3} those + 8.
-template <class T, index_t kHeadDim>
+template <class T, index_t kHeadDim, class Part>
 class BwdQueryGradients {
-    using Part = BwdPart<kHeadDim>;
     using Element = MatrixElement<T>;
     static constexpr index_t kDimWarps = kHeadDim / 16 < 4 ? kHeadDim / 16 : 4;
     static constexpr index_t kQueryWarps = Part::kWarps / kDimWarps;
@@ -100,7 +98,7 @@ class BwdQueryGradients {
 public:
     template <class Keys, class Tensors>
     CK_FMHA_DEVICE BwdQueryGradients(const Keys& keys, const Tensors& t, index_t, SharedMemory,
-                                     const BwdExchange<kHeadDim>& exchange)
+                                     const BwdExchange<Part>& exchange)
         : keys_(keys.column),
           ds_(exchange.ds()),
           sums_({reinterpret_cast<float*>(const_cast<char*>(t.dq.data))}),

@@ -9,7 +9,7 @@ namespace ck_fmha::gpu {
 // while this one is read. ldmatrix transposes, so that there are no transposed tiles.
 template <class Wave, index_t kHeadDim>
 class BwdQueryTiles {
-    using Tiles = TilePairs<Wave::kTileQ, kHeadDim, kBwdThreads>;
+    using Tiles = TilePairs<Wave::kTileQ, kHeadDim, Wave::Part::kWarps * kWaveSize>;
 
 public:
     static constexpr index_t kBytes = Tiles::kBytes;

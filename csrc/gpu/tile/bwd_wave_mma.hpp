@@ -11,12 +11,12 @@
 
 namespace ck_fmha::gpu {
 
-template <class T, index_t kHeadDim>
+template <class T, index_t kHeadDim, index_t kThreads>
 struct MmaBwdWave {
     using Atom = MmaAtom;
     using Element = MatrixElement<T>;
-    using Exchange = BwdExchange<kHeadDim>;
-    using Part = BwdPart<kHeadDim>;
+    using Part = BwdPart<kHeadDim, kThreads>;
+    using Exchange = BwdExchange<Part>;
 
     static constexpr index_t kTileQ = Part::kTileQ;
     static constexpr index_t kTileK = Part::kTileK;
@@ -37,7 +37,7 @@ struct MmaBwdWave {
         MmaAcc block[kKeyBlocks][kQueryBlocks];
     };
     using Scores = Acc;
-    using Operand = BwdOperand<kHeadDim>; // P^T or dS^T
+    using Operand = BwdOperand<Part>; // P^T or dS^T
     struct Gradients {
         MmaAcc block[kKeyBlocks][kDimBlocks];
     };
@@ -53,7 +53,7 @@ struct MmaBwdWave {
     static constexpr index_t kColumnBytes = kTileK * 2 * kHeadDim;
     CK_FMHA_DEVICE static Keys load_keys(const RowsInMemory& rows, index_t column, index_t, SharedMemory to)
     {
-        TileCopy<kTileK, kHeadDim, kBwdThreads>::load(rows, column, to);
+        TileCopy<kTileK, kHeadDim, kThreads>::load(rows, column, to);
         return {to};
     }
 
@@ -183,7 +183,7 @@ struct MmaBwdWave {
                                        [&](index_t dim, const Float4& x) { store(first + dim, x); });
     }
 
-    using QueryGradients = BwdQueryGradients<T, kHeadDim>;
+    using QueryGradients = BwdQueryGradients<T, kHeadDim, Part>;
 
 private:
     static constexpr index_t kRowBytes = 2 * kHeadDim;

@@ -17,7 +17,7 @@ using Mask = CK_FMHA_MASK;
 } // namespace structure_of_instance
 
 using Mask = MaskImage<structure_of_instance::Mask>;
-using Tile = ck_tile_masks::FixedTile<fwd_tile_q(CK_FMHA_WAVES), fwd_tile_k(CK_FMHA_HEAD_DIM)>;
+using Tile = ck_tile_masks::FixedTile<fwd_tile_q(CK_FMHA_WAVES), fwd_tile_k(CK_FMHA_HEAD_DIM, CK_FMHA_WAVES)>;
 using Tiled = ck_tile_masks::GenericAttentionMask<Mask, Tile>;
 
 constexpr float kLn2 = 0.69314718f;
