@@ -11,7 +11,7 @@ import torch
 from ck_fmha import _native
 from ck_fmha._call import NO_SCORES, Gradients, NativeExtras, Sizes, scores_arg, scores_shape
 from ck_fmha._compiler_base import lanes_of
-from ck_fmha._extras import Extras
+from ck_fmha._extras import NO_EXTRAS, Extras
 from ck_fmha._gpu_driver import device_index, load_driver, stream_of
 from ck_fmha._instance import Instance
 from ck_fmha._instances import modules, where_found
@@ -57,6 +57,8 @@ def not_supported_reasons(
 
 def names_of(bias: torch.Tensor | None, extras: Extras) -> str:
     """Return what instances are named after that compute the bias and the extras."""
+    if bias is None and extras is NO_EXTRAS:
+        return ""
     asked = {
         "softcap": extras.softcap,
         "bias": bias is not None and bias.dtype != torch.float32,
@@ -106,19 +108,23 @@ def check(
 
 def _strides(t: torch.Tensor, layout: str) -> tuple[int, int, int]:
     """Return the strides of batch, heads and positions, 0 for those that no element is reached by."""
-    first, second, third = (stride if size > 1 else 0 for stride, size in zip(t.stride()[:3], t.shape, strict=False))
-    return (first, second, third) if layout == "bhsd" else (first, third, second)
+    (batch, second, third, _), strides = t.shape, t.stride()
+    of_batch = strides[0] if batch > 1 else 0
+    of_second = strides[1] if second > 1 else 0
+    of_third = strides[2] if third > 1 else 0
+    return (of_batch, of_second, of_third) if layout == "bhsd" else (of_batch, of_third, of_second)
 
 
 def needs_copy(t: torch.Tensor, layout: str) -> str:
     """Why the kernels cannot read a tensor where it lies, or ""."""
     size = t.element_size()
-    strides = _strides(t, layout)
+    first, second, third = strides = _strides(t, layout)
     if t.is_neg():
         return "it is a negative view"
     if t.stride(3) != 1:
         return f"its rows are not dense: stride {t.stride(3)}"
-    if t.data_ptr() % _ROW_ALIGNMENT or any(stride * size % _ROW_ALIGNMENT for stride in strides):
+    # Of all at once: a multiple of a power of two has no lower bit.
+    if (t.data_ptr() | first * size | second * size | third * size) % _ROW_ALIGNMENT:
         return f"its rows are not aligned to {_ROW_ALIGNMENT} bytes"
     if strides[2] * size >= _MAX_ROW_STRIDE:
         return f"its rows are {strides[2] * size} bytes apart, {_MAX_ROW_STRIDE} or more"
@@ -145,6 +151,8 @@ def address(t: torch.Tensor, layout: str) -> tuple[int, int, int, int]:
 
 
 def _native_extras(bias: torch.Tensor | None, extras: Extras, sizes: Sizes) -> NativeExtras:
+    if extras is NO_EXTRAS:
+        return NativeExtras(_readable_scores(bias), extras, sizes)
     return NativeExtras(_readable_scores(bias), extras._replace(attended=_readable_scores(extras.attended)), sizes)
 
 
@@ -174,7 +182,8 @@ def forward(
     head_dim = _native.instance_head_dim(*sizes[5:])
     loaded = modules(driver, device, plan.groups, dtype_name, head_dim, extras=names_of(bias, extras))
     native_extras = _native_extras(bias, extras, sizes)
-    workspace = torch.empty(plan.workspace_size(head_dim_v), dtype=torch.float32, device=q.device)
+    size = plan.workspace_size(head_dim_v)  # 0 where no row is cut
+    workspace = torch.empty(size, dtype=torch.float32, device=q.device) if size > 0 else None
     _native.gpu_forward(
         plan,
         loaded,
@@ -187,7 +196,7 @@ def forward(
         address(v, layout),
         address(out, layout),
         lse.data_ptr(),
-        workspace.data_ptr(),
+        0 if workspace is None else workspace.data_ptr(),
         native_extras.args,
     )
     return out, lse

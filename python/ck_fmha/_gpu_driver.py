@@ -73,8 +73,13 @@ def accesses_host_memory(driver: _native.GpuDriver) -> bool:
     return driver.accesses_host_memory()
 
 
+_served: set[tuple[str, torch.device]] = set()  # back ends and GPUs that nothing stands in the way of
+
+
 def check_device(backend: str, device: torch.device, name: str) -> None:
     """Raise what stands in the way of kernels of this back end on a tensor called `name`."""
+    if (backend, device) in _served:
+        return
     about = _BACKENDS[backend]
     if device.type == "meta":
         return
@@ -87,6 +92,7 @@ def check_device(backend: str, device: torch.device, name: str) -> None:
             )
         if not torch.compiler.is_compiling():  # the operator asks again when it runs
             _check_architecture(load_driver(backend), device, name)
+            _served.add((backend, device))
         return
     if device.type != "cpu":
         raise NotImplementedError(
@@ -129,4 +135,4 @@ def device_index(backend: str, t: torch.Tensor) -> int:
 
 def stream_of(t: torch.Tensor) -> int:
     """Return the address of the stream on which torch computes on `t` now."""
-    return int(torch.cuda.current_stream(t.device).cuda_stream) if t.is_cuda else 0
+    return torch._C._cuda_getCurrentRawStream(t.get_device()) if t.is_cuda else 0

@@ -20,7 +20,7 @@ __all__ = ["Explanation", "attention", "dropout_mask", "explain"]
 
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
 
-_Call: TypeAlias = "tuple[Mask, float, str, Extras, _call.Sizes]"  # mask, scale, layout, extras, sizes
+_Call: TypeAlias = "tuple[Mask, float, str, Extras, _call.Sizes, str, bool]"  # ..., backend, deterministic
 _Options: TypeAlias = "tuple[torch.Tensor | None, float, float, int | None]"  # ALiBi, softcap, dropout_p, dropout_seed
 
 
@@ -36,11 +36,14 @@ class _Attention(torch.autograd.Function):
         bias: torch.Tensor | None,
         call: _Call,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        mask, scale, layout, extras, sizes = call
-        out, lse = _call.forward(q, k, v, bias, mask.native, scale, layout, extras, sizes)
+        mask, scale, layout, extras, sizes, backend, deterministic = call
+        if backend == "cpu":
+            out, lse = _call.forward(q, k, v, bias, mask.native, scale, layout, extras, sizes)
+        else:
+            out, lse = _gpu.forward(backend, q, k, v, bias, mask.native, scale, layout, sizes, extras)
         ctx.save_for_backward(q, k, v, bias, out, lse, *extras[:3])
         ctx.set_materialize_grads(False)
-        ctx.call = (mask, scale, layout, extras[3:])
+        ctx.call = (mask, scale, layout, extras[3:], sizes, backend, deterministic)
         return out, lse
 
     @staticmethod
@@ -49,22 +52,30 @@ class _Attention(torch.autograd.Function):
         if d_out is None:
             d_out = torch.zeros_like(out)
         needs = ctx.needs_input_grad[:4]
-        mask, scale, layout, numbers = ctx.call
+        mask, scale, layout, numbers, sizes, backend, deterministic = ctx.call
         extras = Extras(attended, slopes, seed, *numbers)
         # With gradients enabled somebody asks for a graph of the backward: the operator's refuses to be differentiated.
-        if not torch.is_grad_enabled() and _is_plain_eager(d_out, *(() if d_lse is None else (d_lse,))):
+        if torch.is_grad_enabled() or not _is_plain_eager(d_out, *(() if d_lse is None else (d_lse,))):
+            call = (*extras, *_described(mask, d_out), scale, layout, backend, deterministic)
+            grads = backward_operator(d_out, d_lse, q, k, v, bias, out, lse, needs, call)
+        elif backend == "cpu":
             native = mask.native
             grads = _call.backward(d_out, d_lse, q, k, v, bias, out, lse, needs, native, scale, layout, extras)
         else:
-            call = (*extras, *_described(mask, d_out), scale, layout, "auto", False)
-            grads = backward_operator(d_out, d_lse, q, k, v, bias, out, lse, needs, call)
+            rest = (mask.native, scale, layout, sizes, extras, deterministic, needs[3])
+            grads = _gpu.backward(backend, d_out, d_lse, q, k, v, bias, out, lse, *rest)
         return *grads, None
 
 
 def _is_plain_eager(*tensors: torch.Tensor) -> bool:
-    """Are these plain tensors, with nothing active that wants to see the operators?"""
+    """Are these plain tensors of one device, with nothing active that wants to see the operators?"""
+    device = None  # its number, -1 for the CPU
     for t in tensors:  # a loop, for every call waits for it
-        if type(t) not in _PLAIN or not t.is_cpu or t.is_nested or t.layout is not torch.strided:
+        if type(t) not in _PLAIN or not (t.is_cpu or t.is_cuda) or t.is_nested or t.layout is not torch.strided:
+            return False
+        if device is None:
+            device = t.get_device()
+        elif t.get_device() != device:
             return False
     return _nobody_watches()
 
@@ -248,7 +259,7 @@ def compute(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return (out, lse) of a call whose arguments nobody has checked; `names` is what its user calls the tensors."""
     plain = _is_plain_eager(q, k, v)
-    if not plain or torch.is_autocast_enabled("cpu"):
+    if not plain or torch.is_autocast_enabled("cuda" if q.is_cuda else "cpu"):
         _refuse_functorch()
         q, k, v = _autocast(q, k, v)
         plain = _is_plain_eager(q, k, v)
@@ -256,7 +267,7 @@ def compute(
     sizes = check(q, k, v, layout, enable_gqa, names[:3])
     mask = _call.check_mask(mask)
     softmax_scale = _call.check_scale(scale, sizes.head_dim)
-    if not plain or backend != "auto":
+    if not plain or q.is_cuda or backend != "auto":
         backend = _call.check_backend(backend, q.device, names[0])
     scores = _call.scores_shape(sizes)
     if bias is not None:
@@ -276,11 +287,14 @@ def compute(
     if backend in GPU_BACKENDS:
         deterministic = deterministic or torch.are_deterministic_algorithms_enabled()
         _gpu.check(backend, q, sizes, bias, extras, deterministic)
-        given = [t for t in (q, k, v, bias, *extras[:3]) if t is not None]
-        recorded = torch.is_grad_enabled() and any(t.requires_grad for t in given)
-        if not recorded and all(type(t) in _PLAIN for t in given) and not q.is_meta and _nobody_watches():
-            return _gpu.forward(backend, q, k, v, bias, mask.native, softmax_scale, layout, sizes, extras)
-        plain = False
+        if plain and (bias is not None or extras is not NO_EXTRAS):
+            plain = all(type(t) in _PLAIN for t in (bias, *extras[:3]) if t is not None)
+        if plain:
+            given = (q, k, v) if bias is None else (q, k, v, bias)
+            if not (torch.is_grad_enabled() and any(t.requires_grad for t in given)):
+                return _gpu.forward(backend, q, k, v, bias, mask.native, softmax_scale, layout, sizes, extras)
+            call = (mask, softmax_scale, layout, extras, sizes, backend, deterministic)
+            return _Attention.apply(q, k, v, bias, call)  # type: ignore[no-any-return,no-untyped-call]
     if backend == "ck_tile":
         recorded = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)
         _ck_tile.check(q, sizes, softmax_scale, bias, extras, backward=recorded)
@@ -291,7 +305,8 @@ def compute(
     elif plain:
         plain = _is_plain_eager(*(t for t in (bias, *extras[:3]) if t is not None))
     if plain:
-        return _Attention.apply(q, k, v, bias, (mask, softmax_scale, layout, extras, sizes))  # type: ignore[no-any-return,no-untyped-call]
+        call = (mask, softmax_scale, layout, extras, sizes, "cpu", False)
+        return _Attention.apply(q, k, v, bias, call)  # type: ignore[no-any-return,no-untyped-call]
     return torch.ops.ck_fmha.attention_forward(  # type: ignore[no-any-return]
         q,
         k,
