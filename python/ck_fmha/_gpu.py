@@ -26,13 +26,7 @@ _MAX_SCORE_STRIDE = 2**24  # bytes, between rows and columns of a bias
 _MAX_ROW_STRIDE = 2**25  # bytes: offsets inside a tile fit a buffer descriptor
 
 
-def not_supported_reasons(
-    backend: str,
-    dtype: torch.dtype,
-    head_dims: tuple[int, int],
-    bias: torch.Tensor | None,
-    extras: Extras,
-) -> list[str]:
+def not_supported_reasons(dtype: torch.dtype, head_dims: tuple[int, int]) -> list[str]:
     """Return everything that keeps a call from this back end, each with the way out."""
     reasons = []
     if dtype not in _DTYPES:
@@ -41,17 +35,6 @@ def not_supported_reasons(
         if dim % 8:
             padded = f"torch.nn.functional.pad to {-(-dim // 8) * 8} (and pass scale, if it is the head_dim of q and k)"
             reasons.append(f"{name} is {dim}, no multiple of 8: pad with zeros, e.g. {padded}")
-    if backend == "cuda":
-        if bias is not None:
-            reasons.append("bias is not covered yet")
-        if extras.attended is not None:
-            reasons.append("attn_mask as a bool tensor is not covered: make it a mask by masks.BlockList.from_tensor")
-        if extras.alibi_slopes is not None:
-            reasons.append("alibi_slopes are not covered yet")
-        if extras.softcap:
-            reasons.append(f"softcap is not covered yet, got {extras.softcap}")
-        if extras.dropout_p:
-            reasons.append(f"dropout_p is not covered yet, got {extras.dropout_p}")
     return reasons
 
 
@@ -76,14 +59,14 @@ def _broadcast(shape: torch.Size, sizes: Sizes) -> tuple[bool, ...]:
     return tuple(n == 1 < m for n, m in zip(full, scores_shape(sizes), strict=True))
 
 
-def _check_order(bias: torch.Tensor, sizes: Sizes) -> None:
+def _check_order(backend: str, bias: torch.Tensor, sizes: Sizes) -> None:
     """Raise if the gradient of a bias cannot be summed in one order."""
     *_, queries, keys = _broadcast(bias.shape, sizes)
     if queries or keys:
         wide = (*((1,) * (2 - bias.dim()) + tuple(bias.shape[:-2])), *sizes[3:5])
         raise NotImplementedError(
-            f'backend="hip" does not cover the gradient of a bias of shape {tuple(bias.shape)}, which queries or keys '
-            f"share, with deterministic=True: write it out, bias.expand({wide}).contiguous(), or pass "
+            f'backend="{backend}" does not cover the gradient of a bias of shape {tuple(bias.shape)}, which queries or '
+            f"keys share, with deterministic=True: write it out, bias.expand({wide}).contiguous(), or pass "
             "deterministic=False"
         )
 
@@ -93,17 +76,16 @@ def check(
     q: torch.Tensor,
     sizes: Sizes,
     bias: torch.Tensor | None,
-    extras: Extras,
     deterministic: bool = False,
 ) -> None:
     """Raise NotImplementedError with every reason that keeps a call from this back end."""
-    reasons = not_supported_reasons(backend, q.dtype, sizes[5:], bias, extras)
+    reasons = not_supported_reasons(q.dtype, sizes[5:])
     if reasons:
         raise NotImplementedError(
             f'backend="{backend}" does not cover this call:\n  ' + "\n  ".join(reasons) + "\n" + _WAYS_OUT[backend]
         )
     if deterministic and bias is not None and bias.requires_grad:
-        _check_order(bias, sizes)
+        _check_order(backend, bias, sizes)
 
 
 def _strides(t: torch.Tensor, layout: str) -> tuple[int, int, int]:
@@ -250,7 +232,7 @@ def backward(
         shared = _broadcast(bias.shape, sizes)
         sums = any(shared)
         if sums and deterministic:
-            _check_order(bias, sizes)
+            _check_order(backend, bias, sizes)
         names_of_dbias = " dbias_keys" if shared[2] else " dbias_sum" if sums else " dbias"
         # Zeros: tiles that nobody attends are not written.
         dbias = torch.zeros(bias.shape, dtype=torch.float32 if sums else bias.dtype, device=q.device)

@@ -286,7 +286,7 @@ def compute(
     )
     if backend in GPU_BACKENDS:
         deterministic = deterministic or torch.are_deterministic_algorithms_enabled()
-        _gpu.check(backend, q, sizes, bias, extras, deterministic)
+        _gpu.check(backend, q, sizes, bias, deterministic)
         if plain and (bias is not None or extras is not NO_EXTRAS):
             plain = all(type(t) in _PLAIN for t in (bias, *extras[:3]) if t is not None)
         if plain:
@@ -436,7 +436,7 @@ def explain(
         )
     gpu = None
     if backend in GPU_BACKENDS:
-        _gpu.check(backend, q, sizes, bias, extras, deterministic)
+        _gpu.check(backend, q, sizes, bias, deterministic)
         gpu = _gpu.explain(backend, q, k, v, mask.native, layout, sizes, _gpu.names_of(bias, extras))
     heads, samples = mask._distinct(sizes.num_heads, sizes.batch)
     tile = _native.TILE if gpu is None else gpu.native.tile

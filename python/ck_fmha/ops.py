@@ -97,7 +97,7 @@ def _forward(
     s, mask = call.check(q, k, v, bias)
     backend = _call.check_backend(call.backend, q.device)
     if backend in GPU_BACKENDS:
-        _gpu.check(backend, q, s, bias, call.extras)
+        _gpu.check(backend, q, s, bias)
         return _gpu.forward(backend, q, k, v, bias, mask, call.scale, call.layout, s, call.extras)
     if backend == "ck_tile":
         _ck_tile.check(q, s, call.scale, bias, call.extras)
@@ -142,7 +142,7 @@ def _backward_of_device(
             numbers = (mask, call.scale, call.layout, s, call.deterministic)
             gradients = (*_ck_tile.backward(d_out, d_lse, q, k, v, out, lse, *numbers), None)
         else:
-            _gpu.check(backend, q, s, bias, call.extras)
+            _gpu.check(backend, q, s, bias)
             rest = (mask, call.scale, call.layout, s, call.extras, call.deterministic, needs[3])
             gradients = _gpu.backward(backend, d_out, d_lse, q, k, v, bias, out, lse, *rest)
         return tuple(q.new_empty(0) if g is None or not need else g for g, need in zip(gradients, needs, strict=True))

@@ -124,6 +124,15 @@ def padded(head_dim: int, padding: str) -> tuple[int, int]:
     }[padding]
 
 
+# What a call can add to its scores and probabilities.
+EXTRAS: dict[str, dict[str, Any]] = {
+    "softcap, alibi": {"softcap": 1.5, "alibi": "bh"},
+    "dropout": {"dropout_p": 0.25, "dropout_seed": 2**62 + 7},
+    "bias": {"bias": "bhqk", "bias_holes": 0.1},
+    "shared bias": {"bias": "hqk", "bias_dtype": torch.float32, "bias_memory": "transposed", "softcap": 3.0},
+    "everything": {"bias": "b1qk", "softcap": 20.0, "alibi": "h", "dropout_p": 0.5, "dropout_seed": 3},
+}
+
 # Masks with empty tiles of 128 x 64 elements, ragged last tiles, two query heads on a key head.
 SEQLENS = (430, 300)
 POISONED: dict[str, masks.Mask] = {

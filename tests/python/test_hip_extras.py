@@ -14,7 +14,7 @@ import hip_emulator
 from calls import Call, Tensors, assert_matches_reference, bits_equal, make_tensors, run
 from ck_fmha import masks
 from ck_fmha.functional import compute
-from gpu_calls import DTYPES
+from gpu_calls import DTYPES, EXTRAS
 from guard_bands import guarded_allocations, guarded_copy
 from hip_calls import ARCHS
 from pairwise import pairwise
@@ -31,13 +31,6 @@ def emulated(monkeypatch) -> Iterator[None]:
     hip_emulator.configure("")
 
 
-EXTRAS: dict[str, dict[str, Any]] = {
-    "softcap, alibi": {"softcap": 1.5, "alibi": "bh"},
-    "dropout": {"dropout_p": 0.25, "dropout_seed": 2**62 + 7},
-    "bias": {"bias": "bhqk", "bias_holes": 0.1},
-    "shared bias": {"bias": "hqk", "bias_dtype": fp32, "bias_memory": "transposed", "softcap": 3.0},
-    "everything": {"bias": "b1qk", "softcap": 20.0, "alibi": "h", "dropout_p": 0.5, "dropout_seed": 3},
-}
 # (130, 90): ragged tiles, and rows that attend nothing under the bottom-right causal mask.
 PARAMETERS: dict[str, list[Any]] = {
     "extras": list(EXTRAS),

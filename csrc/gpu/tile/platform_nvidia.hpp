@@ -205,9 +205,13 @@ private:
 
 // 16-bit elements and their bits.
 template <class T>
+inline constexpr bool kIsBf16 = false;
+template <>
+inline constexpr bool kIsBf16<bf16> = true;
+template <class T>
 CK_FMHA_DEVICE float to_float(unsigned short bits)
 {
-    if constexpr (__is_same(T, bf16)) return __int_as_float(static_cast<int>(bits) << 16);
+    if constexpr (kIsBf16<T>) return __int_as_float(static_cast<int>(bits) << 16);
     float value;
     asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
     return value;
@@ -216,7 +220,7 @@ template <class T>
 CK_FMHA_DEVICE unsigned short round_to(float value)
 {
     unsigned short bits;
-    if constexpr (__is_same(T, bf16))
+    if constexpr (kIsBf16<T>)
         asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(value));
     else
         asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(value));

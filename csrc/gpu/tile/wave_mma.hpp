@@ -120,6 +120,11 @@ struct MmaWave {
     {
         for_each(s.block, [&](float& x, index_t n) { x -= by[n]; });
     }
+    // s * factor + summand
+    CK_FMHA_DEVICE static void scale_and_add(Scores& s, float factor, float summand)
+    {
+        for_each(s.block, [&](float& x, index_t) { x = x * factor + summand; });
+    }
     CK_FMHA_DEVICE static void multiply(Scores& a, const Scores& b)
     {
         unroll<kRowBlocks>([&](auto m) {
@@ -135,10 +140,12 @@ struct MmaWave {
     CK_FMHA_DEVICE static void for_each_score(Scores& s, const F& f)
     {
         unroll<kKeyBlocks>([&](auto b) {
+            constexpr index_t kKey = Atom::kColumns * b;
             unroll<kRowBlocks>([&](auto m) {
+                constexpr index_t kQuery = Atom::kRows * m;
                 unroll<4>([&](auto e) {
                     float& x = s.block[m][b][e];
-                    x = f(x, Constant<Atom::kRows * m + 8 * (e / 2)>{}, Constant<Atom::kColumns * b + e % 2>{});
+                    x = f(x, Constant<kQuery + 8 * (e / 2)>{}, Constant<kKey + e % 2>{});
                 });
             });
         });
