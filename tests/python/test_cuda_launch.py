@@ -54,7 +54,7 @@ def test_launches(head_dim, threads, shared):
     assert launches("ck_fmha_fwd") == [
         f"groups 48 threads {threads} shared {shared + BEFORE_TILES} stream {STREAM} on 0"
     ]
-    assert launches("ck_fmha_fwd_combine") == [f"groups {24 * 8} threads 256 shared 0 stream {STREAM} on 0"]
+    assert launches("ck_fmha_fwd_combine") == [f"groups {24 * 16} threads 256 shared 0 stream {STREAM} on 0"]
 
 
 def test_what_the_kernels_may_access():
@@ -202,7 +202,7 @@ def test_launches_of_the_deterministic_backward(head_dim, threads, shared):
     ]
     # The heads share a head of K and V, whose parts are summed.
     columns = 4 if head_dim == 256 else 2
-    assert launches("ck_fmha_bwd_combine") == [f"groups {2 * columns * 8} threads 256 shared 0 stream {STREAM} on 0"]
+    assert launches("ck_fmha_bwd_combine") == [f"groups {2 * columns * 16} threads 256 shared 0 stream {STREAM} on 0"]
     assert not calls("launch ck_fmha_bwd_convert")
 
 

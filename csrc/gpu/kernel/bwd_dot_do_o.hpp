@@ -39,8 +39,9 @@ struct BwdDotDoOKernel {
 
             const long_index_t number = rows.first_number + n;
             if constexpr (Traits::kAddsDq) {
-                Float4* const dq = reinterpret_cast<Float4*>(args.dq_sum + number * Traits::kHeadDim + dim);
-                dq[0] = dq[1] = Float4{};
+                // Neighbouring threads, neighbouring sums.
+                Float4* const dq = reinterpret_cast<Float4*>(args.dq_sum + number * Traits::kHeadDim) + dim / 8;
+                dq[0] = dq[kThreadsPerRow] = Float4{};
             }
             if (dim > 0) continue;
             const float lse = args.lse[number];

@@ -39,7 +39,7 @@ struct FwdMerge {
 
 // So many work-groups share the positions of a line of tiles whose partial results are merged: a few long lines are
 // merged at the end of a launch, and one work-group for each would leave most of a device idle.
-constexpr index_t kMergeParts = 8;
+constexpr index_t kMergeParts = 16;
 
 // A live tile of a work item: its number, and by bit `band` of the flags whether that band of rows (a wave's) has an
 // attended element in it, by bit kMostBands + band whether the band needs the element check there.
