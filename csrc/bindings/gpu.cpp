@@ -107,9 +107,9 @@ void bind_gpu(py::module_& m)
 
     py::class_<FwdPlan>(m, "FwdPlan")
         .def(py::init([](const MaskExpr& mask, const Sizes& sizes, index_t num_compute_units, index_t lanes) {
-            const py::gil_scoped_release release;
-            return gpu::make_fwd_plan(mask, shape_of(sizes, num_compute_units, lanes));
-        }),
+                 const py::gil_scoped_release release;
+                 return gpu::make_fwd_plan(mask, shape_of(sizes, num_compute_units, lanes));
+             }),
              py::arg("mask"), py::arg("sizes"), py::arg("num_compute_units"), py::arg("lanes") = 64)
         .def_static(
             "columns",
@@ -120,9 +120,7 @@ void bind_gpu(py::module_& m)
             py::arg("mask"), py::arg("sizes"), py::arg("num_compute_units"), py::arg("lanes") = 64)
         .def_property_readonly("groups", &groups)
         .def_property_readonly("tile",
-                               [](const FwdPlan& plan) {
-                                   return py::make_tuple(plan.tile().y(), plan.tile().x());
-                               })
+                               [](const FwdPlan& plan) { return py::make_tuple(plan.tile().y(), plan.tile().x()); })
         .def_property_readonly("num_work_groups",
                                [](const FwdPlan& plan) {
                                    int64_t count = 0;

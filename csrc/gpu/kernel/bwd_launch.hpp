@@ -37,13 +37,12 @@ constexpr index_t bwd_shared_bytes_of_tiles(index_t head_dim, index_t threads)
 }
 
 // Shared memory that the launch of ck_fmha_bwd_dq_dk_dv asks for, more than 48 KiB of it after raising the function's
-// limit (97 KiB at head_dim 64, 161 KiB at 128, 209 KiB at 256; of half a work-group 65 and 113 KiB, so that two of them
-// find room at 128). On AMD the code object has it.
+// limit (97 KiB at head_dim 64, 161 KiB at 128, 209 KiB at 256; of half a work-group 65 and 113 KiB, so that two of
+// them find room at 128). On AMD the code object has it.
 constexpr index_t bwd_launch_shared_bytes(index_t lanes, index_t num_waves, index_t head_dim)
 {
     return lanes == 64 ? 0
-                       : kSharedBytesBeforeTiles +
-                             bwd_shared_bytes_of_tiles(head_dim, bwd_threads(lanes, num_waves));
+                       : kSharedBytesBeforeTiles + bwd_shared_bytes_of_tiles(head_dim, bwd_threads(lanes, num_waves));
 }
 constexpr index_t bwd_plan_launch_shared_bytes(index_t lanes) { return fwd_plan_launch_shared_bytes(lanes); }
 
