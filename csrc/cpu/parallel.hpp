@@ -93,10 +93,10 @@ void parallel_phases(int num_threads, int num_workers, Phase<Bodies>&&... phases
 #endif
 }
 
-// How many threads have something to do.
+// How many threads have something to do: one at least, the calling one.
 inline int num_workers(int num_threads, size_t num_items)
 {
-    return static_cast<int>(std::min(static_cast<size_t>(num_threads), std::max<size_t>(num_items, 1)));
+    return static_cast<int>(std::max<size_t>(std::min(static_cast<size_t>(num_threads), num_items), 1));
 }
 
 // One phase.
