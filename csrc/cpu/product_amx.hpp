@@ -51,6 +51,7 @@ template <Init kInit, int kM, int kN>
 __attribute__((noinline)) static void product_block(const Bf16Pair* a, ptrdiff_t ld_a, float* c, int rows, int col,
                                                     const Product<Bf16Pair>& t)
 {
+    static_assert(kInit != Init::subtract, "scores are formed from their sums, see kFormsScores");
     const Bf16Pair* b = t.b + col;
     c += col;
     // The registers start from C, and hold what it becomes, where nothing but sums is asked for.
@@ -84,7 +85,6 @@ __attribute__((noinline)) static void product_block(const Bf16Pair* a, ptrdiff_t
             vfloat sum = t.scale * load(sums[m] + n);
             if constexpr (kInit == Init::add) sum += load(c + n);
             if constexpr (kInit == Init::rescale) sum += load(t.per_column + col + n) * load(c + n);
-            if constexpr (kInit == Init::subtract) sum -= load(t.per_column + col + n);
             store(c + n, sum);
         }
 }

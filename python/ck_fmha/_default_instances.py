@@ -37,6 +37,6 @@ _NUM_WAVES = 4  # as plans have it
 
 
 def default_instances(arch: str) -> Iterator[Instance]:
-    """Yield them for one architecture; rows that are longer than what is stored of them compile when they are met."""
+    """Yield them for one architecture."""
     for structure, dtype, head_dim, kernels in product(STRUCTURES, DTYPES, HEAD_DIMS, KERNELS):
         yield Instance(structure, dtype, head_dim, _NUM_WAVES, arch, kernels)

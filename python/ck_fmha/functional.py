@@ -345,9 +345,8 @@ class Explanation:
     """What a call would do.
 
     `isa` is the instruction set of the kernels, for GPUs their architecture. `tile` is (rows, columns) of the kernel's
-    tiles. `tiles` counts them over the heads of
-    `num_samples` samples: of all samples if the mask makes them differ, of one that stands for all if not. `gpu` says
-    what is launched.
+    tiles. `tiles` counts them over the heads of `num_samples` samples: of all samples if the mask makes them differ, of
+    one that stands for all if not. `gpu` says what is launched.
     """
 
     backend: str
