@@ -235,7 +235,9 @@ def assert_matches_reference(
     if allowed is None:
         allowed = materialized(call.mask, call.batch, call.heads[0], call.seqlens)
     kept = call.kept()
+    gradients = any(name.startswith("d") for name in results)
     arguments = {
+        "gradients": gradients,
         "scale": call.scale,
         "bias": tensors.bias,
         "slopes": tensors.slopes,
@@ -248,7 +250,7 @@ def assert_matches_reference(
     with one_thread():
         ref = reference.attention(q, k, v, allowed, **arguments)
         naive = reference.attention(q, k, v, allowed, **arguments, compute=call.statistics_dtype, storage=call.dtype)
-        terms = rounding_terms(call, tensors._replace(q=q, k=k, v=v, dout=dout), ref.probs, kept)
+        terms = rounding_terms(call, tensors._replace(q=q, k=k, v=v, dout=dout), ref.probs, kept, gradients=gradients)
 
     # With few elements, or few softmax rows or columns behind them, both sides of the rule are a matter of luck.
     busy = allowed.expand(call.batch, call.heads[0], *call.seqlens)
@@ -297,7 +299,9 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def rounding_terms(call: Call, tensors: Tensors, probs: Tensor, kept: Tensor | None) -> dict[str, float]:
+def rounding_terms(
+    call: Call, tensors: Tensors, probs: Tensor, kept: Tensor | None, *, gradients: bool
+) -> dict[str, float]:
     """Per result the largest sum of absolute values behind one element: what rounding is relative to.
 
     q, k, v and dout of the tensors in the layout bhsd.
@@ -306,8 +310,6 @@ def rounding_terms(call: Call, tensors: Tensors, probs: Tensor, kept: Tensor | N
     q, k, v, dout, dlse = (t.detach().double().abs() for t in tensors[:5])
     k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
     d = torch.ones_like(probs) if kept is None else kept / max(1 - call.exact_dropout_p, 2**-16)
-    dp = d * (dout @ v.mT)
-    ds = probs * (dp + (probs * dp).sum(-1, keepdim=True) + dlse[..., None])
     scores = scale * (q @ k.mT)
     if tensors.bias is not None:
         scores = scores + tensors.bias.detach().double().nan_to_num(0, 0, 0).abs()
@@ -318,12 +320,15 @@ def rounding_terms(call: Call, tensors: Tensors, probs: Tensor, kept: Tensor | N
     terms = {
         "scores": scores.masked_fill(probs < 1e-12, 0),  # those that show
         "out": (d * probs) @ v,
-        "dq": scale * (ds @ k),
-        "dk": scale * (ds.mT @ q).unflatten(1, (-1, groups)).sum(2),
-        "dv": ((d * probs).mT @ dout).unflatten(1, (-1, groups)).sum(2),
     }
-    if tensors.bias is not None:
-        terms["dbias"] = ds.sum_to_size(tensors.bias.shape)
+    if gradients:
+        dp = d * (dout @ v.mT)
+        ds = probs * (dp + (probs * dp).sum(-1, keepdim=True) + dlse[..., None])
+        terms["dq"] = scale * (ds @ k)
+        terms["dk"] = scale * (ds.mT @ q).unflatten(1, (-1, groups)).sum(2)
+        terms["dv"] = ((d * probs).mT @ dout).unflatten(1, (-1, groups)).sum(2)
+        if tensors.bias is not None:
+            terms["dbias"] = ds.sum_to_size(tensors.bias.shape)
     return {name: float(term.max()) if term.numel() else 0.0 for name, term in terms.items()}
 
 

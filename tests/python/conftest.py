@@ -26,7 +26,8 @@ def _restore_torch_settings():
     torch.manual_seed(0)
     yield
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(deterministic)
+    if torch.are_deterministic_algorithms_enabled() != deterministic:  # setting it imports much, the first time
+        torch.use_deterministic_algorithms(deterministic)
 
 
 @pytest.fixture

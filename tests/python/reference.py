@@ -13,13 +13,13 @@ from torch import Tensor
 
 
 class Attention(NamedTuple):
-    """out (B, H, Sq, Dv), lse (B, H, Sq), the gradients, and the probabilities (B, H, Sq, Sk)."""
+    """out (B, H, Sq, Dv), lse (B, H, Sq), the gradients, if asked for, and the probabilities (B, H, Sq, Sk)."""
 
     out: Tensor
     lse: Tensor
-    dq: Tensor
-    dk: Tensor
-    dv: Tensor
+    dq: Tensor | None
+    dk: Tensor | None
+    dv: Tensor | None
     dbias: Tensor | None
     probs: Tensor
 
@@ -40,6 +40,7 @@ def attention(
     dlse: Tensor | None = None,
     compute: torch.dtype = torch.float64,
     storage: torch.dtype | None = None,
+    gradients: bool = True,
 ) -> Attention:
     """q (B, H, Sq, D), k (B, Hkv, Sk, D), v (B, Hkv, Sk, Dv); bool allowed and kept, and bias, broadcast to S.
 
@@ -78,6 +79,8 @@ def attention(
 
     # The backward has the statistics only, that is lse, and computes P from it again.
     p = torch.exp(s - lse.unsqueeze(-1).masked_fill(empty, 0))
+    if not gradients:
+        return Attention(out, lse, None, None, None, None, p)
     dout = torch.zeros_like(out) if dout is None else dout.detach().to(compute)
     dlse = torch.zeros_like(lse) if dlse is None else dlse.detach().to(compute)
     dp = factor * d * (dout @ v.mT)
@@ -88,12 +91,6 @@ def attention(
     def over_group(t: Tensor) -> Tensor:
         return t.unflatten(1, (-1, groups)).sum(2)
 
-    return Attention(
-        out=out,
-        lse=lse,
-        dq=rounded(scale * (ds @ k)),
-        dk=rounded(over_group(scale * (ds.mT @ q))),
-        dv=rounded(over_group(factor * (rounded(p * d).mT @ dout))),
-        dbias=dbias,
-        probs=p,
-    )
+    dq, dk = rounded(scale * (ds @ k)), rounded(over_group(scale * (ds.mT @ q)))
+    dv = rounded(over_group(factor * (rounded(p * d).mT @ dout)))
+    return Attention(out, lse, dq, dk, dv, dbias, p)
