@@ -1,4 +1,4 @@
-"""Correctness, then speed, of the forward on a real AMD GPU: `make amd-hardware` where ROCm's PyTorch is.
+"""Correctness, then speed, of forward and backward on a real AMD GPU: `make amd-hardware` where ROCm's PyTorch is.
 
 No AMD GPU was at hand when this was written: the correctness part was run in the emulator (`--emulator`), the timed
 part on nothing. It compares with float64 first and times only what was right.
@@ -10,11 +10,12 @@ part on nothing. It compares with float64 first and times only what was right.
 from __future__ import annotations
 
 import argparse
+import functools
 import math
 import os
 import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,34 +45,63 @@ def cases() -> list[tuple[masks.Mask, Shape]]:
 
 
 def reference(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: masks.Mask) -> tuple[torch.Tensor, torch.Tensor]:
-    """Attention in float64, on the CPU."""
+    """Attention in float64, of small scores."""
     group = q.shape[1] // k.shape[1]
-    q, k, v = q.double().cpu(), *(t.double().cpu().repeat_interleave(group, 1) for t in (k, v))
+    k, v = (t.repeat_interleave(group, 1) for t in (k, v))
     attended = torch.stack([mask.materialize(q.shape[2], k.shape[2], head=head) for head in range(q.shape[1])])
-    scores = (q @ k.mT / math.sqrt(q.shape[3])).masked_fill(~attended, -math.inf)
-    lse = torch.logsumexp(scores, -1)
-    return torch.exp(scores - lse.masked_fill(lse.isinf(), 0.0)[..., None]) @ v, lse
+    weights = torch.exp(q @ k.mT / math.sqrt(q.shape[3])) * attended
+    sums = weights.sum(-1, keepdim=True)
+    return weights @ v / sums.masked_fill(sums == 0, 1.0), sums.log().squeeze(-1)
+
+
+def results(
+    call: Callable[..., tuple[torch.Tensor, torch.Tensor]], tensors: Sequence[torch.Tensor], d_out: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """Output and LSE of a call, and its gradients with respect to q, k and v."""
+    leaves = [t.detach().requires_grad_() for t in tensors]
+    out, lse = call(*leaves)
+    gradients = torch.autograd.grad(out, leaves, d_out)
+    return dict(zip(("out", "lse", "dq", "dk", "dv"), (out.detach(), lse.detach(), *gradients), strict=True))
+
+
+def error(actual: torch.Tensor, expected: torch.Tensor) -> float:
+    """The largest one, relative to numbers above 1; that of a row without LSE is 0 if it has none. May be NaN."""
+    actual = actual.double().cpu()
+    off = (actual - expected).abs().masked_fill(actual == expected, 0.0).max().item()
+    return off / max(1.0, expected.masked_fill(expected.isinf(), 0.0).abs().max().item())
 
 
 def check(device: str) -> bool:
-    """Print the errors of all cases; were they small?"""
+    """Print the errors of all cases; were they small, and deterministic gradients the same twice?"""
     good = True
     for dtype, tolerance in ((torch.float16, 4e-3), (torch.bfloat16, 3e-2)):
         for mask, s in cases():
             torch.manual_seed(0)
-            shapes = ((s.num_heads, s.seqlen_q), (s.num_heads_kv, s.seqlen_k), (s.num_heads_kv, s.seqlen_k))
-            q, k, v = (torch.randn(2, *shape, s.head_dim).to(device, dtype) for shape in shapes)
-            out, lse = attention(
-                q, k, v, mask=mask, enable_gqa=s.num_heads != s.num_heads_kv, return_lse=True, backend="hip"
+            shapes = ((s.num_heads, s.seqlen_q), *2 * [(s.num_heads_kv, s.seqlen_k)], (s.num_heads, s.seqlen_q))
+            q, k, v, d_out = (torch.randn(2, *shape, s.head_dim).to(dtype) for shape in shapes)
+            expected = results(
+                lambda *t, mask=mask: reference(*t, mask), [t.double() for t in (q, k, v)], d_out.double()
             )
-            expected, expected_lse = reference(q, k, v, mask)
-            error = (out.double().cpu() - expected).abs().max().item()
-            lse_error = (lse.double().cpu() - expected_lse).nan_to_num(0.0).abs().max().item()
-            right = error <= tolerance and lse_error <= 1e-3  # False for NaN
-            good = good and right
-            print(
-                f"{'ok  ' if right else 'WRONG'} {mask!s:50} {dtype} {tuple(s)}: out {error:.1e}, lse {lse_error:.1e}"
-            )
+            tensors, d_out = [t.to(device) for t in (q, k, v)], d_out.to(device)
+            for deterministic in (False, True):
+                ours = functools.partial(
+                    attention, mask=mask, enable_gqa=s.num_heads != s.num_heads_kv, return_lse=True, backend="hip",
+                    deterministic=deterministic,
+                )  # fmt: skip
+                found = results(ours, tensors, d_out)
+                errors = {name: error(found[name], expected[name]) for name in found}
+                # False for NaN
+                right = all(off <= (1e-3 if name == "lse" else tolerance) for name, off in errors.items())
+                if deterministic:
+                    right = right and all(
+                        torch.equal(t, found[name]) for name, t in results(ours, tensors, d_out).items()
+                    )
+                good = good and right
+                print(
+                    f"{'ok   ' if right else 'WRONG'} {mask!s:50} {dtype} {tuple(s)}"
+                    f"{' deterministic' if deterministic else ''}: "
+                    + ", ".join(f"{name} {off:.1e}" for name, off in errors.items())
+                )
     return good
 
 
@@ -90,21 +120,39 @@ def milliseconds(call: Callable[[], object], rounds: int = 20) -> float:
     return statistics.median(times)
 
 
+def forward_and_both(
+    call: Callable[..., torch.Tensor], tensors: Sequence[torch.Tensor], d_out: torch.Tensor
+) -> tuple[float, float]:
+    """Milliseconds of the forward, and of forward and backward."""
+    leaves = [t.detach().requires_grad_() for t in tensors]
+    both = milliseconds(lambda: torch.autograd.grad(call(*leaves), leaves, d_out))
+    return milliseconds(lambda: call(*tensors)), both
+
+
 def measure() -> None:
-    """Print times of the forward, and ratios to SDPA without a mask (dense) in the same run."""
+    """Print times, and ratios to SDPA without a mask (dense) in the same run."""
     sdpa = torch.nn.functional.scaled_dot_product_attention
     for seqlen, batch in ((4096, 4), (16384, 1)):
-        q, k, v = (torch.randn(batch, 16, seqlen, 128, device="cuda", dtype=torch.bfloat16) for _ in range(3))
-        dense = milliseconds(lambda q=q, k=k, v=v: sdpa(q, k, v))
-        causal = milliseconds(lambda q=q, k=k, v=v: sdpa(q, k, v, is_causal=True))
-        print(f"seqlen {seqlen}, batch {batch}, 16 heads, head_dim 128: SDPA {dense:.3f} ms, causal {causal:.3f} ms")
+        *qkv, d_out = (torch.randn(batch, 16, seqlen, 128, device="cuda", dtype=torch.bfloat16) for _ in range(4))
+        dense = forward_and_both(sdpa, qkv, d_out)
+        causal = forward_and_both(functools.partial(sdpa, is_causal=True), qkv, d_out)
+        print(
+            f"seqlen {seqlen}, batch {batch}, 16 heads, head_dim 128, forward / forward and backward: "
+            f"SDPA {dense[0]:.3f} / {dense[1]:.3f} ms, causal {causal[0]:.3f} / {causal[1]:.3f} ms"
+        )
         for mask in (
             masks.Full(), masks.Causal(), masks.Window(left=1023, right=0),
             masks.Longformer(window=512, global_tokens=64), masks.BigBird(block_size=64),
         ):  # fmt: skip
-            ours = milliseconds(lambda q=q, k=k, v=v, mask=mask: attention(q, k, v, mask=mask, backend="hip"))
-            efficiency = dense * mask.density(seqlen, seqlen) / ours
-            print(f"  {mask!s:50} {ours:8.3f} ms, {dense / ours:6.2f} x SDPA, efficiency {efficiency:.2f}")
+            ours = forward_and_both(functools.partial(attention, mask=mask, backend="hip"), qkv, d_out)
+            print(
+                f"  {mask!s:50} "
+                + " / ".join(
+                    f"{mine:8.3f} ms, {theirs / mine:6.2f} x SDPA, efficiency "
+                    f"{theirs * mask.density(seqlen, seqlen) / mine:.2f}"
+                    for mine, theirs in zip(ours, dense, strict=True)
+                )
+            )
 
 
 def main() -> int:

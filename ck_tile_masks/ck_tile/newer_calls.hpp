@@ -2,10 +2,8 @@
 
 // What CK Tile's pipelines ask of a mask beyond the calls of ROCm 6.2: all that differs between its versions.
 //
-//     since ROCm 6.3   GetTileRangeAlongX(..., num_splits, i_split)    the part of a row that one of several
-//     work-groups
-//                                                                      takes
-//     after ROCm 6.4   GetSinkTileRangeAlongX, IsOutOfSinkBound        attention sinks apart from the rest of the mask
+//     since ROCm 6.3   GetTileRangeAlongX(..., num_splits, i_split)   a row's part for one of several work-groups
+//     after ROCm 6.4   GetSinkTileRangeAlongX, IsOutOfSinkBound       attention sinks apart from the rest of the mask
 //
 // Dropout and the cap of logits are no business of masks there.
 

@@ -2,10 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 #include <tuple>
 
-#include "gpu/runtime/fwd_plan.hpp"
+#include "gpu/runtime/bwd_launch.hpp"
 #include "mask_examples.hpp"
 
 namespace ck_fmha::gpu {
@@ -142,6 +143,43 @@ TEST(BwdPlan, LongColumnsAreCut)
     EXPECT_EQ(plan.num_partial_keys(), int64_t{plan.num_slots} * 2 * 128);
     expect_every_live_tile_once(*mask, plan);
     expect_every_column_written_once(plan);
+}
+
+TEST(BwdPlan, GradientsInOneOrderTakeLittleMemory)
+{
+    const std::pair<const char*, std::vector<int64_t>> masks[] = {
+        {"full", {}},
+        {"diagonal", {-1, 0, 0, 0}},
+        {"diagonal", {1024, 0, 0, 8}},
+        {"prefix_lm", {3000, 0}},
+        {"longformer", {256, 64, 1}},
+        {"longformer", {64, 700, 1}},
+        {"big_bird", {64, 3, 2, 3, 5}},
+        {"strided", {128, 128}},
+    };
+    int64_t most_rows = 0;
+    for (const auto& [structure, parameters] : masks) {
+        const auto mask = build_mask(structure, parameters, {});
+        for (const auto& [batch, heads, sq, sk] : {std::tuple<int64_t, int64_t, int64_t, int64_t>{1, 1, 300, 70000},
+                                                   {1, 2, 4096, 4096},
+                                                   {8, 16, 16384, 16384},
+                                                   {1, 1, 200000, 200000}})
+            for (const index_t compute_units : {1, 304}) {
+                SCOPED_TRACE(testing::Message() << structure << ", seqlens " << sq << " and " << sk << ", heads "
+                                                << heads << ", compute units " << compute_units);
+                FwdShape call = shape(batch, heads, 1, sq, sk);
+                call.num_compute_units = compute_units;
+                const FwdPlan columns = make_fwd_plan(*mask, call);
+                call.axis = Axis::rows;
+                const FwdPlan rows = make_fwd_plan(*mask, call);
+                const int64_t tile = rows.tile().y(), whole_rows = batch * heads * ((sq + tile - 1) / tile) * tile;
+                const int64_t dq_size = BwdWorkspace(columns, &rows, 128, 80).dq_size;
+                EXPECT_LE(dq_size, 128 * std::max(whole_rows, 8 * compute_units * tile));
+                EXPECT_EQ(BwdWorkspace(columns, nullptr, 80, 80).dq_size, 128 * batch * heads * sq);
+                if (8 * compute_units * tile < whole_rows) most_rows = std::max(most_rows, dq_size * 100 / whole_rows);
+            }
+    }
+    EXPECT_GT(most_rows, 0); // there are cut rows among them
 }
 
 } // namespace

@@ -71,15 +71,14 @@ def set_environment(monkeypatch: pytest.MonkeyPatch, *args, **options) -> None:
         monkeypatch.setenv(name, value)
 
 
-def run_python(code: str, env: dict[str, str], **options) -> subprocess.CompletedProcess:
+def run_python(code: str, env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess:
     """A process of its own, for what happens once in a process."""
     return subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", code, *arguments],
         env={**os.environ, "OMP_NUM_THREADS": "1", **env},
         capture_output=True,
         text=True,
         check=False,
-        **options,
     )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from ck_fmha import _instances
 from ck_fmha import cache as command
 from ck_fmha._code_cache import CodeCache
 from ck_fmha._instance import Instance
@@ -170,7 +171,7 @@ def test_without_room_on_the_disk_of_the_cache_another_one_has_the_temporary_fil
         assert scratch.parent == cache.folder
 
 
-def test_a_broken_link_in_place_of_the_folder_is_refused(cache, tmp_path):
+def test_a_link_in_place_of_the_folder_is_refused(cache, tmp_path):
     cache.folder.parent.mkdir()
     (tmp_path / "elsewhere").mkdir(mode=0o700)
     cache.folder.symlink_to(tmp_path / "elsewhere")
@@ -310,6 +311,50 @@ def test_the_compiler_and_the_flags_are_part_of_the_key(quick_compiler, tmp_path
     assert num_compiled(tmp_path) == 3
 
 
+def test_the_architecture_and_the_package_s_headers_are_part_of_the_key(quick_compiler, tmp_path, monkeypatch):
+    instance = Instance("diagonal", "fp16", 64, 4, "gfx942")
+    code_object(instance)
+    code_object(instance._replace(arch="gfx90a"))
+    assert num_compiled(tmp_path) == 2
+    for content in ("1", "2"):
+        headers = tmp_path / content
+        headers.mkdir()
+        (headers / "kernel.hpp").write_text(content)
+        monkeypatch.setattr(_instances, "INCLUDE", headers)
+        code_object(instance)
+        code_object(instance)
+    assert num_compiled(tmp_path) == 4
+
+
+# --- Where nothing can be kept ------------------------------------------------------------------------------------
+
+
+def no_folder(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / ".cache").write_text("no folder, and nobody can make one in its place")
+
+
+def no_room(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+
+
+@pytest.mark.parametrize("nothing_is_kept", [no_folder, no_room])
+def test_a_home_that_keeps_nothing_costs_the_caching_alone(nothing_is_kept, quick_compiler, tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    for name in ("CK_FMHA_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    nothing_is_kept(home, monkeypatch)
+    instance = Instance("diagonal", "fp16", 64, 4, "gfx942")
+    with pytest.warns(RuntimeWarning, match=rf"{home}/\.cache/ck_fmha/code_objects c.*CK_FMHA_CACHE_DIR"):
+        assert code_object(instance).decode() == instance.source
+    assert code_object(instance).decode() == instance.source
+    assert num_compiled(tmp_path) == 2
+
+
 # --- The command ------------------------------------------------------------------------------------------------------
 
 
@@ -334,7 +379,7 @@ def test_command_warms_the_backward_too(quick_compiler, tmp_path, capsys):
 
     forward = warm("--head-dim", "40")
     assert [line.split()[0] for line in forward] == ["fwd", "fwd"]
-    assert all("and_<longformer, diagonal>" in line and "head_dim 64 4 waves gfx90a:" in line for line in forward)
+    assert all("and_<longformer, diagonal>" in line and "head_dim 64 4 waves gfx90a: " in line for line in forward)
     both = warm("--head-dim", "40", "--dtype", "bf16", "--backward", "--deterministic")
     assert [line.split()[0] for line in both] == ["fwd", "bwd", "bwd_deterministic", "bwd_dq"]
     assert "in the cache" in both[0] and all("compiled by" in line for line in both[1:])

@@ -116,6 +116,21 @@ def test_keys_past_the_end_count_for_nothing():
     assert_right(call, tensors._replace(q=tensors.q.abs() * 2, k=-tensors.k.abs() * 2))
 
 
+@pytest.mark.parametrize("deterministic", [False, True])
+@pytest.mark.parametrize("heads", [(1, 1), (2, 1)])
+@pytest.mark.parametrize("seqlens", [(300, 70), (70, 300)])
+def test_rows_and_columns_that_attend_nothing_have_gradients_of_zero(seqlens, heads, deterministic):
+    """Whole tiles of them, and some in tiles of which others attend something."""
+    call = Call(masks.Window(20, 5), fp16, 64, seqlens=seqlens, heads=heads, batch=1)
+    allowed = call.mask.materialize(*seqlens)
+    results = run(call, make_tensors(call), backend="hip", deterministic=deterministic)
+    empty_rows, empty_columns = ~allowed.any(1), ~allowed.any(0)
+    assert empty_rows.any() or empty_columns.any()
+    assert (results.dq[:, :, empty_rows] == 0).all()
+    assert (results.dk[:, :, empty_columns] == 0).all() and (results.dv[:, :, empty_columns] == 0).all()
+    assert (results.dq[:, :, ~empty_rows] != 0).any(-1).all() and (results.dk[:, :, ~empty_columns] != 0).any(-1).all()
+
+
 @pytest.mark.parametrize("heads", [(1, 1), (4, 2)])
 def test_cut_columns_are_summed(heads):
     # 41 tiles a column: pieces of at most 16.

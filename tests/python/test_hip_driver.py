@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import shutil
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -117,6 +118,51 @@ def test_a_driver_that_does_not_start_says_why(entry_point, error, said):
     options = {"CK_FMHA_EMULATOR_OPTIONS": f"fail={entry_point}:{error}"}
     done = hip_emulator.run_python(code, {**hip_emulator.environment(), **options})
     assert said in done.stdout and 'backend="cpu"' in done.stdout, done.stdout + done.stderr
+
+
+def test_a_stream_that_cannot_be_made_is_an_exception_with_its_text():
+    """The one that plans are prepared on: made once in a process."""
+    code = (
+        "import torch, ck_fmha\n"
+        "q = torch.zeros(1, 1, 4, 32, dtype=torch.bfloat16)\n"
+        "try:\n    ck_fmha.attention(q, q, q, backend='hip')\n"
+        "except RuntimeError as error:\n    print(error)\n"
+    )
+    options = {"CK_FMHA_EMULATOR_OPTIONS": "fail=hipStreamCreate:2"}
+    done = hip_emulator.run_python(code, {**hip_emulator.environment(), **options})
+    assert "hipStreamCreateWithFlags failed: hipErrorOutOfMemory: out of memory" in done.stdout, done.stderr
+
+
+# --- Where the library is found ---------------------------------------------------------------------------------------
+
+# Loads the driver that the arguments describe, and says which one it is: what is loaded already, or "", the path that
+# is asked for, or "", and torch's folder.
+FIND = """
+import ctypes, sys
+from ck_fmha import _native
+loaded, asked, folder = sys.argv[1:]
+if loaded:
+    ctypes.CDLL(loaded)
+print(_native.GpuDriver.load("hip", asked, [folder]).path)
+"""
+
+
+@pytest.mark.parametrize("first", ["asked", "loaded", "torch", "loader"])
+def test_the_driver_is_looked_for_in_this_order(first, tmp_path):
+    places = ["asked", "loaded", "torch", "loader"]
+    library = {}
+    for place in places:
+        (tmp_path / place).mkdir()
+        # The process's copy and the loader's may have a version, as where no package for development is.
+        name = "libamdhip64.so.6" if place in ("loaded", "loader") else "libamdhip64.so"
+        library[place] = tmp_path / place / name
+        if places.index(place) >= places.index(first):
+            shutil.copy(hip_emulator.library(), library[place])
+    arguments = [str(library[place]) if library[place].exists() else "" for place in ("loaded", "asked")]
+    environment = {"LD_LIBRARY_PATH": str(tmp_path / "loader")}
+    done = hip_emulator.run_python(FIND, environment, *arguments, str(tmp_path / "torch"))
+    expected = library[first].name if first == "loader" else str(library[first])
+    assert done.stdout.strip() == expected, done.stderr
 
 
 # --- Devices ----------------------------------------------------------------------------------------------------------

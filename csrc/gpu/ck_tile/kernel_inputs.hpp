@@ -22,7 +22,7 @@ __attribute__((device)) inline void set_inputs(Kargs& kargs, const CkTileArgs& a
     kargs.seqlen_k = args.seqlen_k;
     kargs.hdim_q = args.head_dim;
     kargs.hdim_v = args.head_dim_v;
-    kargs.num_head_q = args.num_heads;
+    set_num_heads(kargs, args.num_heads);
     kargs.nhead_ratio_qk = args.heads_per_kv;
     kargs.stride_q = narrow(args.q.stride_seq);
     kargs.stride_k = narrow(args.k.stride_seq);

@@ -2,7 +2,7 @@
 
 // CK Tile, and all that differs between its versions in ROCm 6.2 to 6.4, behind names of ours:
 //
-//     602   the forward only; no dropout among its types
+//     602   the forward only; no dropout among its types, and so no number of heads among its arguments
 //     603   the forward has a tile partitioner; the backward
 //     604   the forward has none
 //
@@ -57,6 +57,17 @@ template <>
 struct CkTileElement<__bf16> {
     using type = ck_tile::bf16_t;
 };
+
+// The number of query heads among a kernel's arguments.
+template <class Kargs>
+__attribute__((device)) inline void set_num_heads(Kargs& kargs, ck_tile_masks::index_t num_heads)
+{
+#if CK_FMHA_CK_TILE_ROCM >= 603
+    kargs.num_head_q = num_heads;
+#else
+    (void)kargs, (void)num_heads;
+#endif
+}
 
 // --- Forward -------------------------------------------------------------------------------------------------------
 

@@ -26,6 +26,8 @@ struct BwdLaunch {
 // The numbers of 32 bits that kernels share, array by array.
 struct BwdWorkspace {
     // `rows`: null if dQ is summed by atomic additions.
+    // @post dq_size is head_dim (that of the instance, if dQ is summed) times the rows of all Q; with `rows` at most
+    //       head_dim times those rows, in whole tiles, or times those of eight work items a compute unit
     BwdWorkspace(const gpu::FwdPlan& columns, const gpu::FwdPlan* rows, int64_t head_dim, int64_t head_dim_v);
 
     int64_t statistics, dq_sum, partial_dk, partial_dv, tiles; // where they begin

@@ -21,7 +21,11 @@ struct FmhaFwdKernel {
     struct CommonKargs {
         const void *q_ptr, *k_ptr, *v_ptr;
         void* o_ptr;
-        index_t seqlen_q, seqlen_k, hdim_q, hdim_v, num_head_q, nhead_ratio_qk;
+        index_t seqlen_q, seqlen_k, hdim_q, hdim_v;
+#if CK_FMHA_CK_TILE_ROCM >= 603
+        index_t num_head_q;
+#endif
+        index_t nhead_ratio_qk;
         float scale_s;
         index_t stride_q, stride_k, stride_v, stride_o;
         index_t nhead_stride_q, nhead_stride_k, nhead_stride_v, nhead_stride_o;
