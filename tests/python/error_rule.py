@@ -25,7 +25,7 @@ def assert_close_by_rule(
     )
     if ref.numel() == 0:
         return
-    actual, naive, ref = (t.detach().double() for t in (actual, naive, ref))
+    actual, naive, ref = (t.detach().double().flatten() for t in (actual, naive, ref))
     assert not ref.isnan().any(), f"{what}: the reference itself has NaN"
     assert not actual.isnan().any(), f"{what}: {int(actual.isnan().sum())} of {ref.numel()} elements are NaN"
 
@@ -36,13 +36,13 @@ def assert_close_by_rule(
     if ref.numel() == 0:
         return
 
-    error, naive_error = (actual - ref).abs().flatten(), (naive - ref).abs().flatten()
+    error, naive_error = (actual - ref).abs(), (naive - ref).abs()
     limit = 2 * naive_error.max() + 4 * eps * ref.abs().max() + slack
     at = int(error.argmax())
     # Written so that a NaN limit (a naive result with NaN) fails too.
     assert error.max() <= limit, (
         f"{what}: max error {float(error.max()):.3e} exceeds {float(limit):.3e} "
-        f"(naive {float(naive_error.max()):.3e}); got {float(actual.flatten()[at]):.8g}, reference {float(ref.flatten()[at]):.8g}"
+        f"(naive {float(naive_error.max()):.3e}); got {float(actual[at]):.8g}, reference {float(ref[at]):.8g}"
     )
     if ref.numel() < MEAN_RULE_FROM:
         return
