@@ -30,7 +30,8 @@ def test_fault_is_noticed(name, tmp_path, monkeypatch):
 def test_harmless_change_changes_no_bit(name, tmp_path, monkeypatch):
     def results() -> list:
         hip_calls.use(monkeypatch, "gfx942")
-        calls = [replace(call, mask=replace(call.mask)) for call in SMALL.values()]  # see plans_made_anew
+        small = [SMALL[name] for name in ("causal", "sparse", "ragged", "cut columns")]
+        calls = [replace(call, mask=replace(call.mask)) for call in small]  # see plans_made_anew
         return [t for call in calls for t in run(call, make_tensors(call), backend="hip", deterministic=True)]
 
     expected = results()
