@@ -107,13 +107,17 @@ class CodeCache:
         """Return what the cache holds, the newest first; files that would not be loaded are left out."""
         if not self.folder.is_dir() or not self.is_usable():
             return []
-        files = sorted(self.folder.glob(f"*{_SUFFIX}"), key=lambda file: -file.stat().st_mtime)
-        found = [(file, self._read(file.name.removesuffix(_SUFFIX))) for file in files]
-        return [
-            Entry(file.name.removesuffix(_SUFFIX), content[0], file.stat().st_size)
-            for file, content in found
-            if content is not None
-        ]
+        found: list[tuple[float, Entry]] = []
+        for file in self.folder.glob(f"*{_SUFFIX}"):
+            key = file.name.removesuffix(_SUFFIX)
+            try:
+                at = file.stat()
+            except OSError:  # another process has just removed it
+                continue
+            content = self._read(key)
+            if content is not None:
+                found.append((at.st_mtime, Entry(key, content[0], at.st_size)))
+        return [entry for _, entry in sorted(found, key=lambda pair: pair[0], reverse=True)]
 
     def clear(self) -> int:
         """Remove all code objects; return how many there were."""
@@ -127,6 +131,9 @@ class CodeCache:
 
     def is_usable(self) -> bool:
         """Can the folder be trusted and written to? It is made if it is not there."""
+        if not self.folder.is_absolute():
+            self._warn("cannot be used: there is no home folder to have it in")
+            return False
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             found = self.folder.lstat()

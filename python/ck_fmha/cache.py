@@ -2,6 +2,7 @@
 
 python -m ck_fmha.cache list
 python -m ck_fmha.cache warm "BigBird(block_size=64) & Causal()" --arch gfx942 --head-dim 128 --seqlen 8192 --backward
+python -m ck_fmha.cache warm "Causal()" --arch gfx942 --seqlen 8192 --extras softcap alibi dropout
 python -m ck_fmha.cache clear
 """
 
@@ -14,12 +15,14 @@ from collections.abc import Iterator, Sequence
 from ck_fmha import _native
 from ck_fmha._code_cache import CodeCache
 from ck_fmha._compiler_base import lanes_of
-from ck_fmha._instance import Instance, plain_arch
+from ck_fmha._instance import EXTRAS, Instance, plain_arch
 from ck_fmha._instances import find_code
 from ck_fmha._packaged import packaged
 from ck_fmha.masks import parse
 
 _DTYPES = ("fp16", "bf16")
+_BIASES = ("bias", "bias_fp32")
+_GRADIENTS_OF_BIASES = ("dbias", "dbias_sum", "dbias_keys")
 _COMPUTE_UNITS = 304  # which instances a call needs does not depend on it
 
 
@@ -37,6 +40,16 @@ def _arguments() -> argparse.ArgumentParser:
     warm.add_argument("--heads", type=int, default=1, metavar="H", help="number of query heads (default: 1)")
     warm.add_argument("--batch", type=int, default=1, metavar="B", help="number of samples (default: 1)")
     warm.add_argument("--dtype", choices=_DTYPES, help="default: both")
+    warm.add_argument(
+        "--extras",
+        nargs="+",
+        choices=EXTRAS,
+        default=[],
+        metavar="NAME",
+        help=f"what calls ask for besides the mask, of {', '.join(EXTRAS)}: bias_fp32 is a float32 bias, attended a "
+        "bool attn_mask; a bias's gradient is dbias_keys if all queries share the bias, dbias_sum if heads, samples or "
+        "keys do, else dbias",
+    )
     warm.add_argument("--backward", action="store_true", help="for training too")
     warm.add_argument("--deterministic", action="store_true", help="for training with deterministic=True too")
     return parser
@@ -61,6 +74,19 @@ def _print_entry(key: str, size: int, info: dict[str, object]) -> None:
     print(f"{key}  {size / 2**10:7.1f} KiB  {instance}")
 
 
+def _extras(asked: Sequence[str]) -> tuple[str, str]:
+    """Return the names of what a call asks for, in the order that instances have them, and of the bias's gradient."""
+    words = [name for name in EXTRAS if name in asked]
+    gradients = [name for name in words if name in _GRADIENTS_OF_BIASES]
+    biases = [name for name in words if name in _BIASES]
+    if len(biases) > 1 or len(gradients) > len(biases):
+        raise ValueError(
+            f"--extras takes one of {', '.join(_BIASES)} and with it at most one of {', '.join(_GRADIENTS_OF_BIASES)}, "
+            f"got {' '.join(biases + gradients)}"
+        )
+    return " ".join(name for name in words if name not in gradients), "".join(f" {name}" for name in gradients)
+
+
 def _warmed(arguments: argparse.Namespace) -> Iterator[Instance]:
     """Yield the instances that calls of these arguments need."""
     mask = parse(arguments.mask).native
@@ -82,10 +108,12 @@ def _warmed(arguments: argparse.Namespace) -> Iterator[Instance]:
         plans += [("bwd", columns)] if arguments.backward else []
         plans += [("bwd_deterministic", columns), ("bwd_dq", rows)] if arguments.deterministic else []
     head_dim = _native.instance_head_dim(dim, dim)
+    extras, of_gradient = _extras(arguments.extras)
     for dtype in _DTYPES if arguments.dtype is None else (arguments.dtype,):
         for kernels, groups in plans:
             for structure, num_waves in groups:
-                yield Instance(structure, dtype, head_dim, num_waves, arch, kernels)
+                more = of_gradient if kernels in ("bwd", "bwd_deterministic") else ""
+                yield Instance(structure, dtype, head_dim, num_waves, arch, kernels, extras + more)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -355,6 +355,13 @@ def test_a_home_that_keeps_nothing_costs_the_caching_alone(nothing_is_kept, quic
     assert num_compiled(tmp_path) == 2
 
 
+def test_without_a_home_nothing_is_kept(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.warns(RuntimeWarning, match=r"~/\.cache c.*no home.*CK_FMHA_CACHE_DIR"):
+        CodeCache(Path("~/.cache")).store(KEY, {}, b"code")  # as platformdirs names the folder then
+    assert not list(tmp_path.iterdir())
+
+
 # --- The command ------------------------------------------------------------------------------------------------------
 
 
@@ -387,6 +394,40 @@ def test_command_warms_the_backward_too(quick_compiler, tmp_path, capsys):
     assert command.main(["list"]) == 0
     listed = capsys.readouterr().out
     assert "5 code objects" in listed and "bwd_dq and_<longformer, diagonal> bf16" in listed
+
+
+def test_command_lists_what_is_left_while_another_process_clears(cache, monkeypatch, capsys):
+    monkeypatch.setenv("CK_FMHA_CACHE_DIR", str(cache.folder))
+    info = {"structure": "diagonal", "dtype": "fp16", "head_dim": 64, "num_waves": 2, "arch": "gfx942"}
+    others = KEY[::-1]
+    for key in (KEY, others):
+        cache.store(key, info, b"code")
+    found = Path.glob
+
+    def found_then_removed(folder: Path, pattern: str) -> list[Path]:
+        files = list(found(folder, pattern))
+        (cache.folder / f"{others}.code").unlink()
+        return files
+
+    monkeypatch.setattr(Path, "glob", found_then_removed)
+    assert command.main(["list"]) == 0
+    listed = capsys.readouterr().out
+    assert "1 code objects" in listed and KEY in listed and others not in listed
+
+
+def test_command_warms_what_calls_with_extras_take(quick_compiler, tmp_path, capsys):
+    call = ["warm", "Causal()", "--arch", "gfx942", "--seqlen", "100", "--dtype", "bf16", "--deterministic", "--extras"]
+    assert command.main([*call, "dropout", "dbias_sum", "bias", "softcap"]) == 0
+    lines = [line.split(" gfx942: ")[0] for line in capsys.readouterr().out.splitlines()]
+    assert [line.split(" waves ")[1] for line in lines] == [
+        "softcap bias dropout",  # forward
+        "softcap bias dropout dbias_sum",  # dK, dV and the bias's gradient
+        "softcap bias dropout",  # dQ by rows
+    ]
+    for wrong in (["bias", "bias_fp32"], ["dbias"], ["bias", "dbias", "dbias_sum"]):
+        assert command.main([*call, *wrong]) == 1
+        said = capsys.readouterr().err
+        assert all(part in said for part in ("--extras", *wrong))
 
 
 def test_command_says_what_is_missing(monkeypatch, capsys, tmp_path):
