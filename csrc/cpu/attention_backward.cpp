@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <limits>
 #include <memory>
 #include <vector>
@@ -27,24 +29,44 @@
 namespace ck_fmha::cpu {
 namespace {
 
+// Tiles of Q, K, V and dO as operands, where they do not lie so in memory.
+template <class Operand>
+struct StagedTile {
+    Operand *k, *v, *k_t, *v_t, *q, *d_o, *q_rows, *d_o_rows;
+
+    void lay_out(Arena& arena, int head_dim, int head_dim_v)
+    {
+        const size_t d = padded_head_dim(head_dim), dv = padded_head_dim(head_dim_v);
+        for (Operand** rows : {&k, &k_t, &q, &q_rows})
+            *rows = arena.take<Operand>(64 * d);
+        for (Operand** rows : {&v, &v_t, &d_o, &d_o_rows})
+            *rows = arena.take<Operand>(64 * dv);
+    }
+};
+
+// What one thread works with.
 template <class Operand>
 struct Scratch {
     using Real = RealOf<Operand>;
-    Operand *k, *v, *k_t, *v_t, *q, *d_o, *q_rows, *d_o_rows;
-    Real *p, *ds, *dk, *dv, *o, *bias, *bias_scratch, *dbias, *dbias_line;
+    StagedTile<Operand> staged;
+    StagedTile<Real> numbers; // of a tile that cannot be split
+    Operand *p, *ds_rows, *ds;
+    Real *s, *dp, *dk, *dv, *o, *bias, *bias_scratch, *dbias, *dbias_line;
     typename RowSums<Real>::Tiles row_tiles;
 
     void lay_out(Arena& arena, int head_dim, int head_dim_v, bool has_bias, bool has_dbias)
     {
         const size_t d = padded_head_dim(head_dim), dv_ld = padded_head_dim(head_dim_v);
-        for (Operand** rows : {&k, &k_t, &q, &q_rows})
-            *rows = arena.take<Operand>(64 * d);
-        for (Operand** rows : {&v, &v_t, &d_o, &d_o_rows})
-            *rows = arena.take<Operand>(64 * dv_ld);
+        staged.lay_out(arena, head_dim, head_dim_v);
+        if (kParts<Operand> > 1) {
+            numbers.lay_out(arena, head_dim, head_dim_v);
+            for (Operand** tile : {&p, &ds_rows, &ds})
+                *tile = arena.take<Operand>(kTileQ * packed<Operand>(kTileK));
+        }
         dk = arena.take<Real>(64 * d);
         for (Real** rows : {&dv, &o})
             *rows = arena.take<Real>(64 * dv_ld);
-        for (Real** tile : {&p, &ds})
+        for (Real** tile : {&s, &dp})
             *tile = arena.take<Real>(kTileQ * kTileK);
         for (Real** tile : {&bias, &bias_scratch})
             *tile = has_bias ? arena.take<Real>(kTileQ * kTileK) : nullptr;
@@ -80,8 +102,10 @@ public:
           d_o_{args.d_o, p_.dtype, head_dim_v_},
           dk_{args.dk, p_.dtype, head_dim_},
           dv_{args.dv, p_.dtype, head_dim_v_},
-          q_rows_(q_, p_.batch, p_.num_heads, p_.seqlen_q, queries_are_reread()),
-          d_o_rows_(d_o_, p_.batch, p_.num_heads, p_.seqlen_q, queries_are_reread())
+          q_cols_(q_, p_.batch, p_.num_heads, p_.seqlen_q, queries_are_reread(), Pairing::columns),
+          d_o_cols_(d_o_, p_.batch, p_.num_heads, p_.seqlen_q, queries_are_reread(), Pairing::columns),
+          q_rows_(q_, p_.batch, p_.num_heads, p_.seqlen_q, queries_are_reread(), Pairing::rows),
+          d_o_rows_(d_o_, p_.batch, p_.num_heads, p_.seqlen_q, queries_are_reread(), Pairing::rows)
     {
     }
 
@@ -104,6 +128,10 @@ public:
             row_sums_.lay_out(arena);
             partial_ = arena.take<Real>(static_cast<size_t>(plan_->end().slot) * kTileK * (ld_ + ld_v_));
             bias_sums_.lay_out(arena);
+            if (kPack<Operand> > 1) {
+                q_cols_.lay_out(arena);
+                d_o_cols_.lay_out(arena);
+            }
             q_rows_.lay_out(arena);
             d_o_rows_.lay_out(arena);
         });
@@ -137,10 +165,7 @@ private:
         const auto rows = mask.rows(i);
         const int64_t first = bh * p_.seqlen_q + rows.begin;
 
-        q_rows_.convert(kernels_, b, h, rows);
-        d_o_rows_.convert(kernels_, b, h, rows);
-        const Source d_o_numbers = kPack<Operand> == 1 ? d_o_rows_.source() : d_o_;
-        const auto d_o = numbers_of(d_o_numbers, b, h).from(rows.begin).stage_padded(results_, rows.size(), s.dv);
+        const auto d_o = staged_numbers(d_o_rows_, b, h, rows, s.dv);
         const auto o = numbers_of({args_.o, p_.dtype, head_dim_v_}, b, h)
                            .from(rows.begin)
                            .stage_padded(results_, rows.size(), s.o);
@@ -152,6 +177,15 @@ private:
         for (int64_t n = first; n < first + rows.size(); ++n)
             lse_[n] = lse[n] == -infinity ? infinity : lse[n]; // makes P = exp(S - lse) of an empty row zero
         row_sums_.begin(b, h, i);
+    }
+
+    typename TensorRows<Real>::Staged staged_numbers(const Converted<Operand>& tensor, int64_t b, int64_t h,
+                                                     Interval rows, Real* buffer) const
+    {
+        if constexpr (kPack<Operand> == 1)
+            return tensor.tile(kernels_, b, h, rows, buffer);
+        else
+            return numbers_of(tensor.original(), b, h).from(rows.begin).stage_padded(results_, rows.size(), buffer);
     }
 
     void run_task(int64_t pair, int64_t number, Scratch<Operand>& s)
@@ -172,6 +206,24 @@ private:
                 results_.add_rows(first + static_cast<ptrdiff_t>(part) * size, size, 1, size, first, size);
             write(pair, task, first, first + kTileK * ld_);
         }
+    }
+
+    // What the next tile reads of Q and dO.
+    void set_next_rows(int64_t b, int64_t h, Interval rows, NextRows (&next)[4]) const
+    {
+        next[0] = q_rows_.soon(b, h, rows);
+        next[1] = d_o_rows_.soon(b, h, rows);
+        next[2] = kPack<Operand> > 1 ? q_cols_.soon(b, h, rows) : NextRows{};
+        next[3] = kPack<Operand> > 1 ? d_o_cols_.soon(b, h, rows) : NextRows{};
+    }
+    // What the first tile of another head in the same task reads.
+    void set_next_segment(int64_t pair, index_t j, int64_t number, NextRows (&next)[4]) const
+    {
+        const Segment& segment = plan_->list(pair).segments[number];
+        const int64_t b = pair / p_.num_heads_kv, h = pair % p_.num_heads_kv * group_ + segment.head_in_group;
+        const TiledMask& mask = masks_.at(b, h);
+        const auto first = mask.GetTileIndexIteratorAlongY(j, segment.begin, segment.end);
+        if (!first.at_end()) set_next_rows(b, h, mask.rows(first.current()), next);
     }
 
     // What is written after the last tile of a task, and read next if its thread goes on with the next task.
@@ -204,52 +256,42 @@ private:
         tile.head_dim_v = head_dim_v_;
         tile.softmax_scale = static_cast<Real>(p_.softmax_scale);
         tile.keep_scale = extras_.keep_scale();
-        tile.k_t = s.k_t;
-        tile.v_t = s.v_t;
+        tile.s = s.s;
+        tile.dp = s.dp;
         tile.p = s.p;
+        tile.ds_rows = s.ds_rows;
         tile.ds = s.ds;
+        if (BwdOperands<Operand>::kInPlace) BwdOperands<Operand>::in_place(tile);
         tile.dbias = s.dbias;
         tile.dk = args_.dk.data ? dk : nullptr;
         tile.dv = args_.dv.data ? dv : nullptr;
         std::fill_n(dk, kTileK * ld_, Real(0));
         std::fill_n(dv, kTileK * ld_v_, Real(0));
 
-        const auto k = rows_of(k_, b, head_kv).from(cols.begin), v = rows_of(v_, b, head_kv).from(cols.begin);
-        const auto staged_k = k.stage(kernels_, tile.num_k, s.k), staged_v = v.stage(kernels_, tile.num_k, s.v);
-        kernels_.transpose(staged_k.data, staged_k.ld, tile.num_k, packed<Operand>(head_dim_), s.k_t);
-        kernels_.transpose(staged_v.data, staged_v.ld, tile.num_k, packed<Operand>(head_dim_v_), s.v_t);
-        const auto k_rows = k.stage_rows(kernels_, tile.num_k, s.k, true);
-        tile.k = k_rows.data;
-        tile.ld_k = k_rows.ld;
-
+        const bool can_split_column = stage_column(kernels_, b, head_kv, cols, s.staged, tile);
         for (int32_t n = 0; n < task.num_segments; ++n) {
             const Segment& segment = plan_->list(pair).segments[task.first_segment + n];
             const int64_t h = head_kv * group_ + segment.head_in_group, bh = b * p_.num_heads + h;
             const int64_t segment_of_call = plan_->first(pair).segment + task.first_segment + n;
             bias_sums_.begin_segment(segment_of_call);
             const TiledMask& mask = masks_.at(b, h);
-            const auto all_q_rows = rows_of(q_rows_.source(), b, h), all_d_o_rows = rows_of(d_o_rows_.source(), b, h);
-            const auto all_q = rows_of(q_, b, h), all_d_o = rows_of(d_o_, b, h);
             for (auto next = mask.GetTileIndexIteratorAlongY(j, segment.begin, segment.end); !next.at_end();) {
                 const index_t i = next.current();
                 next.advance();
                 const auto rows = mask.rows(i);
-                const auto q_rows = all_q_rows.from(rows.begin).stage_rows(kernels_, rows.size(), s.q_rows, true);
-                const auto d_o_rows = all_d_o_rows.from(rows.begin).stage_rows(kernels_, rows.size(), s.d_o_rows, true);
+                const auto q_rows = q_rows_.tile(kernels_, b, h, rows, s.staged.q_rows);
+                const auto d_o_rows = d_o_rows_.tile(kernels_, b, h, rows, s.staged.d_o_rows);
                 auto q = q_rows, d_o = d_o_rows;
-                if (next.at_end()) {
+                if (kPack<Operand> > 1) {
+                    q = q_cols_.tile(kernels_, b, h, rows, s.staged.q);
+                    d_o = d_o_cols_.tile(kernels_, b, h, rows, s.staged.d_o);
+                }
+                if (!next.at_end())
+                    set_next_rows(b, h, mask.rows(next.current()), tile.next);
+                else if (n + 1 < task.num_segments)
+                    set_next_segment(pair, j, task.first_segment + n + 1, tile.next);
+                else
                     set_next_task(pair, number, tile.next);
-                } else {
-                    const auto next_rows = mask.rows(next.current());
-                    tile.next[0] = all_q_rows.soon(next_rows);
-                    tile.next[1] = all_d_o_rows.soon(next_rows);
-                    tile.next[2] = kPack<Operand> > 1 ? all_q.soon(next_rows) : NextRows{};
-                    tile.next[3] = kPack<Operand> > 1 ? all_d_o.soon(next_rows) : NextRows{};
-                }
-                if constexpr (kPack<Operand> > 1) {
-                    q = all_q.from(rows.begin).stage(kernels_, rows.size(), s.q);
-                    d_o = all_d_o.from(rows.begin).stage(kernels_, rows.size(), s.d_o);
-                }
                 tile.num_q = rows.size();
                 tile.dq = row_sums_.of_dq() ? s.row_tiles.current().dq : nullptr;
                 tile.q = q.data;
@@ -265,7 +307,10 @@ private:
                 tile.changes = extras_.changes(ScoreExtras<Real>::Layout::s, b, h, rows, cols, s.bias, s.bias_scratch);
                 tile.query_bits = query_bits(mask, i, j, bits);
                 tile.keep_bits = extras_.keep_query_bits(b, h, rows, cols, keep_bits);
-                kernels_.bwd_tile(tile);
+                if (can_split_column && tile.q && tile.d_o && can_split(tile.delta, tile.num_q))
+                    kernels_.bwd_tile(tile);
+                else
+                    compute_numbers(tile, b, h, head_kv, rows, cols, s.numbers);
                 if (bias_sums_.of_tiles()) bias_sums_.write_tile(b, h, rows, cols, s.dbias);
                 if (bias_sums_.of_queries())
                     bias_sums_.add_to_segment(segment_of_call, tile.num_q, tile.num_k, s.dbias, s.dbias_line);
@@ -276,6 +321,51 @@ private:
             }
         }
         row_sums_.add_rest(s.row_tiles);
+    }
+
+    // K and V of a column; can they be split?
+    template <class Numbers>
+    bool stage_column(const TileKernels<Numbers>& kernels, int64_t b, int64_t head_kv, Interval cols,
+                      StagedTile<Numbers>& s, BwdTile<Numbers>& tile) const
+    {
+        const auto k = TensorRows<Numbers>(k_, b, head_kv).from(cols.begin);
+        const auto v = TensorRows<Numbers>(v_, b, head_kv).from(cols.begin);
+        if (!k.can_split(kernels, cols.size()) || !v.can_split(kernels, cols.size())) return false;
+        const auto k_cols = k.stage(kernels, cols.size(), s.k), v_cols = v.stage(kernels, cols.size(), s.v);
+        kernels.transpose(k_cols.data, k_cols.ld, cols.size(), packed<Numbers>(head_dim_), s.k_t);
+        kernels.transpose(v_cols.data, v_cols.ld, cols.size(), packed<Numbers>(head_dim_v_), s.v_t);
+        const auto k_rows = k.stage_rows(kernels, cols.size(), s.k, true);
+        tile.k_t = s.k_t;
+        tile.v_t = s.v_t;
+        tile.k = k_rows.data;
+        tile.ld_k = k_rows.ld;
+        return true;
+    }
+
+    // A tile with numbers that are not the sums of their parts, which does what `split` would.
+    void compute_numbers(const BwdTile<Operand>& split, int64_t b, int64_t h, int64_t head_kv, Interval rows,
+                         Interval cols, StagedTile<Real>& staged) const
+    {
+        if constexpr (kParts<Operand> > 1) {
+            BwdTile<Real> tile{};
+            static_cast<BwdTileCall<Real>&>(tile) = split;
+            BwdOperands<Real>::in_place(tile);
+            stage_column(results_, b, head_kv, cols, staged, tile);
+            const auto q = numbers_of(q_, b, h).from(rows.begin).stage_padded(results_, rows.size(), staged.q);
+            const auto d_o = numbers_of(d_o_, b, h).from(rows.begin).stage_padded(results_, rows.size(), staged.d_o);
+            tile.q = tile.q_rows = q.data;
+            tile.ld_q = tile.ld_q_rows = q.ld;
+            tile.d_o = tile.d_o_rows = d_o.data;
+            tile.ld_do = tile.ld_do_rows = d_o.ld;
+            results_.bwd_tile(tile);
+        }
+    }
+
+    // Is dS the sum of its parts with these deltas?
+    static bool can_split(const Real* delta, int count)
+    {
+        return kParts<Operand> == 1 ||
+               std::all_of(delta, delta + count, [](Real x) { return std::abs(x) <= kLargestDelta; });
     }
 
     void write(int64_t pair, const Task& task, const Real* dk, const Real* dv) const
@@ -309,6 +399,7 @@ private:
     RowSums<Real> row_sums_;
     const int64_t num_row_tiles_;
     const Source k_, v_, q_, d_o_, dk_, dv_;
+    Converted<Operand> q_cols_, d_o_cols_; // of pairs only
     Converted<Operand> q_rows_, d_o_rows_;
 
     std::unique_ptr<std::atomic<int32_t>[]> finished_parts_; // per cut column
@@ -328,8 +419,10 @@ void attention_backward(const ck_fmha_bwd_args& args, const MaskExpr& mask)
     want_huge_pages(args.dv, p.batch, p.num_heads_kv, p.seqlen_k, p.head_dim_v, p.dtype);
     if (p.dtype == CK_FMHA_FLOAT64)
         Backward<double>(args, mask).run();
-    else if (p.dtype == CK_FMHA_BFLOAT16 && has_bf16_products())
+    else if (p.dtype == CK_FMHA_BFLOAT16 && has_products<Bf16Pair>())
         Backward<Bf16Pair>(args, mask).run();
+    else if (p.dtype == CK_FMHA_FLOAT16 && has_products<Float16Pair>())
+        Backward<Float16Pair>(args, mask).run();
     else
         Backward<float>(args, mask).run();
 }

@@ -21,22 +21,41 @@
 namespace ck_fmha::cpu {
 namespace {
 
+// Tiles of Q, K and V as operands, where they do not lie so in memory.
+template <class Operand>
+struct StagedTile {
+    Operand *q, *q_t, *k, *v;
+
+    void lay_out(Arena& arena, int head_dim, int head_dim_v)
+    {
+        const size_t d = packed_head_dim<Operand>(head_dim), dv = padded_head_dim(head_dim_v);
+        q = arena.take<Operand>(kTileQ * d);
+        q_t = arena.take<Operand>(d * kTileQ);
+        k = arena.take<Operand>(kTileK * d);
+        v = arena.take<Operand>(packed<Operand>(kTileK) * dv);
+    }
+};
+
 // What one thread works with.
 template <class Operand>
 struct Scratch {
     using Real = RealOf<Operand>;
-    Operand *q, *q_t, *k, *v;
+    StagedTile<Operand> staged;
+    StagedTile<Real> numbers; // of a tile that cannot be split
+    Operand* p_t;
     Real *s_t, *o, *bias, *bias_scratch;
     FwdState<Real> state;
 
     void lay_out(Arena& arena, int head_dim, int head_dim_v, bool has_bias)
     {
-        const size_t d = padded_head_dim(head_dim), dv = padded_head_dim(head_dim_v);
-        q = arena.take<Operand>(kTileQ * d);
-        q_t = arena.take<Operand>(d * kTileQ);
+        const size_t dv = padded_head_dim(head_dim_v);
+        staged.lay_out(arena, head_dim, head_dim_v);
         s_t = arena.take<Real>(kTileK * kTileQ);
-        k = arena.take<Operand>(kTileK * d);
-        v = arena.take<Operand>(kTileK * dv);
+        p_t = reinterpret_cast<Operand*>(s_t);
+        if (kParts<Operand> > 1) {
+            p_t = arena.take<Operand>(packed<Operand>(kTileK) * kTileQ);
+            numbers.lay_out(arena, head_dim, head_dim_v);
+        }
         o = arena.take<Real>(kTileQ * dv);
         for (Real** tile : {&bias, &bias_scratch})
             *tile = has_bias ? arena.take<Real>(kTileK * kTileQ) : nullptr;
@@ -69,8 +88,8 @@ public:
           masks_(plan_->masks()),
           q_{args.q, p_.dtype, head_dim_},
           o_{args.o, p_.dtype, head_dim_v_},
-          k_({args.k, p_.dtype, head_dim_}, p_.batch, p_.num_heads_kv, p_.seqlen_k,
-             keys_are_reread() && kPack<Operand> == 1), // pairs of columns lie in the tensor
+          k_({args.k, p_.dtype, head_dim_}, p_.batch, p_.num_heads_kv, p_.seqlen_k, keys_are_reread(),
+             Pairing::columns),
           v_({args.v, p_.dtype, head_dim_v_}, p_.batch, p_.num_heads_kv, p_.seqlen_k, keys_are_reread(),
              Pairing::rows_transposed),
           lse_(static_cast<Real*>(args.lse)),
@@ -81,9 +100,8 @@ public:
 
     void run()
     {
-        const int64_t num_col_tiles = masks_.distinct(0).num_tiles_x();
-        const int64_t num_conversions = v_.converts() ? p_.batch * p_.num_heads_kv * num_col_tiles : 0;
-        const int workers = num_workers(p_.num_threads, std::max(plan_->num_items(), num_conversions));
+        const int64_t num_items = plan_->num_items();
+        const int workers = num_workers(p_.num_threads, num_items);
         std::vector<Scratch<Operand>> scratch(workers);
         const Workspace memory([&](Arena& arena) {
             for (Scratch<Operand>& s : scratch)
@@ -93,18 +111,13 @@ public:
             k_.lay_out(arena);
             v_.lay_out(arena);
         });
-        const auto convert = [&](size_t n, int) {
-            const int64_t bh = static_cast<int64_t>(n) / num_col_tiles;
-            const auto cols = masks_.distinct(0).cols(static_cast<index_t>(static_cast<int64_t>(n) % num_col_tiles));
-            k_.convert(kernels_, bh / p_.num_heads_kv, bh % p_.num_heads_kv, cols);
-            v_.convert(kernels_, bh / p_.num_heads_kv, bh % p_.num_heads_kv, cols);
-        };
         const auto compute = [&](size_t n, int thread) { run_item(static_cast<int64_t>(n), scratch[thread]); };
-        parallel_phases(p_.num_threads, workers, Phase(num_conversions, convert), Phase(plan_->num_items(), compute));
+        parallel_for(p_.num_threads, num_items, compute);
     }
 
 private:
     using Item = RowPlan::Item;
+    using Interval = ck_tile_masks::Interval;
 
     // Is a tile of keys visited more than twice on average?
     bool keys_are_reread() const
@@ -148,7 +161,7 @@ private:
         const int64_t b = item.batch, h = item.head, head_kv = h / (p_.num_heads / p_.num_heads_kv);
         const auto rows = mask.rows(i);
         const auto q = TensorRows<Operand>(q_, b, h).from(rows.begin);
-        const TensorRows<Operand> k(k_.source(), b, head_kv), v(v_.source(), b, head_kv), o(o_, b, h);
+        const TensorRows<Operand> o(o_, b, h);
         bits_t bits[kTileQ], keep_bits[kTileQ];
         const TileScope<Operand> scope(kernels_);
 
@@ -159,35 +172,58 @@ private:
         tile.softmax_scale = static_cast<Real>(p_.softmax_scale);
         tile.first = true;
         tile.natural_scores = natural_scores_;
-        tile.q_t = s.q_t;
         tile.s_t = s.s_t;
+        tile.p_t = s.p_t;
         tile.state = state;
 
-        const auto staged_q = q.stage(kernels_, tile.num_q, s.q);
-        kernels_.transpose(staged_q.data, staged_q.ld, tile.num_q, packed<Operand>(head_dim_), s.q_t);
+        if (q.can_split(kernels_, tile.num_q)) {
+            const auto staged_q = q.stage(kernels_, tile.num_q, s.staged.q);
+            kernels_.transpose(staged_q.data, staged_q.ld, tile.num_q, packed<Operand>(head_dim_), s.staged.q_t);
+            tile.q_t = s.staged.q_t;
+        }
         for (auto next = mask.GetTileIndexIteratorAlongX(i, item.range->begin, item.range->end); !next.at_end();) {
             const index_t j = next.current();
             next.advance();
             const auto cols = mask.cols(j);
             tile.num_k = cols.size();
-            const auto staged_k = k.from(cols.begin).stage(kernels_, tile.num_k, s.k);
-            const auto staged_v = v.from(cols.begin).stage_transposed(kernels_, tile.num_k, s.v);
+            const auto staged_k = k_.tile(kernels_, b, head_kv, cols, s.staged.k);
+            const auto staged_v = v_.tile(kernels_, b, head_kv, cols, s.staged.v);
             tile.k = staged_k.data;
             tile.ld_k = staged_k.ld;
             tile.v = staged_v.data;
             tile.ld_v = staged_v.ld;
-            tile.next[0] = next.at_end() ? next_q : k.soon(mask.cols(next.current()));
-            tile.next[1] = next.at_end() ? o.soon(rows) : v.soon(mask.cols(next.current()));
+            tile.next[0] = next.at_end() ? next_q : k_.soon(b, head_kv, mask.cols(next.current()));
+            tile.next[1] = next.at_end() ? o.soon(rows) : v_.soon(b, head_kv, mask.cols(next.current()));
             tile.changes = extras_.changes(ScoreExtras<Real>::Layout::s_t, b, h, rows, cols, s.bias, s.bias_scratch);
             tile.query_bits = query_bits(mask, i, j, bits);
             tile.keep_bits = extras_.keep_key_bits(b, h, rows, cols, keep_bits);
-            kernels_.fwd_tile(tile);
+            if (tile.q_t && tile.k && tile.v)
+                kernels_.fwd_tile(tile);
+            else
+                compute_numbers(tile, b, h, rows, cols, s.numbers);
             tile.first = false;
         }
         if (tile.first) { // nothing attended: the state of the empty row
             std::fill_n(state.m, kTileQ, -std::numeric_limits<Real>::infinity());
             std::fill_n(state.l, kTileQ, Real(0));
             std::fill_n(state.o_t, head_dim_v_ * kTileQ, Real(0));
+        }
+    }
+
+    // A tile with numbers that are not the sums of their parts, which changes the state as `split` would.
+    void compute_numbers(const FwdTile<Operand>& split, int64_t b, int64_t h, Interval rows, Interval cols,
+                         StagedTile<Real>& staged)
+    {
+        if constexpr (kParts<Operand> > 1) {
+            const int64_t head_kv = h / (p_.num_heads / p_.num_heads_kv);
+            const auto numbers = [](const Source& source, int64_t batch, int64_t head, Interval part) {
+                return TensorRows<Real>(source, batch, head).from(part.begin);
+            };
+            const auto q = numbers(q_, b, h, rows).stage(results_, rows.size(), staged.q);
+            const auto k = numbers(k_.original(), b, head_kv, cols).stage(results_, cols.size(), staged.k);
+            const auto v = numbers(v_.original(), b, head_kv, cols).stage(results_, cols.size(), staged.v);
+            results_.transpose(q.data, q.ld, rows.size(), head_dim_, staged.q_t);
+            results_.fwd_tile({split, staged.q_t, k.data, k.ld, v.data, v.ld, split.s_t});
         }
     }
 
@@ -230,8 +266,10 @@ void attention_forward(const ck_fmha_fwd_args& args, const MaskExpr& mask)
     want_huge_pages(args.o, p.batch, p.num_heads, p.seqlen_q, p.head_dim_v, p.dtype);
     if (p.dtype == CK_FMHA_FLOAT64)
         Forward<double>(args, mask).run();
-    else if (p.dtype == CK_FMHA_BFLOAT16 && has_bf16_products())
+    else if (p.dtype == CK_FMHA_BFLOAT16 && has_products<Bf16Pair>())
         Forward<Bf16Pair>(args, mask).run();
+    else if (p.dtype == CK_FMHA_FLOAT16 && has_products<Float16Pair>())
+        Forward<Float16Pair>(args, mask).run();
     else
         Forward<float>(args, mask).run();
 }

@@ -43,7 +43,7 @@ static inline vuint rounded_to_bf16(vfloat x)
 }
 
 // Lane n: the pair (x[0][n], x[1][n]), rounded.
-static inline vuint pack(const vfloat (&x)[2]) { return rounded_to_bf16(x[0]) >> 16 | rounded_to_bf16(x[1]); }
+static inline vuint pack(Bf16Pair, const vfloat (&x)[2]) { return rounded_to_bf16(x[0]) >> 16 | rounded_to_bf16(x[1]); }
 
 // Rounded neighbours in x as pairs.
 static inline void store_rounded(Bf16Pair* p, vfloat x)
@@ -60,7 +60,7 @@ static inline vfloat multiply_add(vfloat sum, vuint a, vuint b)
 }
 
 // Lane n: the pair (x[0][n], x[1][n]), rounded.
-static inline vuint pack(const vfloat (&x)[2])
+static inline vuint pack(Bf16Pair, const vfloat (&x)[2])
 {
     using Numbers = uint16_t __attribute__((vector_size(64)));
     const Numbers one_after_the_other = reinterpret_cast<Numbers>(_mm512_cvtne2ps_pbh(x[1], x[0]));
@@ -78,6 +78,9 @@ static inline void store_rounded(Bf16Pair* p, vfloat x)
 }
 
 #endif
+
+// Lanes from `lane` on of a row: neighbours in x as pairs.
+static inline void store_neighbours(Bf16Pair* row, int lane, vfloat x) { store_rounded(row + lane / 2, x); }
 
 // dst (rows, packed cols) = src, pairs of neighbours in a row, rows filled up to `ld_dst` with zeros.
 static inline void load_pairs(const void* src_rows, ptrdiff_t ld_src, int rows, int cols, Bf16Pair* dst, int ld_dst)

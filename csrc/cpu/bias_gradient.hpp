@@ -70,14 +70,14 @@ private:
     };
 
     struct Scratch {
-        Real *q, *d_o, *k, *k_t, *v, *v_t, *p, *ds, *dbias, *sum, *bias, *bias_scratch;
+        Real *q, *d_o, *k, *k_t, *v, *v_t, *scores, *dp, *dbias, *sum, *bias, *bias_scratch;
         void lay_out(Arena& arena, size_t d, size_t dv)
         {
             for (Real** rows : {&q, &k, &k_t})
                 *rows = arena.take<Real>(64 * d);
             for (Real** rows : {&d_o, &v, &v_t})
                 *rows = arena.take<Real>(64 * dv);
-            for (Real** tile : {&p, &ds, &dbias, &sum, &bias, &bias_scratch})
+            for (Real** tile : {&scores, &dp, &dbias, &sum, &bias, &bias_scratch})
                 *tile = arena.take<Real>(kTileQ * kTileK);
         }
     };
@@ -112,8 +112,9 @@ private:
         tile.changes = extras_.changes(ScoreExtras<Real>::Layout::s, b, h, rows, cols, s.bias, s.bias_scratch);
         tile.query_bits = query_bits(mask, i, j, bits);
         tile.keep_bits = extras_.keep_query_bits(b, h, rows, cols, keep_bits);
-        tile.p = s.p;
-        tile.ds = s.ds;
+        tile.s = s.scores;
+        tile.dp = s.dp;
+        BwdOperands<Real>::in_place(tile);
         tile.dbias = s.dbias;
         kernels_.bwd_tile(tile);
         kernels_.add_rows(s.dbias, kTileK, rows.size(), cols.size(), s.sum, kTileK);

@@ -37,7 +37,7 @@ struct SoftmaxGradient {
     SoftmaxGradient(const BwdTile<Operand>& t, int q, int lane)
     {
         const int element = q * kTileK + lane;
-        Vec s = t.softmax_scale * load(t.p + element), dp = load(t.ds + element), slope{};
+        Vec s = t.softmax_scale * load(t.s + element), dp = load(t.dp + element), slope{};
         if constexpr (kExtras == Extras::any) {
             const ChangedScores<Real> changed(t.changes, s, element);
             s = changed.s;
@@ -64,45 +64,31 @@ struct SoftmaxGradient {
     }
 };
 
-// P and dS of a tile as operands. dS enters two products: one sums over queries (ds_rows), one over keys (ds).
-template <class Operand>
-struct BwdOperands {
-    // All of it takes the place of S and dP. Pairs of queries need half of it: those of dS lie in the odd rows of P.
-    explicit BwdOperands(const BwdTile<Operand>& t)
-        : p(reinterpret_cast<Operand*>(t.p)),
-          ds(reinterpret_cast<Operand*>(t.ds)),
-          ds_rows(kPack<Operand> == 1 ? ds : p + kTileK)
-    {
-    }
-    static constexpr int kLdRows = kPack<Operand> * kTileK;
-
-    Operand *p, *ds, *ds_rows; // (packed queries, kTileK) with kLdRows, (queries, packed kTileK) with kTileK, as p
-};
-
 // Nothing reads the columns past num_k.
 template <class Operand, Extras kExtras>
 static void differentiate_softmax(const BwdTile<Operand>& t)
 {
     using Vec = vec<RealOf<Operand>>;
-    const BwdOperands<Operand> out(t);
+    using Place = BwdOperands<Operand>;
+    Operand *const p_pairs = t.p, *const ds_rows = t.ds_rows, *const ds_pairs = t.ds;
     const NextRows next[] = {t.next[0], t.next[1], t.next[2], t.next[3]}; // copies, which no store can change
     for (int q = 0; q < t.num_q; q += kPack<Operand>)
-        for (int lane = 0; lane < t.num_k; lane += kLanes<Operand>) {
+        for (int lane = 0; lane < t.num_k; lane += kLanes<RealOf<Operand>>) {
             for (int n = 0; n < kPack<Operand>; ++n)
                 for (const NextRows& rows : next)
-                    bring_near(rows, q + n, lane / kLanes<Operand>, kTileK / kLanes<Operand>);
+                    bring_near(rows, q + n, lane / kLanes<RealOf<Operand>>, kTileK / kLanes<RealOf<Operand>>);
             Vec p[kPack<Operand>] = {}, ds[kPack<Operand>] = {};
             for (int n = 0; n < kPack<Operand> && q + n < t.num_q; ++n) {
                 const SoftmaxGradient<Operand, kExtras> gradient(t, q + n, lane);
                 p[n] = gradient.p;
                 ds[n] = gradient.ds;
             }
-            const int element = q * kTileK + lane;
-            store(out.p + element, pack(p));
-            store(out.ds_rows + element, pack(ds));
+            const int element = q / kPack<Operand> * Place::kLdRows + lane;
+            store(p_pairs + element, pack(Operand{}, p));
+            store(ds_rows + element, pack(Operand{}, ds));
             if constexpr (kPack<Operand> > 1)
                 for (int n = 0; n < kPack<Operand>; ++n)
-                    store_rounded(out.ds + (q + n) * kTileK + lane / kPack<Operand>, ds[n]);
+                    store_neighbours(ds_pairs + (q + n) * Place::kLdKeys, lane, ds[n]);
         }
 }
 
@@ -113,9 +99,9 @@ static void bwd_tile(const BwdTile<Operand>& t)
     const int num_k = round_to_lanes<Real>(t.num_k);
     // Q K^T, dP = dO V^T
     product<Operand, ALayout::rows, Init::zero>(t.num_q, num_k,
-                                                {t.q, t.ld_q, t.k_t, kTileK, t.p, kTileK, packed<Operand>(t.head_dim)});
+                                                {t.q, t.ld_q, t.k_t, kTileK, t.s, kTileK, packed<Operand>(t.head_dim)});
     product<Operand, ALayout::rows, Init::zero>(
-        t.num_q, num_k, {t.d_o, t.ld_do, t.v_t, kTileK, t.ds, kTileK, packed<Operand>(t.head_dim_v)});
+        t.num_q, num_k, {t.d_o, t.ld_do, t.v_t, kTileK, t.dp, kTileK, packed<Operand>(t.head_dim_v)});
     // P and dS
     if (t.keep_bits || t.dbias || t.changes.any())
         differentiate_softmax<Operand, Extras::any>(t);
@@ -124,19 +110,19 @@ static void bwd_tile(const BwdTile<Operand>& t)
     else
         differentiate_softmax<Operand, Extras::none>(t);
     // dV += P^T dO, dK += scale dS^T Q, dQ = scale dS K
-    const BwdOperands<Operand> x(t);
+    constexpr int kLdRows = BwdOperands<Operand>::kLdRows, kLdKeys = BwdOperands<Operand>::kLdKeys;
     const int d = round_to_lanes<Real>(t.head_dim), dv = round_to_lanes<Real>(t.head_dim_v);
     const int ld = padded_head_dim(t.head_dim), ld_dv = padded_head_dim(t.head_dim_v);
     const int num_q = packed<Operand>(t.num_q);
     if (t.dv)
         product<Operand, ALayout::cols, Init::add>(t.num_k, dv,
-                                                   {x.p, x.kLdRows, t.d_o_rows, t.ld_do_rows, t.dv, ld_dv, num_q});
+                                                   {t.p, kLdRows, t.d_o_rows, t.ld_do_rows, t.dv, ld_dv, num_q});
     if (t.dk)
         product<Operand, ALayout::cols, Init::add>(
-            t.num_k, d, {x.ds_rows, x.kLdRows, t.q_rows, t.ld_q_rows, t.dk, ld, num_q, t.softmax_scale});
+            t.num_k, d, {t.ds_rows, kLdRows, t.q_rows, t.ld_q_rows, t.dk, ld, num_q, t.softmax_scale});
     if (t.dq)
         product<Operand, ALayout::rows, Init::zero>(
-            t.num_q, d, {x.ds, kTileK, t.k, t.ld_k, t.dq, ld, packed<Operand>(t.num_k), t.softmax_scale});
+            t.num_q, d, {t.ds, kLdKeys, t.k, t.ld_k, t.dq, ld, packed<Operand>(t.num_k), t.softmax_scale});
 }
 
 } // namespace ck_fmha::cpu::CK_FMHA_ISA

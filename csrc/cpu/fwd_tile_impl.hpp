@@ -110,31 +110,35 @@ static void change_and_max(const FwdTile<Operand>& t, const FromSums<Real>& from
 // How P follows from x, which lies in its place: 2^x, 2^(x - shift), exp(x - shift).
 enum class Exponent { as_it_is, shifted, natural };
 
-// P in place of x, as operands; returns the sums over keys. What dropout drops counts in the sums only.
+// P of x, as operands; returns the sums over keys. What dropout drops counts in the sums only.
 template <class Operand, Exponent kExponent, class Real = RealOf<Operand>>
 static vec<Real> exponentiate(const FwdTile<Operand>& t, int lane, vec<Real> shift)
 {
     vec<Real> sum{};
-    const NextRows next[] = {t.next[0], t.next[1]}; // copies, which no store can change
-    for (int k = 0; k < t.num_k; k += kPack<Operand>) {
+    // Copies, which no store can change.
+    const NextRows next[] = {t.next[0], t.next[1]};
+    const Real* const x = t.s_t + lane;
+    Operand* const p_t = t.p_t + lane;
+    const bits_t* const keep_bits = t.keep_bits;
+    const int num_k = t.num_k;
+    for (int k = 0; k < num_k; k += kPack<Operand>) {
         for (int n = 0; n < kPack<Operand>; ++n)
             for (const NextRows& rows : next)
                 bring_near(rows, k + n, lane / kLanes<Real>, kTileQ / kLanes<Real>);
-        Real* x = t.s_t + k * kTileQ + lane;
         vec<Real> p[kPack<Operand>] = {};
-        for (int n = 0; n < kPack<Operand> && k + n < t.num_k; ++n) {
-            vec<Real> y = load(x + n * kTileQ);
+        for (int n = 0; n < kPack<Operand> && k + n < num_k; ++n) {
+            vec<Real> y = load(x + (k + n) * kTileQ);
             if constexpr (kExponent != Exponent::as_it_is) y -= shift;
             p[n] = kExponent == Exponent::natural ? exp<Real>(y) : exp2<Real>(y);
             sum += p[n];
-            if (t.keep_bits) p[n] = select_bits(lane_bits(t.keep_bits[k + n], lane), p[n], vec<Real>{});
+            if (keep_bits) p[n] = select_bits(lane_bits(keep_bits[k + n], lane), p[n], vec<Real>{});
         }
-        store(reinterpret_cast<Operand*>(x), pack(p));
+        store(p_t + k / kPack<Operand> * kLdP<Operand>, pack(Operand{}, p));
     }
     return sum;
 }
 
-// m, l, and P^T in place of Y^T or S^T, for kN vectors of queries; `m` is what Y was formed with, alpha what was summed
+// m, l, and P^T of Y^T or S^T, for kN vectors of queries; `m` is what Y was formed with, alpha what was summed
 // so far is to be multiplied with. Is any alpha not 1?
 template <class Operand, int kN>
 static bool softmax(const FwdTile<Operand>& t, const FromSums<RealOf<Operand>>& from,
@@ -210,9 +214,8 @@ static void fwd_tile(const FwdTile<Operand>& t)
         rescale |= softmax<Operand, 1>(t, from, attended, scores, lane, m, alpha);
     // O^T = alpha O^T + V^T P^T
     constexpr ALayout kOfV = kPack<Operand> == 1 ? ALayout::cols : ALayout::rows;
-    const auto* p_t = reinterpret_cast<const Operand*>(t.s_t);
-    const Product<Operand> o{t.v, t.ld_v, p_t, kPack<Operand> * kTileQ, t.state.o_t, kTileQ, packed<Operand>(t.num_k),
-                             1,   alpha};
+    const Product<Operand> o{
+        t.v, t.ld_v, t.p_t, kLdP<Operand>, t.state.o_t, kTileQ, packed<Operand>(t.num_k), 1, alpha};
     if (t.first)
         product<Operand, kOfV, Init::zero>(t.head_dim_v, num_q, o);
     else if (rescale)

@@ -13,21 +13,25 @@ extern const IsaKernels kIsaKernels_avx2;
 extern const IsaKernels kIsaKernels_avx512;
 extern const TileKernels<Bf16Pair> kPairKernels_avx512_bf16;
 extern const TileKernels<Bf16Pair> kPairKernels_avx512_amx;
+extern const TileKernels<Float16Pair> kFloat16Kernels_avx512_amx;
 #endif
 #if defined(CK_FMHA_EMULATED_ISA)
 extern const TileKernels<Bf16Pair> kPairKernels_avx512_bf16_emulated;
 extern const TileKernels<Bf16Pair> kPairKernels_avx512_amx_emulated;
+extern const TileKernels<Float16Pair> kFloat16Kernels_avx512_amx_emulated;
 #endif
 
 namespace {
 
 constexpr int kMaxTables = 7;
 
-// Products of pairs of bfloat16 on top of AVX-512.
-[[maybe_unused]] IsaKernels with_pairs(const char* name, IsaKernels kernels, const TileKernels<Bf16Pair>& pairs)
+// Products of pairs of bfloat16 on top of AVX-512, and those of float16 made of several of them.
+[[maybe_unused]] IsaKernels with_pairs(const char* name, IsaKernels kernels, const TileKernels<Bf16Pair>& pairs,
+                                       const TileKernels<Float16Pair>& of_float16 = {})
 {
     kernels.name = name;
     kernels.of_bf16_pairs = pairs;
+    kernels.of_float16_pairs = of_float16;
     return kernels;
 }
 
@@ -46,7 +50,9 @@ struct Available {
                             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 #if defined(CK_FMHA_EMULATED_ISA)
         if (avx512) add(with_pairs("avx512_bf16_emulated", kIsaKernels_avx512, kPairKernels_avx512_bf16_emulated));
-        if (avx512) add(with_pairs("avx512_amx_emulated", kIsaKernels_avx512, kPairKernels_avx512_amx_emulated));
+        if (avx512)
+            add(with_pairs("avx512_amx_emulated", kIsaKernels_avx512, kPairKernels_avx512_amx_emulated,
+                           kFloat16Kernels_avx512_amx_emulated));
 #endif
         const bool bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
         // The last one is the default. AMD's processors multiply a pair in the time of a number: 1.7 times as fast as
@@ -58,7 +64,8 @@ struct Available {
         if (avx2) add(kIsaKernels_avx2);
         if (avx512) add(kIsaKernels_avx512);
         if (pairs_are_fast) add(of_vectors);
-        if (bf16 && amx_is_permitted()) add(with_pairs("avx512_amx", kIsaKernels_avx512, kPairKernels_avx512_amx));
+        if (bf16 && amx_is_permitted())
+            add(with_pairs("avx512_amx", kIsaKernels_avx512, kPairKernels_avx512_amx, kFloat16Kernels_avx512_amx));
 #endif
     }
 

@@ -57,10 +57,16 @@ struct VectorOf<Bf16Pair> {
     using Four = int32_t __attribute__((vector_size(16)));
     using FourIntegers = Four;
 };
+template <>
+struct VectorOf<Float16Pair> { // a group
+    struct Vector {
+        vuint parts[2];
+    };
+};
 template <class Operand>
 using vec = typename VectorOf<Operand>::Vector;
 template <class Operand>
-inline constexpr int kLanes = CK_FMHA_VECTOR_BYTES / static_cast<int>(sizeof(Operand));
+inline constexpr int kLanes = static_cast<int>(sizeof(vec<Operand>) / sizeof(Operand));
 
 // x - 0, not 0 + x: only the former is x for every x, -0 included, and becomes a broadcasting load.
 template <class Real>
@@ -86,9 +92,10 @@ static inline void store(Operand* p, vec<Operand> v)
 static inline vfloat multiply_add(vfloat sum, vfloat a, vfloat b) { return sum + a * b; }
 static inline vdouble multiply_add(vdouble sum, vdouble a, vdouble b) { return sum + a * b; }
 
-// kPack<Operand> vectors of numbers, neighbours along a sum, as one of operands.
-static inline vfloat pack(const vfloat (&x)[1]) { return x[0]; }
-static inline vdouble pack(const vdouble (&x)[1]) { return x[0]; }
+// kPack<Operand> vectors of numbers, neighbours along a sum, as one of operands; the first argument says of which. (Of
+// pairs: bf16_pairs.hpp, split_pairs.hpp.)
+static inline vfloat pack(float, const vfloat (&x)[1]) { return x[0]; }
+static inline vdouble pack(double, const vdouble (&x)[1]) { return x[0]; }
 
 // max(a, b), and b where either is NaN.
 static inline vfloat max_or_second(vfloat a, vfloat b)

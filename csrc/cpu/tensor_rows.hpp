@@ -8,9 +8,10 @@
 
 namespace ck_fmha::cpu {
 
-// The dtype whose numbers need no conversion to be computed with.
+// The dtype whose numbers need no conversion to be computed with; -1: none.
 template <class Operand>
-inline constexpr int32_t kOwnDtype = kPack<Operand> == 2                 ? CK_FMHA_BFLOAT16
+inline constexpr int32_t kOwnDtype = kParts<Operand> > 1                 ? -1
+                                     : kPack<Operand> == 2               ? CK_FMHA_BFLOAT16
                                      : sizeof(Operand) == sizeof(double) ? CK_FMHA_FLOAT64
                                                                          : CK_FMHA_FLOAT32;
 
@@ -28,7 +29,6 @@ struct Source {
     ck_fmha_tensor tensor;
     int32_t dtype;
     int columns; // numbers of a row
-    Pairing pairing = Pairing::columns;
 };
 
 // Rows of one (batch, head) of a tensor in its own dtype, read as operands; results are written as `Real`.
@@ -40,7 +40,6 @@ public:
     TensorRows(const Source& source, int64_t batch, int64_t head)
         : dtype_(source.dtype),
           columns_(source.columns),
-          pairing_(source.pairing),
           stride_(source.tensor.stride_seq),
           data_(static_cast<char*>(source.tensor.data) +
                 element_size(dtype_) * (batch * source.tensor.stride_batch + head * source.tensor.stride_head))
@@ -59,7 +58,7 @@ public:
         ptrdiff_t ld;
     };
 
-    // The first `rows` rows as operands: in place if they are such, else copied to `buffer` (rows, padded_head_dim).
+    // The first `rows` rows as operands: in place if they are such, else copied to `buffer` (rows, packed_head_dim).
     // Rows a multiple of 2 KiB apart are copied as well: they would meet in one cache set.
     Staged stage(const TileKernels<Operand>& kernels, int rows, Operand* buffer) const
     {
@@ -80,7 +79,6 @@ public:
         if constexpr (kPack<Operand> == 1) {
             return padded ? stage_padded(kernels, rows, buffer) : stage(kernels, rows, buffer);
         } else {
-            if (pairing_ == Pairing::rows) return {reinterpret_cast<const Operand*>(data_), stride_};
             const int ld = padded_head_dim(columns_);
             kernels.pair_rows(data_, stride_, rows, columns_, buffer, ld);
             return {buffer, ld};
@@ -94,10 +92,16 @@ public:
             return stage(kernels, rows, buffer);
         } else {
             constexpr int kLd = packed<Operand>(kTileK);
-            if (pairing_ == Pairing::rows_transposed) return {reinterpret_cast<const Operand*>(data_), kLd};
             kernels.pair_rows_transposed(data_, stride_, rows, columns_, buffer);
             return {buffer, kLd};
         }
+    }
+
+    // Can the first `rows` rows be operands? Numbers that are not split always can.
+    bool can_split(const TileKernels<Operand>& kernels, int rows) const
+    {
+        if constexpr (kParts<Operand> > 1) return kernels.can_split(data_, stride_, rows, columns_);
+        return true;
     }
 
     // Some of these rows as they lie, to be brought near.
@@ -119,14 +123,13 @@ public:
 private:
     Staged copy(const TileKernels<Operand>& kernels, int rows, Operand* buffer) const
     {
-        const int ld = padded_head_dim(columns_) / kPack<Operand>;
+        const int ld = packed_head_dim<Operand>(columns_);
         kernels.load_rows[dtype_](data_, stride_, rows, columns_, buffer, ld);
         return {buffer, ld};
     }
 
     int32_t dtype_;
     int columns_;
-    Pairing pairing_;
     int64_t stride_;
     char* data_;
 };

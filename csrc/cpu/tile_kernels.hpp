@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "ck_tile_masks/index.hpp"
+#include "cpu/operands.hpp"
 
 // What the CPU pipelines ask of an instruction set: tables of functions over tiles, filled by one translation unit per
 // instruction set (isa/*.cpp). Everything here is plain pointers, so that no code compiled for a newer instruction
@@ -13,46 +14,16 @@
 // transposed tile. Element (r, c) of a tile with leading dimension ld lies at r * ld + c.
 //
 // All sums, statistics and results are of `Real`: double for float64 tensors, float for all others. What products
-// multiply are tiles of `Operand`: the same, or pairs of bfloat16 on processors that multiply and add these in pairs.
+// multiply are tiles of `Operand`, see operands.hpp.
 
 namespace ck_fmha::cpu {
 
 using ck_tile_masks::bits_t;
 
-// Two numbers that are neighbours along the dimension that a product sums over.
-struct Bf16Pair {
-    uint16_t first, second;
-};
-
-template <class Operand>
-struct OperandTraits {
-    using Real = Operand;
-    static constexpr int kPack = 1;
-};
-template <>
-struct OperandTraits<Bf16Pair> {
-    using Real = float;
-    static constexpr int kPack = 2;
-};
-template <class Operand>
-using RealOf = typename OperandTraits<Operand>::Real;
-// Numbers in an operand, and operands that hold n of them: n numbers along the dimension of the sum are packed(n) rows
-// or columns of operands, the last one filled up with a zero.
-template <class Operand>
-inline constexpr int kPack = OperandTraits<Operand>::kPack;
-template <class Operand, class Int>
-inline constexpr Int packed(Int n)
-{
-    return (n + kPack<Operand> - 1) / kPack<Operand>;
-}
-
 // Kernel tile: kTileQ query rows by kTileK key columns. Transposed tiles have leading dimension kTileQ or kTileK.
 inline constexpr int kTileQ = 64;
 inline constexpr int kTileK = 64;
 static_assert(kTileQ == 64 && kTileK == 64, "one 64-bit word holds the mask bits of a tile's row");
-
-// Leading dimension of staged rows: the widest vector (16 floats) divides it.
-inline constexpr int padded_head_dim(int head_dim) { return (head_dim + 15) / 16 * 16; }
 
 // What happens to the scores after the product and before the mask: S = softcap * tanh(S / softcap), then S += bias.
 template <class Real>
@@ -87,36 +58,60 @@ struct NextRows {
     int count;
 };
 
+// Rows of P^T are that far apart: with S^T, in whose place they lie, unless its numbers are several parts.
 template <class Operand>
-struct FwdTile {
-    using Real = RealOf<Operand>;
+inline constexpr int kLdP = kParts<Operand> == 1 ? kPack<Operand> * kTileQ : kTileQ;
+
+// One tile of the forward pass, but for what it multiplies.
+template <class Real>
+struct FwdTileCall {
     int num_q; // rows of this tile that exist, <= kTileQ
     int num_k; // columns that exist, <= kTileK
     int head_dim, head_dim_v;
     Real softmax_scale;
-    bool first;          // is this the first tile of the state?
-    bool natural_scores; // the same for all tiles of a state; see needs_natural_scores
-    const Operand* q_t;  // (packed head_dim, kTileQ), columns past num_q zero
-    const Operand* k;    // (num_k, packed head_dim)
-    ptrdiff_t ld_k;
-    const Operand* v; // (num_k, head_dim_v); pairs of keys: (head_dim_v, packed kTileK), of which packed num_k are read
-    ptrdiff_t ld_v;
+    bool first;                 // is this the first tile of the state?
+    bool natural_scores;        // the same for all tiles of a state; see needs_natural_scores
     ScoreChanges<Real> changes; // bias (num_k, kTileQ): of S^T
     const bits_t* query_bits;   // per query: bit k set iff it attends key k; null for a full tile
     const bits_t* keep_bits;    // per key: bit q set iff dropout keeps the element; null without dropout
     NextRows next[2];           // of the next tile's K and V; at the end of a walk of O and the next walk's Q
-    Real* s_t;                  // scratch (kTileK, kTileQ): S^T, then P^T in its place
+    Real* s_t;                  // scratch (kTileK, kTileQ): S^T
     FwdState<Real> state;
 };
-
-// Q and dO enter two products each, one that sums over head_dim and one over queries. Single numbers may lie alike for
-// both.
 template <class Operand>
-struct BwdTile {
-    using Real = RealOf<Operand>;
+struct FwdTile : FwdTileCall<RealOf<Operand>> {
+    const Operand* q_t; // (packed head_dim, kTileQ), columns past num_q zero
+    const Operand* k;   // (num_k, packed head_dim)
+    ptrdiff_t ld_k;
+    const Operand* v; // (num_k, head_dim_v); pairs of keys: (head_dim_v, packed kTileK), of which packed num_k are read
+    ptrdiff_t ld_v;
+    Operand* p_t; // scratch (packed kTileK, kTileQ): P^T, in the place of S^T where it fits there, see kLdP
+};
+
+// One tile of the backward pass, but for what it multiplies.
+template <class Real>
+struct BwdTileCall {
     int num_q, num_k;
     int head_dim, head_dim_v;
     Real softmax_scale;
+    NextRows next[4];  // of all the next tile reads of Q and dO; at the end of a walk of dK, dV, the next walk's K and V
+    const Real* lse;   // per query; +inf for an empty row
+    const Real* delta; // per query: dot(dO, O) - dLSE
+    ScoreChanges<Real> changes; // bias (num_q, kTileK): of S
+    const bits_t* query_bits;   // per query: bit k set iff it attends key k; null for a full tile
+    const bits_t* keep_bits;    // per query: bit k set iff dropout keeps the element; null without dropout
+    Real keep_scale;            // factor on what dropout keeps
+    Real* s;                    // scratch (kTileQ, kTileK): Q K^T
+    Real* dp;                   // scratch (kTileQ, kTileK): dP
+    Real* dbias; // (kTileQ, kTileK): dS of the scores after ScoreChanges; null if not wanted
+    Real* dq;    // (kTileQ, padded head_dim): this tile's part of dQ; null if not wanted
+    Real* dk;    // (kTileK, padded head_dim), accumulated; null if not wanted
+    Real* dv;    // (kTileK, padded head_dim_v), accumulated; null if not wanted
+};
+// Q, dO and dS enter two products each, one that sums over head_dim (dS: keys) and one over queries. Single numbers may
+// lie alike for both.
+template <class Operand>
+struct BwdTile : BwdTileCall<RealOf<Operand>> {
     const Operand* k_t; // (packed head_dim, kTileK), columns past num_k zero
     const Operand* v_t; // (packed head_dim_v, kTileK), columns past num_k zero
     const Operand* k;   // (packed num_k, padded head_dim): rows zero-filled
@@ -129,19 +124,25 @@ struct BwdTile {
     ptrdiff_t ld_q_rows;
     const Operand* d_o_rows; // (packed num_q, padded head_dim_v): rows zero-filled
     ptrdiff_t ld_do_rows;
-    NextRows next[4]; // of all the next tile reads of Q and dO; at the end of a walk of dK, dV, the next walk's K and V
-    const Real* lse;  // per query; +inf for an empty row
-    const Real* delta;          // per query: dot(dO, O) - dLSE
-    ScoreChanges<Real> changes; // bias (num_q, kTileK): of S
-    const bits_t* query_bits;   // per query: bit k set iff it attends key k; null for a full tile
-    const bits_t* keep_bits;    // per query: bit k set iff dropout keeps the element; null without dropout
-    Real keep_scale;            // factor on what dropout keeps
-    Real* p;                    // scratch (kTileQ, kTileK): Q K^T, then P after dropout
-    Real* ds;                   // scratch (kTileQ, kTileK): dP, then dS of the scores before ScoreChanges
-    Real* dbias;                // (kTileQ, kTileK): dS of the scores after them; null if not wanted
-    Real* dq;                   // (kTileQ, padded head_dim): this tile's part of dQ; null if not wanted
-    Real* dk;                   // (kTileK, padded head_dim), accumulated; null if not wanted
-    Real* dv;                   // (kTileK, padded head_dim_v), accumulated; null if not wanted
+    // Scratch: P after dropout and dS of the scores before ScoreChanges, (packed queries, kTileK) with kLdRows, and dS
+    // once more, (queries, packed kTileK) with kLdKeys. See BwdOperands.
+    Operand *p, *ds_rows, *ds;
+};
+
+// Where P and dS lie: in the place of S and dP, unless their numbers are several parts. Pairs of queries need half of
+// it: those of dS lie in the odd rows of P.
+template <class Operand>
+struct BwdOperands {
+    static constexpr bool kInPlace = kParts<Operand> == 1;
+    static constexpr int kLdRows = kInPlace ? kPack<Operand> * kTileK : kTileK;
+    static constexpr int kLdKeys = kInPlace ? kTileK : kTileK / kPack<Operand>;
+
+    static void in_place(BwdTile<Operand>& tile)
+    {
+        tile.p = reinterpret_cast<Operand*>(tile.s);
+        tile.ds = reinterpret_cast<Operand*>(tile.dp);
+        tile.ds_rows = kPack<Operand> == 1 ? tile.ds : tile.p + kTileK;
+    }
 };
 
 inline constexpr int kNumDtypes = 4; // enum ck_fmha_dtype
@@ -180,22 +181,28 @@ struct alignas(64) TileConfig {
     uint8_t bytes[64];
 };
 
-// What differs for pairs of bfloat16.
-template <>
-struct TileKernels<Bf16Pair> {
-    // As above, null for every dtype but bfloat16: dst (rows, packed cols), pairs of neighbours in a row.
-    void (*load_rows[kNumDtypes])(const void* src, ptrdiff_t ld_src, int rows, int cols, Bf16Pair* dst, int ld_dst);
+// What differs for pairs.
+template <class Pair>
+struct PairKernels {
+    // As above, null for every dtype but the one that such pairs hold: dst (rows, packed cols), neighbours in a row.
+    void (*load_rows[kNumDtypes])(const void* src, ptrdiff_t ld_src, int rows, int cols, Pair* dst, int ld_dst);
     // dst (packed rows, cols), pairs of neighbours in a column, each row filled up to `ld_dst` with zeros.
-    void (*pair_rows)(const void* src, ptrdiff_t ld_src, int rows, int cols, Bf16Pair* dst, int ld_dst);
+    void (*pair_rows)(const void* src, ptrdiff_t ld_src, int rows, int cols, Pair* dst, int ld_dst);
     // dst (cols, packed 64): the same of at most 64 rows, transposed; pairs past `rows` stay as they were.
-    void (*pair_rows_transposed)(const void* src, ptrdiff_t ld_src, int rows, int cols, Bf16Pair* dst);
-    void (*transpose)(const Bf16Pair* src, ptrdiff_t ld_src, int rows, int cols, Bf16Pair* dst);
-    void (*fwd_tile)(const FwdTile<Bf16Pair>& tile);
-    void (*bwd_tile)(const BwdTile<Bf16Pair>& tile);
+    void (*pair_rows_transposed)(const void* src, ptrdiff_t ld_src, int rows, int cols, Pair* dst);
+    void (*transpose)(const Pair* src, ptrdiff_t ld_src, int rows, int cols, Pair* dst);
+    // Is each number the sum of its parts? Null where numbers are not split.
+    bool (*can_split)(const void* src, ptrdiff_t ld_src, int rows, int cols);
+    void (*fwd_tile)(const FwdTile<Pair>& tile);
+    void (*bwd_tile)(const BwdTile<Pair>& tile);
     // Around calls of the two on one thread, where they compute in tile registers, else null.
     void (*enter_tiles)(TileConfig& before);
     void (*leave_tiles)(const TileConfig& before);
 };
+template <>
+struct TileKernels<Bf16Pair> : PairKernels<Bf16Pair> {};
+template <>
+struct TileKernels<Float16Pair> : PairKernels<Float16Pair> {};
 
 // In its scope a thread may call fwd_tile and bwd_tile.
 template <class Operand>
@@ -231,7 +238,9 @@ struct IsaKernels {
     const char* name;
     TileKernels<float> of_float;
     TileKernels<double> of_double;
-    TileKernels<Bf16Pair> of_bf16_pairs; // all null where the processor has no such products
+    // All null where the processor has no such products, or has faster ones.
+    TileKernels<Bf16Pair> of_bf16_pairs;
+    TileKernels<Float16Pair> of_float16_pairs;
     // Per key of the tile: bit q set iff the element is kept.
     void (*dropout_key_bits)(const DropoutTile& tile, bits_t* bits);
 };
@@ -245,6 +254,7 @@ const char* const* available_isas(int* count);
 inline const TileKernels<float>& kernels_of(const IsaKernels& isa, float) { return isa.of_float; }
 inline const TileKernels<double>& kernels_of(const IsaKernels& isa, double) { return isa.of_double; }
 inline const TileKernels<Bf16Pair>& kernels_of(const IsaKernels& isa, Bf16Pair) { return isa.of_bf16_pairs; }
+inline const TileKernels<Float16Pair>& kernels_of(const IsaKernels& isa, Float16Pair) { return isa.of_float16_pairs; }
 
 template <class Operand>
 const TileKernels<Operand>& tile_kernels()
@@ -252,6 +262,11 @@ const TileKernels<Operand>& tile_kernels()
     return kernels_of(isa_kernels(), Operand{});
 }
 
-inline bool has_bf16_products() { return isa_kernels().of_bf16_pairs.fwd_tile != nullptr; }
+// Does this processor multiply such pairs?
+template <class Pair>
+bool has_products()
+{
+    return tile_kernels<Pair>().fwd_tile != nullptr;
+}
 
 } // namespace ck_fmha::cpu

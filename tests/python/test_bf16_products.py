@@ -1,4 +1,7 @@
-"""Products of pairs of bfloat16: the instructions and their emulation, each in a process of its own."""
+"""Products of pairs of bfloat16, and of float16 as sums of two: the instructions and their emulation.
+
+Each in a process of its own.
+"""
 
 import pytest
 import torch
@@ -56,12 +59,40 @@ for query, key, score in {cases}:
     run_script(script)
 
 
-@pytest.mark.parametrize("isa", EVERY)
-def test_against_the_reference(isa):
-    """Every feature, head_dims that fill no pair or no vector, every order in memory."""
+@pytest.mark.parametrize("isa", [TILES, f"{TILES}_emulated"])
+def test_scores_of_float16_are_as_exact_as_float32(isa):
+    """A float16 is the sum of two bfloat16, and the products of both with both count: the least is 2^-18 of the whole."""
     script = (
         CHOOSE.format(require(isa))
         + """
+import torch, ck_fmha
+torch.manual_seed(0)
+for head_dim in (1, 2, 33, 64, 100):
+    q, k = torch.randn(2, 8, 64, 1, head_dim).abs().half()
+    _, lse = ck_fmha.attention(q, k, k, scale=1.0, return_lse=True)
+    score = (q.double() * k.double()).sum(-1)
+    error = ((lse.double() - score).abs() / score).max()
+    assert error <= 2.0**-21, (head_dim, float(error))
+tiny, large = torch.finfo(torch.float16).smallest_normal / 1024, torch.finfo(torch.float16).max
+for query, key in ((tiny, 1.0), (tiny, large), (large, large), (0.0, large), (-tiny, -tiny)):
+    q, k = (torch.full((1, 1, 1, 3), x).half() for x in (query, key))
+    _, lse = ck_fmha.attention(q, k, k, scale=1.0, return_lse=True)
+    score = float((q.double() * k.double()).sum())
+    assert abs(float(lse) - score) <= 2.0**-22 * abs(score), (query, key, score, float(lse))
+"""
+    )
+    run_script(script)
+
+
+REFERENCE_CASES = [(isa, torch.bfloat16) for isa in EVERY] + [(isa, torch.float16) for isa in EVERY if TILES in isa]
+
+
+@pytest.mark.parametrize("isa, dtype", REFERENCE_CASES)
+def test_against_the_reference(dtype, isa):
+    """Every feature, head_dims that fill no pair or no vector, every order in memory."""
+    script = (
+        CHOOSE.format(require(isa))
+        + f"""
 import itertools, torch
 from calls import FEATURES, MEMORY, Call, assert_matches_reference, make_tensors, run
 from ck_fmha import masks
@@ -71,7 +102,7 @@ layouts = itertools.cycle(["bhsd", "bshd"])
 chosen = itertools.cycle([masks.Causal(), None, masks.Longformer(20, 3), masks.BigBird(block_size=16)])
 for memory, features in itertools.product(MEMORY, FEATURES):
     head_dim, head_dim_v = next(shapes)
-    call = Call(next(chosen), torch.bfloat16, head_dim, head_dim_v, next(lengths), heads=(4, 2), memory=memory,
+    call = Call(next(chosen), {dtype}, head_dim, head_dim_v, next(lengths), heads=(4, 2), memory=memory,
                 layout=next(layouts), **features)
     tensors = make_tensors(call)
     assert_matches_reference(call, tensors, run(call, tensors)._asdict())
@@ -80,14 +111,14 @@ for memory, features in itertools.product(MEMORY, FEATURES):
     run_script(script, timeout=600)
 
 
-@pytest.mark.parametrize("isa", [VECTORS, TILES])
-def test_the_emulation_is_exact(isa):
-    script = """
+@pytest.mark.parametrize("isa, dtype", [(VECTORS, torch.bfloat16), (TILES, torch.bfloat16), (TILES, torch.float16)])
+def test_the_emulation_is_exact(dtype, isa):
+    script = f"""
 import torch
 from calls import Call, make_tensors, run
 from ck_fmha import masks
 for seed, head_dim in enumerate((64, 128, 33, 7)):
-    call = Call(masks.Longformer(100, 5), torch.bfloat16, head_dim, seqlens=(300, 300), heads=(4, 2), seed=seed)
+    call = Call(masks.Longformer(100, 5), {dtype}, head_dim, seqlens=(300, 300), heads=(4, 2), seed=seed)
     for result in run(call, make_tensors(call)):
         numbers = result.float().nan_to_num(0, 1e9, -1e9)
         print(numbers.view(torch.int32).to(torch.int64).sum().item(), numbers.double().sum().item())
@@ -96,16 +127,43 @@ for seed, head_dim in enumerate((64, 128, 33, 7)):
     assert len(outputs) == 1
 
 
-@pytest.mark.parametrize("isa, dtype", [(VECTORS, torch.float32), (TILES, torch.float16)])
-def test_other_dtypes_compute_as_before(dtype, isa):
-    script = f"""
+@pytest.mark.parametrize("isa", [VECTORS, TILES])
+def test_other_dtypes_compute_as_before(isa):
+    script = """
 import torch
 from calls import Call, make_tensors, run
-call = Call(None, {dtype}, 40, seqlens=(100, 90))
+call = Call(None, torch.float32, 40, seqlens=(100, 90))
 for result in run(call, make_tensors(call)):
     print(result.double().sum().item())
 """
     outputs = {run_script(CHOOSE.format(name) + script) for name in ("avx512", require(f"{isa}_emulated"))}
+    assert len(outputs) == 1
+
+
+@pytest.mark.parametrize("seqlen", [50, 200], ids=["one tile", "many tiles"])
+@pytest.mark.parametrize("where", ["q", "k", "v", "dout", "dlse"])
+def test_what_is_not_finite_does_what_it_does_in_float32(where, seqlen):
+    """An infinity is no sum of two numbers: tiles with such numbers are computed in float32, and others as always."""
+    script = f"""
+import torch, ck_fmha
+from ck_fmha import masks
+torch.manual_seed(0)
+torch.set_num_threads(2)
+for number in (float("inf"), float("-inf"), float("nan")):
+    q, k, v, dout = torch.randn(4, 1, 2, {seqlen}, 40).half()
+    dlse = torch.randn(1, 2, {seqlen})
+    {where}[0, 1, {seqlen} // 2] = number
+    for x in (q, k, v):
+        x.requires_grad_()
+    out, lse = ck_fmha.attention(q, k, v, mask=masks.Window(30, 10), return_lse=True)
+    for result in (out, lse, *torch.autograd.grad((out, lse), (q, k, v), (dout, dlse))):
+        numbers = result.detach().float()
+        print("".join("n" if x != x else "+" if x == float("inf") else "-" if x == float("-inf") else "."
+                      for x in numbers.flatten().tolist()))
+        finite = numbers[numbers.isfinite()].double()
+        print(f"{{finite.sum():.1f}} {{finite.abs().max():.2f}}" if finite.numel() else "")
+"""
+    outputs = {run_script(CHOOSE.format(name) + script) for name in ("avx512", require(f"{TILES}_emulated"))}
     assert len(outputs) == 1
 
 

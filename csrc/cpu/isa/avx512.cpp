@@ -8,6 +8,7 @@ extern const IsaKernels kIsaKernels_avx512 = {"avx512",
                                               isa_avx512::make_tile_kernels<float>(),
                                               isa_avx512::make_tile_kernels<double>(),
                                               {},
+                                              {},
                                               isa_avx512::dropout_key_bits};
 
 } // namespace ck_fmha::cpu

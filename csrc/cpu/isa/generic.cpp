@@ -8,6 +8,7 @@ extern const IsaKernels kIsaKernels_generic = {"generic",
                                                isa_generic::make_tile_kernels<float>(),
                                                isa_generic::make_tile_kernels<double>(),
                                                {},
+                                               {},
                                                isa_generic::dropout_key_bits};
 
 } // namespace ck_fmha::cpu
