@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cpu/attention.hpp"
+#include "cpu/backward_scratch.hpp"
 #include "cpu/bias_gradient.hpp"
 #include "cpu/bias_sums.hpp"
 #include "cpu/column_plan.hpp"
@@ -28,52 +29,6 @@
 
 namespace ck_fmha::cpu {
 namespace {
-
-// Tiles of Q, K, V and dO as operands, where they do not lie so in memory.
-template <class Operand>
-struct StagedTile {
-    Operand *k, *v, *k_t, *v_t, *q, *d_o, *q_rows, *d_o_rows;
-
-    void lay_out(Arena& arena, int head_dim, int head_dim_v)
-    {
-        const size_t d = padded_head_dim(head_dim), dv = padded_head_dim(head_dim_v);
-        for (Operand** rows : {&k, &k_t, &q, &q_rows})
-            *rows = arena.take<Operand>(64 * d);
-        for (Operand** rows : {&v, &v_t, &d_o, &d_o_rows})
-            *rows = arena.take<Operand>(64 * dv);
-    }
-};
-
-// What one thread works with.
-template <class Operand>
-struct Scratch {
-    using Real = RealOf<Operand>;
-    StagedTile<Operand> staged;
-    StagedTile<Real> numbers; // of a tile that cannot be split
-    Operand *p, *ds_rows, *ds;
-    Real *s, *dp, *dk, *dv, *o, *bias, *bias_scratch, *dbias, *dbias_line;
-    typename RowSums<Real>::Tiles row_tiles;
-
-    void lay_out(Arena& arena, int head_dim, int head_dim_v, bool has_bias, bool has_dbias)
-    {
-        const size_t d = padded_head_dim(head_dim), dv_ld = padded_head_dim(head_dim_v);
-        staged.lay_out(arena, head_dim, head_dim_v);
-        if (kParts<Operand> > 1) {
-            numbers.lay_out(arena, head_dim, head_dim_v);
-            for (Operand** tile : {&p, &ds_rows, &ds})
-                *tile = arena.take<Operand>(kTileQ * packed<Operand>(kTileK));
-        }
-        dk = arena.take<Real>(64 * d);
-        for (Real** rows : {&dv, &o})
-            *rows = arena.take<Real>(64 * dv_ld);
-        for (Real** tile : {&s, &dp})
-            *tile = arena.take<Real>(kTileQ * kTileK);
-        for (Real** tile : {&bias, &bias_scratch})
-            *tile = has_bias ? arena.take<Real>(kTileQ * kTileK) : nullptr;
-        dbias = has_dbias ? arena.take<Real>(kTileQ * kTileK) : nullptr;
-        dbias_line = has_dbias ? arena.take<Real>(64) : nullptr;
-    }
-};
 
 template <class Operand>
 class Backward {
@@ -117,9 +72,9 @@ public:
         const int workers = num_workers(p_.num_threads, std::max(num_row_tiles, num_tasks));
         const int64_t rows = p_.batch * p_.num_heads * p_.seqlen_q;
         finished_parts_ = std::make_unique<std::atomic<int32_t>[]>(plan_->end().column);
-        std::vector<Scratch<Operand>> scratch(workers);
+        std::vector<BackwardScratch<Operand>> scratch(workers);
         const Workspace memory([&](Arena& arena) {
-            for (Scratch<Operand>& s : scratch) {
+            for (BackwardScratch<Operand>& s : scratch) {
                 s.lay_out(arena, head_dim_, head_dim_v_, extras_.has_bias(), bias_sums_.gathered());
                 row_sums_.lay_out(arena, s.row_tiles);
             }
@@ -157,7 +112,7 @@ private:
     using Segment = ColumnPlan::Segment;
 
     // Q and dO as they are read, delta, the LSE and the beginning of sums, for one row of tiles
-    void prepare_row(int64_t row_tile, Scratch<Operand>& s)
+    void prepare_row(int64_t row_tile, BackwardScratch<Operand>& s)
     {
         const int64_t bh = row_tile / num_row_tiles_, b = bh / p_.num_heads, h = bh % p_.num_heads;
         const TiledMask& mask = masks_.at(b, h);
@@ -188,7 +143,7 @@ private:
             return numbers_of(tensor.original(), b, h).from(rows.begin).stage_padded(results_, rows.size(), buffer);
     }
 
-    void run_task(int64_t pair, int64_t number, Scratch<Operand>& s)
+    void run_task(int64_t pair, int64_t number, BackwardScratch<Operand>& s)
     {
         const Task& task = plan_->list(pair).tasks[number];
         const int64_t slot = plan_->first(pair).slot + task.slot;
@@ -241,7 +196,7 @@ private:
     }
 
     // dK, dV and dQ over the live tiles of a task
-    void walk(int64_t pair, int64_t number, Scratch<Operand>& s, Real* dk, Real* dv)
+    void walk(int64_t pair, int64_t number, BackwardScratch<Operand>& s, Real* dk, Real* dv)
     {
         const Task& task = plan_->list(pair).tasks[number];
         const int64_t b = pair / p_.num_heads_kv, head_kv = pair % p_.num_heads_kv;
@@ -261,7 +216,7 @@ private:
         tile.p = s.p;
         tile.ds_rows = s.ds_rows;
         tile.ds = s.ds;
-        if (BwdOperands<Operand>::kInPlace) BwdOperands<Operand>::in_place(tile);
+        if (BwdPlaces<Operand>::kInPlace) BwdPlaces<Operand>::in_place(tile);
         tile.dbias = s.dbias;
         tile.dk = args_.dk.data ? dk : nullptr;
         tile.dv = args_.dv.data ? dv : nullptr;
@@ -326,7 +281,7 @@ private:
     // K and V of a column; can they be split?
     template <class Numbers>
     bool stage_column(const TileKernels<Numbers>& kernels, int64_t b, int64_t head_kv, Interval cols,
-                      StagedTile<Numbers>& s, BwdTile<Numbers>& tile) const
+                      BackwardOperands<Numbers>& s, BwdTile<Numbers>& tile) const
     {
         const auto k = TensorRows<Numbers>(k_, b, head_kv).from(cols.begin);
         const auto v = TensorRows<Numbers>(v_, b, head_kv).from(cols.begin);
@@ -344,12 +299,12 @@ private:
 
     // A tile with numbers that are not the sums of their parts, which does what `split` would.
     void compute_numbers(const BwdTile<Operand>& split, int64_t b, int64_t h, int64_t head_kv, Interval rows,
-                         Interval cols, StagedTile<Real>& staged) const
+                         Interval cols, BackwardOperands<Real>& staged) const
     {
         if constexpr (kParts<Operand> > 1) {
             BwdTile<Real> tile{};
             static_cast<BwdTileCall<Real>&>(tile) = split;
-            BwdOperands<Real>::in_place(tile);
+            BwdPlaces<Real>::in_place(tile);
             stage_column(results_, b, head_kv, cols, staged, tile);
             const auto q = numbers_of(q_, b, h).from(rows.begin).stage_padded(results_, rows.size(), staged.q);
             const auto d_o = numbers_of(d_o_, b, h).from(rows.begin).stage_padded(results_, rows.size(), staged.d_o);

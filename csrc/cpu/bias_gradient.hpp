@@ -114,7 +114,7 @@ private:
         tile.keep_bits = extras_.keep_query_bits(b, h, rows, cols, keep_bits);
         tile.s = s.scores;
         tile.dp = s.dp;
-        BwdOperands<Real>::in_place(tile);
+        BwdPlaces<Real>::in_place(tile);
         tile.dbias = s.dbias;
         kernels_.bwd_tile(tile);
         kernels_.add_rows(s.dbias, kTileK, rows.size(), cols.size(), s.sum, kTileK);

@@ -69,7 +69,7 @@ template <class Operand, Extras kExtras>
 static void differentiate_softmax(const BwdTile<Operand>& t)
 {
     using Vec = vec<RealOf<Operand>>;
-    using Place = BwdOperands<Operand>;
+    using Place = BwdPlaces<Operand>;
     Operand *const p_pairs = t.p, *const ds_rows = t.ds_rows, *const ds_pairs = t.ds;
     const NextRows next[] = {t.next[0], t.next[1], t.next[2], t.next[3]}; // copies, which no store can change
     for (int q = 0; q < t.num_q; q += kPack<Operand>)
@@ -110,7 +110,7 @@ static void bwd_tile(const BwdTile<Operand>& t)
     else
         differentiate_softmax<Operand, Extras::none>(t);
     // dV += P^T dO, dK += scale dS^T Q, dQ = scale dS K
-    constexpr int kLdRows = BwdOperands<Operand>::kLdRows, kLdKeys = BwdOperands<Operand>::kLdKeys;
+    constexpr int kLdRows = BwdPlaces<Operand>::kLdRows, kLdKeys = BwdPlaces<Operand>::kLdKeys;
     const int d = round_to_lanes<Real>(t.head_dim), dv = round_to_lanes<Real>(t.head_dim_v);
     const int ld = padded_head_dim(t.head_dim), ld_dv = padded_head_dim(t.head_dim_v);
     const int num_q = packed<Operand>(t.num_q);

@@ -106,7 +106,7 @@ private:
     Source source_;
     Pairing pairing_;
     int64_t heads_, num_heads_;
-    int64_t seqlen_;                                // rows of a head with what fills them up
+    int64_t seqlen_;                               // rows of a head with what fills them up
     std::unique_ptr<std::atomic<State>[]> states_; // of tiles whose operands are kept
     Operand* data_ = nullptr;
 };

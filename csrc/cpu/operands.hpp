@@ -13,9 +13,9 @@ struct Bf16Pair {
 };
 
 // Two such numbers of float16: each is the sum of two of bfloat16, of which the first is the number rounded. A product
-// takes three of the four products of these parts, see kTerms in product_amx.hpp (Henry, Tang and Heinecke, "Leveraging
-// the bfloat16 artificial intelligence datatype for higher-precision computations", 2019). Infinities and NaN are no
-// such sums.
+// is the sum of the four of their parts, see kTerms in product_amx.hpp (Henry, Tang and Heinecke, "Leveraging the
+// bfloat16 artificial intelligence datatype for higher-precision computations", 2019). Infinities and NaN are no such
+// sums.
 //
 // In memory sixteen neighbours of a row keep their parts apart, a cache line of pairs for each part:
 //

@@ -57,8 +57,8 @@ static inline void for_tiles(const Body& body)
     if constexpr (kM == 2 && kN == 2) body(std::integral_constant<int, 3>{}, kTileRows, kTileCols);
 }
 
-// The products of parts, of A and of B, that make the product of two numbers; from one to the next either A or B stays in
-// its registers. All four of float16: without that of the second parts, up to 2^-18 of the whole, the LSE, which is
+// The products of parts, of A and of B, that make the product of two numbers; from one to the next either A or B stays
+// in its registers. All four of float16: without that of the second parts, up to 2^-18 of the whole, the LSE, which is
 // float32, had twice to fifteen times the error.
 struct Term {
     int a, b;

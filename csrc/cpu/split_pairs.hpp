@@ -26,8 +26,8 @@ static void transpose_pairs(const Pair* src, ptrdiff_t ld_src, int rows, int col
             for (int part = 0; part < kParts<Pair>; ++part)
                 transpose_tile(part_of(src + r * ld_src + c, part), kParts<Pair> * ld_src,
                                rows - r < kSplitGroup ? rows - r : kSplitGroup,
-                               cols - c < kSplitGroup ? cols - c : kSplitGroup,
-                               part_of(dst + c * ld_dst + r, part), kParts<Pair> * ld_dst);
+                               cols - c < kSplitGroup ? cols - c : kSplitGroup, part_of(dst + c * ld_dst + r, part),
+                               kParts<Pair> * ld_dst);
 }
 
 // dst (cols, 64) = src^T, columns past `rows` zero.
@@ -115,10 +115,10 @@ static void pair_split_rows_transposed(const void* src_rows, ptrdiff_t ld_src, i
     for (int c = 0; c < cols; c += kSplitGroup)
         for (int r = 0; r < rows; r += 2 * kSplitGroup) {
             alignas(64) Float16Pair pairs[kSplitGroup][kSplitGroup]; // of rows (r, r + 1), (r + 2, r + 3), ...
-            const int num_pairs = packed<Float16Pair>(rows - r) < kSplitGroup ? packed<Float16Pair>(rows - r) : kSplitGroup;
+            const int num_pairs =
+                packed<Float16Pair>(rows - r) < kSplitGroup ? packed<Float16Pair>(rows - r) : kSplitGroup;
             for (int n = 0; n < num_pairs; ++n)
-                store(pairs[n], pair_numbers(src + (r + 2 * n) * ld_src + c, ld_src, r + 2 * n + 1 < rows,
-                                                   cols - c));
+                store(pairs[n], pair_numbers(src + (r + 2 * n) * ld_src + c, ld_src, r + 2 * n + 1 < rows, cols - c));
             const int num_cols = cols - c < kSplitGroup ? cols - c : kSplitGroup;
             transpose_pairs(pairs[0], kSplitGroup, num_pairs, num_cols, dst + c * kLd + r / 2, kLd);
         }

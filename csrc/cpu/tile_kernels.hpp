@@ -94,19 +94,19 @@ struct BwdTileCall {
     int num_q, num_k;
     int head_dim, head_dim_v;
     Real softmax_scale;
-    NextRows next[4];  // of all the next tile reads of Q and dO; at the end of a walk of dK, dV, the next walk's K and V
-    const Real* lse;   // per query; +inf for an empty row
-    const Real* delta; // per query: dot(dO, O) - dLSE
+    NextRows next[4]; // of all the next tile reads of Q and dO; at the end of a walk of dK, dV, the next walk's K and V
+    const Real* lse;  // per query; +inf for an empty row
+    const Real* delta;          // per query: dot(dO, O) - dLSE
     ScoreChanges<Real> changes; // bias (num_q, kTileK): of S
     const bits_t* query_bits;   // per query: bit k set iff it attends key k; null for a full tile
     const bits_t* keep_bits;    // per query: bit k set iff dropout keeps the element; null without dropout
     Real keep_scale;            // factor on what dropout keeps
     Real* s;                    // scratch (kTileQ, kTileK): Q K^T
     Real* dp;                   // scratch (kTileQ, kTileK): dP
-    Real* dbias; // (kTileQ, kTileK): dS of the scores after ScoreChanges; null if not wanted
-    Real* dq;    // (kTileQ, padded head_dim): this tile's part of dQ; null if not wanted
-    Real* dk;    // (kTileK, padded head_dim), accumulated; null if not wanted
-    Real* dv;    // (kTileK, padded head_dim_v), accumulated; null if not wanted
+    Real* dbias;                // (kTileQ, kTileK): dS of the scores after ScoreChanges; null if not wanted
+    Real* dq;                   // (kTileQ, padded head_dim): this tile's part of dQ; null if not wanted
+    Real* dk;                   // (kTileK, padded head_dim), accumulated; null if not wanted
+    Real* dv;                   // (kTileK, padded head_dim_v), accumulated; null if not wanted
 };
 // Q, dO and dS enter two products each, one that sums over head_dim (dS: keys) and one over queries. Single numbers may
 // lie alike for both.
@@ -125,14 +125,14 @@ struct BwdTile : BwdTileCall<RealOf<Operand>> {
     const Operand* d_o_rows; // (packed num_q, padded head_dim_v): rows zero-filled
     ptrdiff_t ld_do_rows;
     // Scratch: P after dropout and dS of the scores before ScoreChanges, (packed queries, kTileK) with kLdRows, and dS
-    // once more, (queries, packed kTileK) with kLdKeys. See BwdOperands.
+    // once more, (queries, packed kTileK) with kLdKeys. See BwdPlaces.
     Operand *p, *ds_rows, *ds;
 };
 
 // Where P and dS lie: in the place of S and dP, unless their numbers are several parts. Pairs of queries need half of
 // it: those of dS lie in the odd rows of P.
 template <class Operand>
-struct BwdOperands {
+struct BwdPlaces {
     static constexpr bool kInPlace = kParts<Operand> == 1;
     static constexpr int kLdRows = kInPlace ? kPack<Operand> * kTileK : kTileK;
     static constexpr int kLdKeys = kInPlace ? kTileK : kTileK / kPack<Operand>;

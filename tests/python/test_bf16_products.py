@@ -61,7 +61,7 @@ for query, key, score in {cases}:
 
 @pytest.mark.parametrize("isa", [TILES, f"{TILES}_emulated"])
 def test_scores_of_float16_are_as_exact_as_float32(isa):
-    """A float16 is the sum of two bfloat16, and the products of both with both count: the least is 2^-18 of the whole."""
+    """Each float16 is the sum of two bfloat16, and all four products count: the least is 2^-18 of the whole."""
     script = (
         CHOOSE.format(require(isa))
         + """

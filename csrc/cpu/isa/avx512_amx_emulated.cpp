@@ -7,6 +7,7 @@
 namespace ck_fmha::cpu {
 
 extern const TileKernels<Bf16Pair> kPairKernels_avx512_amx_emulated = isa_avx512_amx_emulated::make_pair_kernels();
-extern const TileKernels<Float16Pair> kFloat16Kernels_avx512_amx_emulated = isa_avx512_amx_emulated::make_float16_kernels();
+extern const TileKernels<Float16Pair> kFloat16Kernels_avx512_amx_emulated =
+    isa_avx512_amx_emulated::make_float16_kernels();
 
 } // namespace ck_fmha::cpu
