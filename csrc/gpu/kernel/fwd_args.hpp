@@ -83,13 +83,8 @@ struct FwdArgs {
     ExtrasArgs extras;
 };
 
-// The tile of a work-group: rows of Q and columns of K. A wave takes 32 of the rows. Of two waves (NVIDIA), four
-// work-groups are to find room in the shared memory of a multiprocessor.
+// A work-group's rows of Q: 32 for each "wave" of its tile. (Who computes them is fwd_launch.hpp's.)
 constexpr index_t kFwdRowsPerWave = 32;
 constexpr index_t fwd_tile_q(index_t num_waves) { return num_waves * kFwdRowsPerWave; }
-constexpr index_t fwd_tile_k(index_t head_dim, index_t num_waves)
-{
-    return head_dim > 128 || (head_dim > 64 && num_waves == 2) ? 32 : 64;
-}
 
 } // namespace ck_fmha::gpu

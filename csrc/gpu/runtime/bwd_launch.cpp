@@ -189,7 +189,7 @@ private:
 
     index_t head_dim() const { return launch_.columns->plan().shape.head_dim; } // of the instances
     index_t threads_of_columns() const { return bwd_threads(lanes_, launch_.columns->plan().num_waves); }
-    index_t threads_of_rows() const { return fwd_threads(lanes_, launch_.rows->plan().num_waves, head_dim()); }
+    index_t threads_of_rows() const { return bwd_dq_threads(lanes_, launch_.rows->plan().num_waves, head_dim()); }
     void find_tiles(Function plan, index_t threads, const BwdArgs& a, size_t num_items, Stream stream,
                     const BwdExtents& extents) const
     {
@@ -212,7 +212,7 @@ private:
     const ck_fmha_problem& problem_;
     const BwdLaunch& launch_;
     const Driver& driver_;
-    const index_t lanes_; // of a wave
+    const index_t lanes_; // of the device
     BwdWorkspace workspace_;
     BwdArgs common_;
 };

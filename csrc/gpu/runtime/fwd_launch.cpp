@@ -113,7 +113,7 @@ private:
     const FwdLaunch& launch_;
     const gpu::FwdPlan& plan_;
     const Driver& driver_;
-    const index_t lanes_; // of a wave
+    const index_t lanes_; // of the device
     FwdArgs common_;
 };
 

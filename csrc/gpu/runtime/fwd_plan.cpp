@@ -45,7 +45,7 @@ public:
     Planner(const MaskExpr& mask, const FwdShape& shape) : mask_(mask)
     {
         plan_.shape = shape;
-        plan_.num_waves = shape.axis == Axis::rows ? kWaves : kBwdThreads / shape.lanes;
+        plan_.num_waves = shape.axis == Axis::rows ? kWaves : kBwdThreads / wave_lanes(shape.lanes);
         plan_.varies_by_batch = mask.varies_by_batch();
         plan_.varies_by_head = mask.varies_by_head();
     }
@@ -120,7 +120,7 @@ private:
     {
         const FwdShape& s = plan_.shape;
         const index_t whole = plan_.num_waves, half = whole / 2;
-        const bool has_halves = s.lanes < 64 && (s.axis == Axis::rows || s.head_dim <= 128);
+        const bool has_halves = s.lanes != 64 && (s.axis == Axis::rows || s.head_dim <= 128);
         if (!has_halves || s.seqlen_k > int64_t{kMostTiles} * s.tile(half).x()) return;
         if (kHalfPaysOf * elements(half, whole) < kHalfPaysBelow * elements(whole, whole)) plan_.num_waves = half;
     }
@@ -263,7 +263,7 @@ private:
 
 ck_tile_masks::DynamicTile FwdShape::tile(index_t num_waves) const
 {
-    if (axis == Axis::rows) return {fwd_tile_q(num_waves), fwd_tile_k(head_dim, num_waves)};
+    if (axis == Axis::rows) return {fwd_tile_q(num_waves), fwd_tile_k(lanes, head_dim, num_waves)};
     return {bwd_tile_q(lanes), bwd_tile_k(head_dim, bwd_threads(lanes, num_waves))};
 }
 

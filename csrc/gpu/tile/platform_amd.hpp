@@ -7,6 +7,7 @@
 namespace ck_fmha::gpu {
 
 inline constexpr index_t kWaveSize = 64;
+inline constexpr index_t kProductLanes = kWaveSize;
 
 // 16-bit elements.
 using f16 = _Float16;

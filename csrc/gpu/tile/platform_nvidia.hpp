@@ -8,6 +8,11 @@
 namespace ck_fmha::gpu {
 
 inline constexpr index_t kWaveSize = 32;
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+inline constexpr index_t kProductLanes = kWarpgroupSize;
+#else
+inline constexpr index_t kProductLanes = kWaveSize;
+#endif
 inline constexpr unsigned kAllLanes = 0xffffffffu;
 
 // 16-bit elements: names for their storage. Arithmetic on them is the matrix atoms' and conversions'.
