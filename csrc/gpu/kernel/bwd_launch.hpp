@@ -23,6 +23,12 @@ constexpr index_t bwd_bands(index_t head_dim, index_t threads)
 {
     return head_dim > 128 || threads < kBwdThreads ? 2 : 4;
 }
+// Do warpgroups of 64 keys each compute the products? Of head_dim 256 they have too few registers for two gradients, and
+// one of 32 is less than two of them can share.
+constexpr bool bwd_by_warpgroup(index_t lanes, index_t head_dim)
+{
+    return lanes == kWarpgroupSize && (head_dim == 64 || head_dim == 128);
+}
 constexpr index_t bwd_tile_q(index_t lanes) { return lanes == 64 ? 32 : 64; }
 constexpr index_t bwd_tile_k(index_t head_dim, index_t threads)
 {

@@ -28,7 +28,7 @@ public:
     using Wave = typename Policy::Wave;
     using Mask =
         BandedColumns<typename Traits::Mask, Wave::kKeys, Traits::kBands, Traits::kTileQ, Wave::kThreadsPerWave>;
-    using Tiles = LiveTiles<Mask, true>;
+    using Tiles = LiveTiles<Mask, true, Policy::kBandsTogether>;
     using Extras = ScoreExtras<Traits, BwdArgs>;
     using QueryTiles = typename Policy::QueryTiles;
     using Exchange = typename Wave::Exchange;
@@ -73,7 +73,8 @@ public:
             if (work.live()) {
                 unsigned attended = 0; // bits of the keys
                 const auto find_attended = [&] {
-                    attended = mask.row_bits(work.tile() * Traits::kTileQ + Wave::query_of_bits());
+                    attended = Wave::find_bits(
+                        [&](index_t query) { return mask.row_bits(work.tile() * Traits::kTileQ + query); });
                 };
                 if constexpr (Wave::kScoresLeaveNoRegisters)
                     if (work.edge()) find_attended();

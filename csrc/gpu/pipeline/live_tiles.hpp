@@ -7,8 +7,10 @@ namespace ck_fmha::gpu {
 
 // The live tiles of a work item, one after the other, and what a wave's band of rows has to do in each. They were found
 // before (plan_tiles.hpp) and are read from memory, up to the code behind the last one. With `kAllBands` a wave knows
-// what the other bands do, too. `kTogether`: the bands that it computes in every tile, whether they are live there or
-// not, bit by bit from its first one on; 0: its own alone, where that is live.
+// what the other bands do, too.
+//
+// `kTogether`, of warps that multiply together: the bands that a wave has rows of, bit by bit from its first one on. They
+// compute what any of them has to: all bands of the tile, or, with `kAllBands`, those of a pair.
 template <class BandedMask, bool kAllBands = false, unsigned kTogether = 0>
 class LiveTiles {
 public:
@@ -22,7 +24,12 @@ public:
         }
         CK_FMHA_DEVICE index_t tile() const { return tile_of(kAllBands ? all_ : own_ << band_); }
         // Some element is attended ...
-        CK_FMHA_DEVICE bool live() const { return kTogether != 0 || (own_ & kLiveFlag) != 0; }
+        CK_FMHA_DEVICE bool live() const
+        {
+            if constexpr (kTogether == 0) return (own_ & kLiveFlag) != 0;
+            if constexpr (kAllBands) return live(band_);
+            return true;
+        }
         // ... and some is not, or out of bounds.
         CK_FMHA_DEVICE bool edge() const
         {
@@ -32,10 +39,11 @@ public:
         CK_FMHA_DEVICE bool live(index_t band) const // another band
         {
             static_assert(kAllBands, "ck_fmha: only with kAllBands");
-            return (all_ >> band & kLiveFlag) != 0;
+            return kTogether == 0 ? (all_ >> band & kLiveFlag) != 0 : (all_ >> band / 2 * 2 & kPair) != 0;
         }
 
     private:
+        static constexpr TileCode kPair = kLiveFlag | kLiveFlag << 1;
         index_t band_;
         TileCode own_, all_;
     };

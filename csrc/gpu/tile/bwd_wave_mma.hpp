@@ -59,6 +59,12 @@ struct MmaBwdWave {
 
     // The query of the tile whose bits this lane gives to `keep`. It knows those of all keys of the band.
     CK_FMHA_DEVICE static index_t query_of_bits() { return Part::first_query() + lane_index() % Part::kQueries; }
+    // What `keep` takes; ask(query of the tile): which keys of the band it attends.
+    template <class Ask>
+    CK_FMHA_DEVICE static unsigned find_bits(const Ask& ask)
+    {
+        return ask(query_of_bits());
+    }
     static constexpr index_t kKeysOfBits = kKeys, kLanesOfBits = 1;
     CK_FMHA_DEVICE static index_t share_of_bits() { return 0; }
     CK_FMHA_DEVICE static bits_t exchange_bits(bits_t bits) { return bits; }

@@ -15,6 +15,12 @@ CK_FMHA_DEVICE void copy_async(unsigned to_shared, const char* from, bool inside
     const unsigned size = inside ? 16 : 0;
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to_shared), "l"(from), "r"(size) : "memory");
 }
+// 8 bytes.
+CK_FMHA_DEVICE void copy_eight_async(unsigned to_shared, const char* from, bool inside)
+{
+    const unsigned size = inside ? 8 : 0;
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;" ::"r"(to_shared), "l"(from), "r"(size) : "memory");
+}
 // All that this thread has sent has come.
 CK_FMHA_DEVICE void wait_for_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 // What this thread copied is seen by products of a warpgroup that follow a barrier.
@@ -87,6 +93,7 @@ public:
     CK_FMHA_DEVICE SharedMemory first() const { return shared_ + current_; }
     CK_FMHA_DEVICE SharedMemory second() const { return shared_ + current_ + Copy::kBytes; }
     CK_FMHA_DEVICE const void* more() const { return data_.get().more; }
+    CK_FMHA_DEVICE index_t stage() const { return current_ / kStageBytes; } // of the tile that is there
 
 private:
     SharedMemory shared_;

@@ -45,6 +45,15 @@ public:
                                    kDim % Panels::kPanelDims * 2;
         return tile_ + kBytes / 16;
     }
+    // From row `row` on, a multiple of 8, and dimension `dim`, where panels begin.
+    CK_FMHA_DEVICE PanelsOperand from_any(index_t row, index_t dim) const
+    {
+        PanelsOperand x = *this;
+        x.tile_ += static_cast<unsigned>(dim / Panels::kPanelDims * Panels::kPanelBytes + row * Panels::kRowBytes +
+                                         dim % Panels::kPanelDims * 2) /
+                   16;
+        return x;
+    }
 
 private:
     static constexpr Descriptor kSwizzle = Panels::kRowBytes == 128 ? 1 : 2;

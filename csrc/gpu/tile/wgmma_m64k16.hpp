@@ -31,9 +31,9 @@ CK_FMHA_DEVICE void hold(MmaAcc (&c)[kBlocks])
     unroll<kBlocks>([&](auto n) { unroll<4>([&](auto e) { asm volatile("" : "+f"(c[n][e])::"memory"); }); });
 }
 
-// multiply_add(c, a, b, adds): c = a b, plus c if `adds`. `kAcrossRows`: the rows of the tile in shared memory are the
-// depth of B, not its columns.
-template <class T, index_t kColumns, bool kAcrossRows>
+// multiply_add(c, a, b, adds): c = a b, plus c if `adds`. Rows of a tile in shared memory are rows of A and columns of B;
+// `kAcrossB` (`kAcrossA`): they are the depth.
+template <class T, index_t kColumns, bool kAcrossB, bool kAcrossA = false>
 struct WarpgroupProduct;
 
 #define CK_FMHA_ACC4(n) "+f"(c[n][0]), "+f"(c[n][1]), "+f"(c[n][2]), "+f"(c[n][3])
@@ -51,8 +51,8 @@ struct WarpgroupProduct;
 
 // The operands after the accumulators are numbered from N / 2 on.
 #define CK_FMHA_WARPGROUP_PRODUCT(T, TYPE, N, REGISTERS, P0, P1, P2, P3, P4, P5, P6)                                    \
-    template <bool kAcrossRows>                                                                                        \
-    struct WarpgroupProduct<T, N, kAcrossRows> {                                                                       \
+    template <bool kAcrossB, bool kAcrossA>                                                                            \
+    struct WarpgroupProduct<T, N, kAcrossB, kAcrossA> {                                                                       \
         CK_FMHA_DEVICE static void multiply_add(MmaAcc (&c)[N / 8], const MmaA& a, Descriptor b, bool adds)            \
         {                                                                                                              \
             asm volatile("{.reg .pred adds;\n setp.ne.b32 adds, " P5 ", 0;\n wgmma.mma_async.sync.aligned.m64n" #N     \
@@ -60,14 +60,15 @@ struct WarpgroupProduct;
                          ", adds, 1, 1, " P6 ";}"                                                                      \
                          : CK_FMHA_ACCUMULATORS_##N                                                                    \
                          : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(adds)),            \
-                           "n"(static_cast<int>(kAcrossRows)));                                                        \
+                           "n"(static_cast<int>(kAcrossB)));                                                           \
         }                                                                                                              \
         CK_FMHA_DEVICE static void multiply_add(MmaAcc (&c)[N / 8], Descriptor a, Descriptor b, bool adds)             \
         {                                                                                                              \
             asm volatile("{.reg .pred adds;\n setp.ne.b32 adds, " P2 ", 0;\n wgmma.mma_async.sync.aligned.m64n" #N     \
-                         "k16.f32." TYPE "." TYPE " {" REGISTERS "}, " P0 ", " P1 ", adds, 1, 1, 0, " P3 ";}"          \
+                         "k16.f32." TYPE "." TYPE " {" REGISTERS "}, " P0 ", " P1 ", adds, 1, 1, " P3 ", " P4 ";}"     \
                          : CK_FMHA_ACCUMULATORS_##N                                                                    \
-                         : "l"(a), "l"(b), "r"(static_cast<int>(adds)), "n"(static_cast<int>(kAcrossRows)));           \
+                         : "l"(a), "l"(b), "r"(static_cast<int>(adds)), "n"(static_cast<int>(kAcrossA)),               \
+                           "n"(static_cast<int>(kAcrossB)));                                                           \
         }                                                                                                              \
     };
 CK_FMHA_WARPGROUP_PRODUCT(f16, "f16", 32, CK_FMHA_REGISTERS_16, "%16", "%17", "%18", "%19", "%20", "%21", "%22")
