@@ -79,8 +79,14 @@ public:
                 if constexpr (Wave::kScoresLeaveNoRegisters)
                     if (work.edge()) find_attended();
                 const auto statistics = queries.statistics(work.tile());
-                typename Wave::Acc s = {};
-                Wave::add_scores(s, queries.q(), k);
+                typename Wave::Acc s = {}, dp;
+                if constexpr (Wave::kRunAhead) {
+                    dp = statistics.minus_delta();
+                    Wave::add_both_scores(s, queries.q(), k, dp, queries.d_o(), v);
+                    Wave::template wait<1>(s);
+                } else {
+                    Wave::add_scores(s, queries.q(), k);
+                }
                 const index_t first_query = work.tile() * Traits::kTileQ, first_key = mask.band() * Wave::kKeys;
                 typename Wave::Acc slope;
                 extras.template to_scores<Wave>(s, statistics.lse(), first_query, first_key, &slope);
@@ -90,8 +96,11 @@ public:
                     Wave::keep(s, attended);
                 }
                 Extras::template to_probabilities<Wave>(s);
-                typename Wave::Acc dp;
-                if constexpr (Extras::kHasDropout) {
+                if constexpr (Wave::kRunAhead) {
+                    p = Wave::to_operand(s);
+                    Wave::add_products(result.dv, queries.d_o_transposed(), p, exchange.p());
+                    Wave::template wait<1>(dp);
+                } else if constexpr (Extras::kHasDropout) {
                     const bits_t kept = Wave::exchange_bits(extras.template kept<Wave>(first_query, first_key));
                     p = Wave::to_operand(Wave::dropped(s, kept));
                     dp = {};
@@ -115,14 +124,20 @@ public:
             if ((Traits::kAddsDq || Exchange::kForGradients) && work.live()) exchange.store(p, ds);
             if constexpr (Exchange::kBeforeGradients) barrier();
             if (work.live()) {
-                no_load_crosses();
-                Wave::add_products(result.dv, queries.d_o_transposed(), p, exchange.p());
-                no_load_crosses();
+                if constexpr (!Wave::kRunAhead) {
+                    no_load_crosses();
+                    Wave::add_products(result.dv, queries.d_o_transposed(), p, exchange.p());
+                    no_load_crosses();
+                }
                 Wave::add_products(result.dk, queries.q_transposed(), ds, exchange.ds());
             }
             if constexpr (Traits::kAddsDq) {
                 if constexpr (!Exchange::kBeforeGradients) barrier(); // dS of all waves is there
                 dq.add([&](index_t band) { return work.live(band); }, work.tile());
+            }
+            if constexpr (Wave::kRunAhead) {
+                Wave::wait(result.dv);
+                Wave::wait(result.dk);
             }
         } while (!walk.at_end());
         return result;

@@ -9,8 +9,8 @@ namespace ck_fmha::gpu {
 // before (plan_tiles.hpp) and are read from memory, up to the code behind the last one. With `kAllBands` a wave knows
 // what the other bands do, too.
 //
-// `kTogether`, of warps that multiply together: the bands that a wave has rows of, bit by bit from its first one on. They
-// compute what any of them has to: all bands of the tile, or, with `kAllBands`, those of a pair.
+// `kTogether`, of warps that multiply together: the bands that a wave has rows of, bit by bit from its first one on. All of
+// them compute what any band of the tile has to.
 template <class BandedMask, bool kAllBands = false, unsigned kTogether = 0>
 class LiveTiles {
 public:
@@ -26,24 +26,22 @@ public:
         // Some element is attended ...
         CK_FMHA_DEVICE bool live() const
         {
-            if constexpr (kTogether == 0) return (own_ & kLiveFlag) != 0;
-            if constexpr (kAllBands) return live(band_);
-            return true;
+            return kTogether != 0 || (own_ & kLiveFlag) != 0;
         }
         // ... and some is not, or out of bounds.
         CK_FMHA_DEVICE bool edge() const
         {
             if constexpr (kTogether == 0) return (own_ & kEdgeFlag) != 0;
-            return (own_ & kTogether * kEdgeFlag) != 0 || (own_ & kTogether * kLiveFlag) != kTogether * kLiveFlag;
+            return any_lane((own_ & kTogether * kEdgeFlag) != 0 ||
+                            (own_ & kTogether * kLiveFlag) != kTogether * kLiveFlag);
         }
         CK_FMHA_DEVICE bool live(index_t band) const // another band
         {
             static_assert(kAllBands, "ck_fmha: only with kAllBands");
-            return kTogether == 0 ? (all_ >> band & kLiveFlag) != 0 : (all_ >> band / 2 * 2 & kPair) != 0;
+            return (all_ >> band & kLiveFlag) != 0;
         }
 
     private:
-        static constexpr TileCode kPair = kLiveFlag | kLiveFlag << 1;
         index_t band_;
         TileCode own_, all_;
     };

@@ -19,6 +19,7 @@ struct MfmaBwdWave {
     static constexpr index_t kKeys = 32;
     static constexpr index_t kTileK = kBands * kKeys;
     static constexpr index_t kThreadsPerWave = kWaveSize;
+    static constexpr bool kRunAhead = false; // products are over when they return
     static constexpr bool kScoresLeaveNoRegisters = false;
     static constexpr index_t kOwnDims = kHeadDim / (kWaves / kBands); // of the gradients of the wave's keys
 

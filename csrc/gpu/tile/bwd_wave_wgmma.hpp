@@ -57,9 +57,9 @@ public:
           num_rows_(t.dq.num_rows)
     {
     }
-    // Adds what the keys of live warpgroups contribute to the sums of the tile's rows.
+    // Adds what all keys contribute to the sums of the tile's rows.
     template <class Live>
-    CK_FMHA_DEVICE void add(const Live& live, index_t tile) const
+    CK_FMHA_DEVICE void add(const Live&, index_t tile) const
     {
         unroll<kOwnDims / kDims>([&](auto part) {
             const index_t first = thread_index() / kWarpgroupSize * kOwnDims + part * kDims;
@@ -67,13 +67,10 @@ public:
             MmaAcc sum[kDims / 8] = {};
             hold(sum);
             begin_products();
-            unroll<kWarpgroups>([&](auto w) {
-                if (!live(static_cast<index_t>(2 * w))) return;
-                unroll<4>([&](auto c) {
-                    constexpr index_t kKey = 64 * w + 16 * c;
-                    Product::multiply_add(sum, ds_.template from<kKey, 0>(), keys.template from<kKey, 0>(), true);
-                });
+            unroll<kTileK / 16>([&](auto c) {
+                Product::multiply_add(sum, ds_.template from<16 * c, 0>(), keys.template from<16 * c, 0>(), true);
             });
+            end_products();
             wait_for_products();
             hold(sum);
             add_to_memory(sum, tile, first);
@@ -164,17 +161,39 @@ struct WgmmaBwdWave {
         return (low & 0xffffu) | high << 16;
     }
 
+    // Products go on while the warps do something else: nobody touches a result before wait(result), or wait<kLeft>(result)
+    // with so many sums begun after it.
+    static constexpr bool kRunAhead = true;
+    template <index_t kLeft = 0>
+    CK_FMHA_DEVICE static void wait(Acc& x)
+    {
+        wait_for_products<kLeft>();
+        hold(x.block);
+    }
+    CK_FMHA_DEVICE static void wait(Gradients& x)
+    {
+        wait_for_products();
+        hold(x.block[0]);
+    }
+
+    // First those of K, then those of V.
+    CK_FMHA_DEVICE static void add_both_scores(Acc& s, const Queries& q, const Keys& k, Acc& dp, const Queries& d_o,
+                                               const Keys& v)
+    {
+        hold(s.block);
+        hold(dp.block);
+        begin_products();
+        add_scores(s, q, k);
+        add_scores(dp, d_o, v);
+    }
     CK_FMHA_DEVICE static void add_scores(Acc& s, const Queries& queries, const Keys& keys)
     {
         using Product = WarpgroupProduct<T, kTileQ, false>;
         const auto rows = PanelsOperand<kTileK, kHeadDim>(keys.column).from_any(thread_index() / kWarpgroupSize * 64, 0);
-        hold(s.block);
-        begin_products();
         unroll<kDimChunks>([&](auto c) {
             Product::multiply_add(s.block, rows.template from<0, 16 * c>(), queries.template from<0, 16 * c>(), true);
         });
-        wait_for_products();
-        hold(s.block);
+        end_products();
     }
     CK_FMHA_DEVICE static void add_products(Gradients& g, const Queries& queries, const Operand& own, const Exchange&)
     {
@@ -184,8 +203,7 @@ struct WgmmaBwdWave {
         unroll<kQueryChunks>([&](auto c) {
             Product::multiply_add(g.block[0], own.chunk[c], queries.template from<16 * c, 0>(), true);
         });
-        wait_for_products();
-        hold(g.block[0]);
+        end_products();
     }
 
     // One number for each of the queries that this lane holds scores of: two of a block of 8.

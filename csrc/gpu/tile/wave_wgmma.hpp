@@ -75,10 +75,13 @@ struct WgmmaWave : MmaLayout<T, kTileK, kHeadDim, kRows_, 4> {
         Scores s;
         begin_products();
         unroll<kRowBlocks>([&](auto m) {
+            constexpr index_t kBlock = m;
             unroll<kDimChunks>([&](auto c) {
-                Product::multiply_add(s.block[m], q.template operand<m, c>(), keys.template from<0, 16 * c>(), c > 0);
+                Product::multiply_add(s.block[m], q.template operand<kBlock, c>(), keys.template from<0, 16 * c>(),
+                                      c > 0);
             });
         });
+        end_products();
         wait_for_products();
         hold(s);
         return s;
@@ -93,6 +96,7 @@ struct WgmmaWave : MmaLayout<T, kTileK, kHeadDim, kRows_, 4> {
                 Product::multiply_add(o.block[m], p.chunk[m][c], values.template from<16 * c, 0>(), true);
             });
         });
+        end_products();
         wait_for_products();
         hold(o);
     }

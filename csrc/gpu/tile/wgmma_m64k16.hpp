@@ -4,7 +4,7 @@
 
 // The matrix atom of sm_90a: a warpgroup, four warps, multiplies 64 x 16 by 16 x kColumns (wgmma). B lies in shared
 // memory, A there or in registers. Warp w has rows 16 w .. + 15 of A and of the result, as the atom of one warp
-// (mma_m16n8k16.hpp) has them. Products run while the warps go on, until wait().
+// (mma_m16n8k16.hpp) has them. Products run while the warps go on, until these wait for them.
 //
 // Shared memory is described by 64 bits. Tiles are rows of 64 dimensions, 128 bytes, or of 32, whose pieces of 16 bytes
 // are swizzled (shared_panels.hpp):
@@ -20,9 +20,13 @@ using Descriptor = unsigned long long;
 
 // Before the first product of a group: registers that it reads or adds to may have been written.
 CK_FMHA_DEVICE void begin_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+// After the last one: the group is under way.
+CK_FMHA_DEVICE void end_products() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+// All groups are over but the kLeft that were begun last.
+template <index_t kLeft = 0>
 CK_FMHA_DEVICE void wait_for_products()
 {
-    asm volatile("wgmma.commit_group.sync.aligned;\n wgmma.wait_group.sync.aligned 0;" ::: "memory");
+    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kLeft) : "memory");
 }
 // Nothing is done with these registers on the other side of this.
 template <index_t kBlocks>
