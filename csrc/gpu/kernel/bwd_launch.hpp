@@ -15,6 +15,12 @@ constexpr index_t bwd_threads(index_t lanes, index_t num_waves) // ... of the pr
 }
 constexpr index_t kBwdRowsPerGroup = 64; // rows of Q of a work-group that only prepares or converts them
 
+// Rows of the sums of dQ of one (batch, head): NVIDIA adds whole tiles of them.
+CK_TILE_MASKS_HD constexpr long_index_t bwd_sum_rows(index_t lanes, long_index_t seqlen_q)
+{
+    return lanes == 64 ? seqlen_q : (seqlen_q + kBwdRowsPerGroup - 1) / kBwdRowsPerGroup * kBwdRowsPerGroup;
+}
+
 // The tile of a work-group: rows of Q and columns of K. Waves that share a band of 32 columns divide the dimensions of
 // their gradients; registers hold the gradients of 128 columns, or of 64 that are 256 long, and those of half a
 // work-group (NVIDIA) of 64.
@@ -23,8 +29,8 @@ constexpr index_t bwd_bands(index_t head_dim, index_t threads)
 {
     return head_dim > 128 || threads < kBwdThreads ? 2 : 4;
 }
-// Do warpgroups of 64 keys each compute the products? Of head_dim 256 they have too few registers for two gradients, and
-// one of 32 is less than two of them can share.
+// Do warpgroups of 64 keys each compute the products? Of head_dim 256 they have too few registers for two gradients,
+// and one of 32 is less than two of them can share.
 constexpr bool bwd_by_warpgroup(index_t lanes, index_t head_dim)
 {
     return lanes == kWarpgroupSize && (head_dim == 64 || head_dim == 128);

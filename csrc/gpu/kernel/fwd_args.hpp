@@ -59,8 +59,8 @@ constexpr TileCode kEndCode = tile_code(kMostTiles); // behind the last one
 constexpr index_t kWindowTiles = 64; // that the mask is asked about at a time
 
 // Masks that do not differ between heads (samples) share their work items: item n serves the (batch, head) pairs
-// (batch + s / shared_heads, head + s % shared_heads), s in [0, num_shared). Work-group g does item g / num_shared with
-// s = g % num_shared. Partial results: slot * num_shared + s.
+// (batch + s / shared_heads, head + s % shared_heads), s in [0, num_shared): see WorkIndex. Partial results: slot *
+// num_shared + s.
 struct FwdArgs {
     Tensor q, k, v, o;
     float* lse;          // (batch, num_heads, seqlen_q), dense
@@ -72,6 +72,7 @@ struct FwdArgs {
     float* partial_lse; // (slots * num_shared, tile_q), in base 2 unless the instance's scores are natural
     index_t num_shared;
     index_t shared_heads;
+    index_t heads_in_turn; // not 0: see WorkIndex
     index_t num_heads;
     index_t heads_per_kv;
     index_t seqlen_q;

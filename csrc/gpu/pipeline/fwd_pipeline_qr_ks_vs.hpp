@@ -53,7 +53,8 @@ public:
         auto walk = tiles.walk();
         if (walk.at_end()) return result;
         // Before K and V: who waits for these has it, and no wait for it is left inside the loop.
-        const typename Wave::Query query = Wave::load_query(q, query_tile(mask.row()), shared + Policy::KeyValueTiles::kBytes);
+        const typename Wave::Query query =
+            Wave::load_query(q, query_tile(mask.row()), shared + Policy::KeyValueTiles::kBytes);
         keys_values.load(walk.current());
 
         do {

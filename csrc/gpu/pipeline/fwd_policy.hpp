@@ -54,8 +54,7 @@ template <class Traits>
 struct FwdPolicy : FwdProducts<Traits, fwd_by_warpgroup(kProductLanes, Traits::kHeadDim) &&
                                            // beside extras, 32 rows of a warp take too many registers
                                            (Traits::kExtras == 0 || Traits::kWaves == 2)> {
-    static constexpr index_t kSharedBytes =
-        fwd_shared_bytes_of_tiles(kProductLanes, Traits::kWaves, Traits::kHeadDim);
+    static constexpr index_t kSharedBytes = fwd_shared_bytes_of_tiles(kProductLanes, Traits::kWaves, Traits::kHeadDim);
 };
 
 #endif

@@ -9,8 +9,8 @@ namespace ck_fmha::gpu {
 // before (plan_tiles.hpp) and are read from memory, up to the code behind the last one. With `kAllBands` a wave knows
 // what the other bands do, too.
 //
-// `kTogether`, of warps that multiply together: the bands that a wave has rows of, bit by bit from its first one on. All of
-// them compute what any band of the tile has to.
+// `kTogether`, of warps that multiply together: the bands that a wave has rows of, bit by bit from its first one on.
+// All of them compute what any band of the tile has to.
 template <class BandedMask, bool kAllBands = false, unsigned kTogether = 0>
 class LiveTiles {
 public:
@@ -24,10 +24,7 @@ public:
         }
         CK_FMHA_DEVICE index_t tile() const { return tile_of(kAllBands ? all_ : own_ << band_); }
         // Some element is attended ...
-        CK_FMHA_DEVICE bool live() const
-        {
-            return kTogether != 0 || (own_ & kLiveFlag) != 0;
-        }
+        CK_FMHA_DEVICE bool live() const { return kTogether != 0 || (own_ & kLiveFlag) != 0; }
         // ... and some is not, or out of bounds.
         CK_FMHA_DEVICE bool edge() const
         {

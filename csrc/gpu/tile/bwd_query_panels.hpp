@@ -5,8 +5,8 @@
 
 namespace ck_fmha::gpu {
 
-// Q, dO and statistics of the row tiles that warpgroups of the backward visit: the next one's copies are in flight while
-// this one is read.
+// Q, dO and statistics of the row tiles that warpgroups of the backward visit: the next one's copies are in flight
+// while this one is read.
 template <class Wave, index_t kHeadDim>
 class BwdQueryPanels {
     static constexpr index_t kTileQ = Wave::kTileQ;
@@ -75,8 +75,7 @@ public:
     CK_FMHA_DEVICE Statistics statistics(index_t) const
     {
         Statistics x;
-        x.first_ =
-            (statistics_ + (tiles_.stage() * kStatisticsBytes + MmaAtom::column_of_lane() * 8)).address();
+        x.first_ = (statistics_ + (tiles_.stage() * kStatisticsBytes + MmaAtom::column_of_lane() * 8)).address();
         return x;
     }
 

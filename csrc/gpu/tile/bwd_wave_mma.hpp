@@ -22,7 +22,7 @@ struct MmaBwdWave {
     static constexpr index_t kTileK = Part::kTileK;
     static constexpr index_t kKeys = kBwdKeysPerBand;
     static constexpr index_t kThreadsPerWave = Part::kShare * kWaveSize; // of a band
-    static constexpr bool kRunAhead = false; // products are over when they return
+    static constexpr bool kRunAhead = false;                             // products are over when they return
     static constexpr index_t kOwnDims = kHeadDim / Part::kShare;         // of the gradients of the band's keys
     static constexpr index_t kKeyBlocks = kKeys / Atom::kRows;
     static constexpr index_t kQueryBlocks = Part::kQueries / Atom::kColumns;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "gpu/tile/bwd_query_panels.hpp"
+#include "gpu/tile/dq_sums_nvidia.hpp"
 #include "gpu/tile/per_query.hpp"
 #include "gpu/tile/quads_of_rows.hpp"
 
@@ -37,33 +38,32 @@ private:
     SharedMemory memory_;
 };
 
-// A warpgroup's part of dQ: some dimensions, all keys. Sums lie in the order in which a lane holds them, as those of
-// BwdQueryGradients.
+// A warpgroup's part of dQ: some dimensions, all keys.
 template <class T, index_t kHeadDim, index_t kTileQ, index_t kTileK>
-class WgmmaBwdQueryGradients {
+class WgmmaBwdQueryGradients : public DqSums<kHeadDim> {
     static constexpr index_t kWarpgroups = kTileK / 64;
     static constexpr index_t kOwnDims = kHeadDim / kWarpgroups;
-    static constexpr index_t kDims = kOwnDims < 64 ? kOwnDims : 64; // at once: for more there are no registers
+    static constexpr index_t kDims = kOwnDims < 64 ? kOwnDims : 64; // at once
     using Product = WarpgroupProduct<T, kDims, true, true>;
     using Exchange = WgmmaBwdExchange<kTileK, kTileQ>;
+    static_assert(kTileQ == kBwdRowsPerGroup, "ck_fmha: sums lie in tiles of kBwdRowsPerGroup rows");
 
 public:
     template <class Keys, class Tensors>
     CK_FMHA_DEVICE WgmmaBwdQueryGradients(const Keys& keys, const Tensors& t, index_t, SharedMemory,
                                           const Exchange& exchange)
-        : keys_(keys.column),
-          ds_(exchange.memory()),
-          sums_({reinterpret_cast<float*>(const_cast<char*>(t.dq.data))}),
-          num_rows_(t.dq.num_rows)
+        : keys_(keys.column), ds_(exchange.memory()), sums_({reinterpret_cast<float*>(const_cast<char*>(t.dq.data))})
     {
     }
     // Adds what all keys contribute to the sums of the tile's rows.
     template <class Live>
     CK_FMHA_DEVICE void add(const Live&, index_t tile) const
     {
+        const index_t first_row = thread_index() / kWaveSize % 4 * 16;
+        float* const sums = sums_.get().first + static_cast<bits_t>(static_cast<unsigned>(tile)) * this->kTileSize;
         unroll<kOwnDims / kDims>([&](auto part) {
-            const index_t first = thread_index() / kWarpgroupSize * kOwnDims + part * kDims;
-            const auto keys = keys_.from_any(0, first);
+            const index_t first_dim = thread_index() / kWarpgroupSize * kOwnDims + part * kDims;
+            const auto keys = keys_.from_any(0, first_dim);
             MmaAcc sum[kDims / 8] = {};
             hold(sum);
             begin_products();
@@ -73,39 +73,23 @@ public:
             end_products();
             wait_for_products();
             hold(sum);
-            add_to_memory(sum, tile, first);
-        });
-    }
-
-    static constexpr bool kSumsInOrder = false;
-    // Of the pair of sums from `position` on, an even number.
-    CK_FMHA_DEVICE static index_t dim_of_sums(index_t position)
-    {
-        return position / 16 * 16 + position % 16 / 4 * 2 + position % 4 / 2 * 8;
-    }
-
-private:
-    CK_FMHA_DEVICE void add_to_memory(const MmaAcc (&sum)[kDims / 8], index_t tile, index_t first_dim) const
-    {
-        float* const first = sums_.get().first + first_dim + 2 * MmaAtom::column_of_lane();
-        unroll<2>([&](auto half) {
-            const index_t row = tile * kTileQ + thread_index() / kWaveSize % 4 * 16 + 8 * half + MmaAtom::row_of_lane();
-            if (row >= num_rows_) return;
-            float* const to = first + static_cast<bits_t>(static_cast<unsigned>(row)) * kHeadDim;
-            unroll<kDims / 16>([&](auto pair) {
-                const MmaAcc &a = sum[2 * pair], &b = sum[2 * pair + 1];
-                atomic_add(to + 16 * pair, Float4{a[2 * half], a[2 * half + 1], b[2 * half], b[2 * half + 1]});
+            unroll<2>([&](auto half) {
+                float* const to = sums + this->place(first_row + 8 * half, first_dim);
+                unroll<kDims / 16>([&](auto pair) {
+                    const MmaAcc &a = sum[2 * pair], &b = sum[2 * pair + 1];
+                    atomic_add(to + 128 * pair, Float4{a[2 * half], a[2 * half + 1], b[2 * half], b[2 * half + 1]});
+                });
             });
         });
     }
 
+private:
     PanelsOperand<kTileK, kHeadDim> keys_;
     PanelsOperand<kTileK, kTileQ> ds_;
     struct Address {
         float* first;
     };
     Seldom<3, Address> sums_; // of dQ
-    index_t num_rows_;
 };
 
 template <class T, index_t kHeadDim, index_t kThreads_>
@@ -161,8 +145,8 @@ struct WgmmaBwdWave {
         return (low & 0xffffu) | high << 16;
     }
 
-    // Products go on while the warps do something else: nobody touches a result before wait(result), or wait<kLeft>(result)
-    // with so many sums begun after it.
+    // Products go on while the warps do something else: nobody touches a result before wait(result), or
+    // wait<kLeft>(result) with so many sums begun after it.
     static constexpr bool kRunAhead = true;
     template <index_t kLeft = 0>
     CK_FMHA_DEVICE static void wait(Acc& x)
@@ -189,7 +173,8 @@ struct WgmmaBwdWave {
     CK_FMHA_DEVICE static void add_scores(Acc& s, const Queries& queries, const Keys& keys)
     {
         using Product = WarpgroupProduct<T, kTileQ, false>;
-        const auto rows = PanelsOperand<kTileK, kHeadDim>(keys.column).from_any(thread_index() / kWarpgroupSize * 64, 0);
+        const auto rows =
+            PanelsOperand<kTileK, kHeadDim>(keys.column).from_any(thread_index() / kWarpgroupSize * 64, 0);
         unroll<kDimChunks>([&](auto c) {
             Product::multiply_add(s.block, rows.template from<0, 16 * c>(), queries.template from<0, 16 * c>(), true);
         });
@@ -200,9 +185,8 @@ struct WgmmaBwdWave {
         using Product = WarpgroupProduct<T, kHeadDim, true>;
         hold(g.block[0]);
         begin_products();
-        unroll<kQueryChunks>([&](auto c) {
-            Product::multiply_add(g.block[0], own.chunk[c], queries.template from<16 * c, 0>(), true);
-        });
+        unroll<kQueryChunks>(
+            [&](auto c) { Product::multiply_add(g.block[0], own.chunk[c], queries.template from<16 * c, 0>(), true); });
         end_products();
     }
 

@@ -55,6 +55,9 @@ CK_FMHA_DEVICE index_t thread_index()
 CK_FMHA_DEVICE index_t lane_index() { return thread_index() % kWaveSize; }
 CK_FMHA_DEVICE index_t lane_index_anew() { return lane_index(); }
 CK_FMHA_DEVICE index_t block_index() { return static_cast<index_t>(blockIdx.x); }
+// How many work-groups the launch has.
+inline constexpr bool kKnowsNumGroups = true;
+CK_FMHA_DEVICE index_t num_groups() { return static_cast<index_t>(gridDim.x); }
 
 // A value that is the same for all lanes, moved to where the compiler knows that it is. All lanes must be here.
 CK_FMHA_DEVICE index_t uniform(index_t value)

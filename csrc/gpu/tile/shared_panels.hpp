@@ -41,8 +41,8 @@ public:
     template <index_t kRow, index_t kDim>
     CK_FMHA_DEVICE Descriptor from() const
     {
-        constexpr index_t kBytes = kDim / Panels::kPanelDims * Panels::kPanelBytes + kRow * Panels::kRowBytes +
-                                   kDim % Panels::kPanelDims * 2;
+        constexpr index_t kBytes =
+            kDim / Panels::kPanelDims * Panels::kPanelBytes + kRow * Panels::kRowBytes + kDim % Panels::kPanelDims * 2;
         return tile_ + kBytes / 16;
     }
     // From row `row` on, a multiple of 8, and dimension `dim`, where panels begin.

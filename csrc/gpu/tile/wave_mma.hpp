@@ -8,7 +8,8 @@ namespace ck_fmha::gpu {
 // Products of single warps (mma.sync), whose operands ldmatrix reads: a wave is one warp, whose two blocks share every
 // operand read from shared memory, or with head_dim 256 two warps of one block.
 template <class T, index_t kTileK, index_t kHeadDim, bool kQueryInShared = fwd_query_in_shared(kHeadDim)>
-struct MmaWave : MmaLayout<T, kTileK, kHeadDim, kFwdRowsPerWave, fwd_threads_per_wave(kWaveSize, kHeadDim) / kWaveSize> {
+struct MmaWave
+    : MmaLayout<T, kTileK, kHeadDim, kFwdRowsPerWave, fwd_threads_per_wave(kWaveSize, kHeadDim) / kWaveSize> {
     using Layout =
         MmaLayout<T, kTileK, kHeadDim, kFwdRowsPerWave, fwd_threads_per_wave(kWaveSize, kHeadDim) / kWaveSize>;
     using typename Layout::Element;

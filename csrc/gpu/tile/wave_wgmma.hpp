@@ -47,12 +47,12 @@ private:
 template <class T, index_t kTileK, index_t kHeadDim, index_t kRows_>
 struct WgmmaWave : MmaLayout<T, kTileK, kHeadDim, kRows_, 4> {
     using Layout = MmaLayout<T, kTileK, kHeadDim, kRows_, 4>;
-    using typename Layout::Output;
-    using typename Layout::Probabilities;
-    using typename Layout::Scores;
     using Layout::kDimChunks;
     using Layout::kKeyChunks;
     using Layout::kRowBlocks;
+    using typename Layout::Output;
+    using typename Layout::Probabilities;
+    using typename Layout::Scores;
 
     // K as B of S, V as B of O.
     using Keys = PanelsOperand<kTileK, kHeadDim>;

@@ -35,8 +35,8 @@ CK_FMHA_DEVICE void hold(MmaAcc (&c)[kBlocks])
     unroll<kBlocks>([&](auto n) { unroll<4>([&](auto e) { asm volatile("" : "+f"(c[n][e])::"memory"); }); });
 }
 
-// multiply_add(c, a, b, adds): c = a b, plus c if `adds`. Rows of a tile in shared memory are rows of A and columns of B;
-// `kAcrossB` (`kAcrossA`): they are the depth.
+// multiply_add(c, a, b, adds): c = a b, plus c if `adds`. Rows of a tile in shared memory are rows of A and columns of
+// B; `kAcrossB` (`kAcrossA`): they are the depth.
 template <class T, index_t kColumns, bool kAcrossB, bool kAcrossA = false>
 struct WarpgroupProduct;
 
@@ -54,9 +54,9 @@ struct WarpgroupProduct;
 #define CK_FMHA_ACCUMULATORS_128 CK_FMHA_ACCUMULATORS_64, CK_FMHA_ACC16(8), CK_FMHA_ACC16(12)
 
 // The operands after the accumulators are numbered from N / 2 on.
-#define CK_FMHA_WARPGROUP_PRODUCT(T, TYPE, N, REGISTERS, P0, P1, P2, P3, P4, P5, P6)                                    \
+#define CK_FMHA_WARPGROUP_PRODUCT(T, TYPE, N, REGISTERS, P0, P1, P2, P3, P4, P5, P6)                                   \
     template <bool kAcrossB, bool kAcrossA>                                                                            \
-    struct WarpgroupProduct<T, N, kAcrossB, kAcrossA> {                                                                       \
+    struct WarpgroupProduct<T, N, kAcrossB, kAcrossA> {                                                                \
         CK_FMHA_DEVICE static void multiply_add(MmaAcc (&c)[N / 8], const MmaA& a, Descriptor b, bool adds)            \
         {                                                                                                              \
             asm volatile("{.reg .pred adds;\n setp.ne.b32 adds, " P5 ", 0;\n wgmma.mma_async.sync.aligned.m64n" #N     \
