@@ -43,8 +43,8 @@ def vendor_of(arch: str) -> str:
 
 
 def lanes_of(arch: str) -> int:
-    """Return how many lanes a wave (warp) of an architecture has."""
-    return 32 if vendor_of(arch) == "nvidia" else 64
+    """Return how many threads of an architecture multiply together: a wave, a warp or, on sm_90a, a warpgroup."""
+    return 128 if arch == "sm_90a" else 32 if vendor_of(arch) == "nvidia" else 64
 
 
 def user_flags(arch: str) -> str:

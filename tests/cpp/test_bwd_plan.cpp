@@ -109,7 +109,7 @@ TEST(BwdPlan, WorkGroupsVisitEveryLiveTileOnce)
         const auto mask = example.build();
         for (const index_t heads_per_kv : {1, 2})
             for (const index_t head_dim : {64, 256})
-                for (const index_t lanes : {64, 32}) {
+                for (const index_t lanes : {64, 32, 128}) {
                     FwdShape call = shape(2, 2, heads_per_kv, example.seqlen_q, example.seqlen_k, head_dim);
                     call.lanes = lanes;
                     const FwdPlan plan = make_fwd_plan(*mask, call);
@@ -128,6 +128,7 @@ TEST(BwdPlan, ColumnsAreNarrowWhereHalvesAttendOthers)
     };
     const auto blocks = build_mask("big_bird", {64, 3, 1, 3, 5}, {});
     EXPECT_EQ(waves(*blocks, 128, 32), 4);
+    EXPECT_EQ(waves(*blocks, 128, 128), 4);
     EXPECT_EQ(waves(*blocks, 256, 32), 8); // tiles of 64 keys anyway
     EXPECT_EQ(waves(*blocks, 128, 64), 4); // AMD: all that there are
     EXPECT_EQ(waves(*build_mask("diagonal", {4096, 0, 0, 0}, {}), 128, 32), 8);

@@ -110,7 +110,7 @@ TEST(FwdPlan, WorkGroupsVisitEveryLiveTileOnce)
         SCOPED_TRACE(example.structure);
         const auto mask = example.build();
         for (const index_t head_dim : {64, 128, 256})
-            for (const index_t lanes : {64, 32}) {
+            for (const index_t lanes : {64, 32, 128}) {
                 FwdShape call = shape(2, 2, example.seqlen_q, example.seqlen_k, head_dim);
                 call.lanes = lanes;
                 const FwdPlan plan = make_fwd_plan(*mask, call);
@@ -134,6 +134,8 @@ TEST(FwdPlan, RowsAreLowWhereHalvesAttendOthers)
         EXPECT_EQ(waves("big_bird", {64, 3, 1, 3, 5}, seqlen, 64), 4); // AMD
         EXPECT_EQ(waves("big_bird", {128, 3, 1, 3, 5}, seqlen, 32), 4);
         EXPECT_EQ(waves("diagonal", {1024, 0, 0, 0}, seqlen, 32), 4);
+        EXPECT_EQ(waves("diagonal", {1024, 0, 0, 0}, seqlen, 128), 2); // a little less for a warpgroup
+        EXPECT_EQ(waves("diagonal", {-1, 0, 0, 0}, seqlen, 128), 4);
     }
 }
 

@@ -87,7 +87,7 @@ FAULTS: dict[str, Fault] = {
         DOT, "sum - (args.d_lse == nullptr ? 0.f : args.d_lse[number])", "sum", causal
     ),
     "LSE in base e": Fault(DOT, "lse * kLogToLog2 - exponent", "lse - exponent", causal),
-    "sums of dQ start anywhere": Fault(DOT, "dq[0] = dq[kThreadsPerRow] = Float4{};", "", causal),
+    "sums of dQ start anywhere": Fault(DOT, "sums[n] = Float4{};", ";", causal),
     "dimensions past head_dim_v count for delta": Fault(
         DOT, "if (dim < args.head_dim_v) sum =", "sum =", small("padded head_dim"), shows="out of bounds"
     ),

@@ -2,6 +2,7 @@
 
 import math
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -105,14 +106,59 @@ def test_cuda_graphs(plan):
     assert bits_equal(out, attend(q, k, v, mask))
 
 
+needs_two_gpus = pytest.mark.skipif(torch.cuda.device_count() < 2, reason="fewer than two GPUs here")
+
+
+@needs_two_gpus
 def test_several_devices_in_one_process():
-    if torch.cuda.device_count() < 2:
-        pytest.skip("one GPU here")
     q, k, v = on_gpu(make_tensors(CALL))
     expected = attend(q, k, v)
     out = attend(q.to("cuda:1"), k.to("cuda:1"), v.to("cuda:1"))
     assert out.device.index == 1 and torch.cuda.current_device() == 0
     assert bits_equal(out.cpu(), expected.cpu())
+
+
+def all_results(device: str) -> list[torch.Tensor]:
+    """out, lse and gradients on a device; autograd's own threads compute the gradients."""
+    leaves = [t.to(device).requires_grad_() for t in on_gpu(make_tensors(CALL))]
+    out, lse = ck_fmha.attention(*leaves, CALL.mask, enable_gqa=True, return_lse=True, deterministic=True)
+    assert out.device == lse.device == leaves[0].device
+    return [out.detach(), lse.detach(), *torch.autograd.grad(out.float().square().sum() + lse.sum(), leaves)]
+
+
+@needs_two_gpus
+def test_gradients_on_the_second_device():
+    expected = all_results("cuda:0")
+    results = all_results("cuda:1")
+    assert torch.cuda.current_device() == 0
+    assert all(bits_equal(x.cpu(), y.cpu()) for x, y in zip(results, expected, strict=True))
+
+
+@needs_two_gpus
+def test_a_stream_of_the_second_device():
+    q, k, v = on_gpu(make_tensors(CALL))
+    expected = attend(q + 1, k, v)
+    q, k, v = (t.to("cuda:1") for t in (q, k, v))
+    attend(q + 1, k, v)
+    torch.cuda.synchronize("cuda:1")
+    stream = torch.cuda.Stream("cuda:1")
+    over = occupy(stream)
+    with torch.cuda.stream(stream):
+        later = q + 1
+        out = attend(later, k, v)
+        assert torch.cuda.current_device() == 1
+    assert not over.query(), "the call waited for its stream"
+    stream.synchronize()
+    assert bits_equal(out.cpu(), expected.cpu())
+
+
+@needs_two_gpus
+def test_threads_on_two_devices_at_once():
+    expected = all_results("cuda:0")
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(all_results, [f"cuda:{n % 2}" for n in range(16)]))
+    for results in found:
+        assert all(bits_equal(x.cpu(), y.cpu()) for x, y in zip(results, expected, strict=True))
 
 
 @pytest.mark.parametrize("head_dim", [64, 128, 256])

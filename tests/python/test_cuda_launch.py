@@ -44,8 +44,8 @@ def launches(kernel: str) -> list[str]:
 
 @pytest.mark.parametrize(
     "head_dim, threads, shared",
-    # Two stages of 64 (32) keys and values; with head_dim 128, 128 queries; BEFORE_TILES before them.
-    [(32, 128, 16384), (64, 128, 32768), (128, 128, 65536 + 32768), (256, 256, 65536)],
+    # Two stages of 64 (32) keys and values; of a warpgroup, 128 queries; BEFORE_TILES before them.
+    [(32, 128, 16384 + 8192), (64, 128, 32768 + 16384), (128, 128, 65536 + 32768), (256, 256, 65536)],
 )
 def test_launches(head_dim, threads, shared):
     on_cuda(replace(CALL, head_dim=head_dim))
@@ -186,7 +186,7 @@ def test_launches_of_the_backward(head_dim, tile_k, shared):
     assert not launches("ck_fmha_bwd_combine") and not calls("launch ck_fmha_bwd_dq ")
     extents = {line.split()[1]: line for line in calls("extent")}
     assert extents["dk"] == f"extent dk access 2 sizes 2 2 256 {head_dim}"
-    assert extents["dq_sum"] == f"extent dq_sum access 1 sizes {2 * 2 * 300 * head_dim}"
+    assert extents["dq_sum"] == f"extent dq_sum access 1 sizes {2 * 2 * 320 * head_dim}"
 
 
 @pytest.mark.parametrize(
@@ -206,13 +206,13 @@ def test_launches_of_the_deterministic_backward(head_dim, threads, shared):
     assert not calls("launch ck_fmha_bwd_convert")
 
 
-@pytest.mark.parametrize("head_dim, forward, backward", [(64, 32768, 65536), (128, 49152, 114688)])
+@pytest.mark.parametrize("head_dim, forward, backward", [(64, 32768, 65536), (128, 65536, 114688)])
 def test_half_work_groups_where_neighbouring_blocks_attend_others(head_dim, forward, backward):
     mask = masks.BigBird(64, num_global_blocks=0, seed=3)
     call = replace(CALL, head_dim=head_dim, seqlens=(640, 640), mask=mask, heads=(1, 1), batch=1)
     gradients(call)
     groups = "groups 10 threads"
-    assert launches("ck_fmha_fwd") == [f"{groups} 64 shared {forward + BEFORE_TILES} stream {STREAM} on 0"]
+    assert launches("ck_fmha_fwd") == [f"{groups} 128 shared {forward + BEFORE_TILES} stream {STREAM} on 0"]
     assert launches("ck_fmha_bwd_plan") == [f"{groups} 128 shared {BEFORE_TILES} stream 7000 on 0"]
     assert launches("ck_fmha_bwd_dq_dk_dv") == [f"{groups} 128 shared {backward + BEFORE_TILES} stream {STREAM} on 0"]
 

@@ -15,7 +15,7 @@ struct BwdArgs {
     const float* lse;   // (batch, num_heads, seqlen_q), dense
     const float* d_lse; // alike, or null
     float* statistics;  // (batch, num_heads, seqlen_q, 2): see BwdDotDoOKernel
-    float* dq_sum;      // (batch, num_heads, seqlen_q, head_dim of the instance): dQ summed in float32, not yet scaled
+    float* dq_sum; // (batch, num_heads, bwd_sum_rows, head_dim of the instance): dQ summed in float32, not yet scaled
     const FwdWork* work;
     TileCode* tiles;
     const FwdMerge* merges; // of columns: see merge_heads
@@ -24,7 +24,8 @@ struct BwdArgs {
     float* partial_dv; // ... head_dim_v: of cut columns, and of query heads that share a head of K and V
     index_t num_shared;
     index_t shared_heads;
-    index_t merge_heads; // query heads that work items share and that share a head of K and V: 1, or all of these
+    index_t heads_in_turn; // not 0: see WorkIndex
+    index_t merge_heads;   // query heads that work items share and that share a head of K and V: 1, or all of these
     index_t num_heads;
     index_t heads_per_kv;
     index_t seqlen_q;

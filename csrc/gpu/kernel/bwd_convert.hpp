@@ -10,30 +10,38 @@ struct BwdConvertKernel {
     using T = typename Traits::T;
     using QueryGradients = typename BwdPolicy<Traits>::Wave::QueryGradients;
     static constexpr index_t kThreads = kBwdThreads;
-    static constexpr index_t kThreadsPerRow = Traits::kHeadDim / 4;
-    static constexpr index_t kRowsAtOnce = kThreads / kThreadsPerRow;
+    static constexpr index_t kQuads = Traits::kHeadDim / 4; // of a row
 
     CK_FMHA_DEVICE static void run(const BwdArgs& args)
     {
         const RowsOfGroup rows(args);
-        const index_t place = thread_index() % kThreadsPerRow * 4; // of the sums
-        if (QueryGradients::kSumsInOrder && place >= args.head_dim) return;
         const float factor = args.scale * exp2(-MatrixElement<T>::kGradientExponent);
-        const float* const sums = args.dq_sum + rows.first_number * Traits::kHeadDim + place;
+        const Float4* const sums = reinterpret_cast<const Float4*>(args.dq_sum + rows.first_sum * Traits::kHeadDim);
         T* const out = row_of<T>(args.dq, rows, 0);
-        for (index_t n = thread_index() / kThreadsPerRow; n < rows.count; n += kRowsAtOnce) {
-            const Float4 x = *reinterpret_cast<const Float4*>(sums + n * Traits::kHeadDim) * factor;
-            const Dword2 both = {MatrixElement<T>::pack(x[0], x[1]), MatrixElement<T>::pack(x[2], x[3])};
-            T* const row = out + n * args.dq.stride_seq;
-            if constexpr (QueryGradients::kSumsInOrder) {
-                *reinterpret_cast<Dword2*>(row + place) = both;
-            } else {
+        if constexpr (QueryGradients::kSumsInOrder) {
+            const index_t dim = thread_index() % kQuads * 4;
+            if (dim >= args.head_dim) return;
+            for (index_t n = thread_index() / kQuads; n < rows.count; n += kThreads / kQuads)
+                *reinterpret_cast<Dword2*>(out + n * args.dq.stride_seq + dim) =
+                    rounded(sums[n * kQuads + dim / 4] * factor);
+        } else {
+            for (index_t n = thread_index(); n < kBwdRowsPerGroup * kQuads; n += kThreads) {
+                const typename QueryGradients::FourSums first(4 * n);
+                if (first.row >= rows.count) continue;
+                const Dword2 both = rounded(sums[n] * factor);
+                T* const row = out + first.row * args.dq.stride_seq;
                 unroll<2>([&](auto pair) {
-                    const index_t dim = QueryGradients::dim_of_sums(place + 2 * pair);
+                    const index_t dim = first.dim + 8 * pair;
                     if (dim < args.head_dim) *reinterpret_cast<unsigned*>(row + dim) = both[pair];
                 });
             }
         }
+    }
+
+private:
+    CK_FMHA_DEVICE static Dword2 rounded(const Float4& x)
+    {
+        return {MatrixElement<T>::pack(x[0], x[1]), MatrixElement<T>::pack(x[2], x[3])};
     }
 };
 

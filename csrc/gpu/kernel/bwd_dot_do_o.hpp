@@ -27,6 +27,13 @@ struct BwdDotDoOKernel {
     CK_FMHA_DEVICE static void run(const BwdArgs& args)
     {
         const RowsOfGroup rows(args);
+        if constexpr (Traits::kAddsDq) {
+            constexpr bool kWholeTiles = !BwdPolicy<Traits>::Wave::QueryGradients::kSumsInOrder;
+            Float4* const sums = reinterpret_cast<Float4*>(args.dq_sum + rows.first_sum * Traits::kHeadDim);
+            const index_t count = (kWholeTiles ? kBwdRowsPerGroup : rows.count) * (Traits::kHeadDim / 4);
+            for (index_t n = thread_index(); n < count; n += kThreads)
+                sums[n] = Float4{};
+        }
         const index_t dim = thread_index() % kThreadsPerRow * 8;
         const T* const o = row_of<T>(args.o, rows, 0) + dim;
         const T* const d_o = row_of<T>(args.d_o, rows, 0) + dim;
@@ -38,11 +45,6 @@ struct BwdDotDoOKernel {
                 sum += other_lane<kThreadsPerRow>(sum, flip);
 
             const long_index_t number = rows.first_number + n;
-            if constexpr (Traits::kAddsDq) {
-                // Neighbouring threads, neighbouring sums.
-                Float4* const dq = reinterpret_cast<Float4*>(args.dq_sum + number * Traits::kHeadDim) + dim / 8;
-                dq[0] = dq[kThreadsPerRow] = Float4{};
-            }
             if (dim > 0) continue;
             const float lse = args.lse[number];
             const float delta = sum - (args.d_lse == nullptr ? 0.f : args.d_lse[number]);

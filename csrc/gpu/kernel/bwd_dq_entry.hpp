@@ -19,7 +19,8 @@ using InstanceKernel = BwdDqKernel<InstanceTraits>;
 extern "C" CK_FMHA_KERNEL(ck_fmha::gpu::structure::InstanceTraits::kThreads,
                           1) void ck_fmha_bwd_dq_plan(const ck_fmha::gpu::BwdArgs args)
 {
-    ck_fmha::gpu::plan_tiles<ck_fmha::gpu::structure::InstanceKernel>(args);
+    ck_fmha::gpu::plan_tiles<ck_fmha::gpu::structure::InstanceKernel,
+                             ck_fmha::gpu::structure::InstanceTraits::kThreads>(args);
 }
 
 extern "C" CK_FMHA_KERNEL(ck_fmha::gpu::structure::InstanceTraits::kThreads,

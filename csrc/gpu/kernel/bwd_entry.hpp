@@ -24,7 +24,8 @@ using InstanceTraits =
 extern "C" CK_FMHA_KERNEL(ck_fmha::gpu::structure::InstanceTraits::kThreads,
                           1) void ck_fmha_bwd_plan(const ck_fmha::gpu::BwdArgs args)
 {
-    ck_fmha::gpu::plan_tiles<ck_fmha::gpu::BwdKernel<ck_fmha::gpu::structure::InstanceTraits>>(args);
+    ck_fmha::gpu::plan_tiles<ck_fmha::gpu::BwdKernel<ck_fmha::gpu::structure::InstanceTraits>,
+                             ck_fmha::gpu::structure::InstanceTraits::kThreads>(args);
 }
 
 extern "C" CK_FMHA_KERNEL(256, 1) void ck_fmha_bwd_dot_do_o(const ck_fmha::gpu::BwdArgs args)

@@ -53,15 +53,16 @@ private:
         const index_t head_kv = head / args.heads_per_kv;
         const auto mask = mask_of<Mask>(args, work);
         const typename Pipeline::Tiles tiles(tiles_of(args, index.item));
-        const long_index_t first_row = (static_cast<long_index_t>(batch) * args.num_heads + head) * args.seqlen_q;
+        const long_index_t line = static_cast<long_index_t>(batch) * args.num_heads + head;
+        const long_index_t first_sum = line * bwd_sum_rows(kProductLanes, args.seqlen_q);
         constexpr index_t kSumBytes = 4 * Traits::kHeadDim;
         return Pipeline::run(
             {rows_of(args.q, batch, head, args.seqlen_q, args.head_dim, sizeof(T)),
              rows_of(args.k, batch, head_kv, args.seqlen_k, args.head_dim, sizeof(T)),
              rows_of(args.v, batch, head_kv, args.seqlen_k, args.head_dim_v, sizeof(T)),
              rows_of(args.d_o, batch, head, args.seqlen_q, args.head_dim_v, sizeof(T)),
-             reinterpret_cast<const Float2*>(args.statistics) + first_row,
-             {reinterpret_cast<const char*>(args.dq_sum) + first_row * kSumBytes, kSumBytes, kSumBytes, args.seqlen_q}},
+             reinterpret_cast<const Float2*>(args.statistics) + line * args.seqlen_q,
+             {reinterpret_cast<const char*>(args.dq_sum) + first_sum * kSumBytes, kSumBytes, kSumBytes, args.seqlen_q}},
             tiles, mask, typename Pipeline::Extras(args, batch, head));
     }
 

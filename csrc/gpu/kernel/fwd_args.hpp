@@ -59,8 +59,8 @@ constexpr TileCode kEndCode = tile_code(kMostTiles); // behind the last one
 constexpr index_t kWindowTiles = 64; // that the mask is asked about at a time
 
 // Masks that do not differ between heads (samples) share their work items: item n serves the (batch, head) pairs
-// (batch + s / shared_heads, head + s % shared_heads), s in [0, num_shared). Work-group g does item g / num_shared with
-// s = g % num_shared. Partial results: slot * num_shared + s.
+// (batch + s / shared_heads, head + s % shared_heads), s in [0, num_shared): see WorkIndex. Partial results: slot *
+// num_shared + s.
 struct FwdArgs {
     Tensor q, k, v, o;
     float* lse;          // (batch, num_heads, seqlen_q), dense
@@ -72,6 +72,7 @@ struct FwdArgs {
     float* partial_lse; // (slots * num_shared, tile_q), in base 2 unless the instance's scores are natural
     index_t num_shared;
     index_t shared_heads;
+    index_t heads_in_turn; // not 0: see WorkIndex
     index_t num_heads;
     index_t heads_per_kv;
     index_t seqlen_q;
@@ -83,13 +84,8 @@ struct FwdArgs {
     ExtrasArgs extras;
 };
 
-// The tile of a work-group: rows of Q and columns of K. A wave takes 32 of the rows. Of two waves (NVIDIA), four
-// work-groups are to find room in the shared memory of a multiprocessor.
+// A work-group's rows of Q: 32 for each "wave" of its tile. (Who computes them is fwd_launch.hpp's.)
 constexpr index_t kFwdRowsPerWave = 32;
 constexpr index_t fwd_tile_q(index_t num_waves) { return num_waves * kFwdRowsPerWave; }
-constexpr index_t fwd_tile_k(index_t head_dim, index_t num_waves)
-{
-    return head_dim > 128 || (head_dim > 64 && num_waves == 2) ? 32 : 64;
-}
 
 } // namespace ck_fmha::gpu

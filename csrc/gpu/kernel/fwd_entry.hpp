@@ -25,7 +25,8 @@ using InstanceTraits = FwdTraits<CK_FMHA_MASK, CK_FMHA_DTYPE, CK_FMHA_HEAD_DIM, 
 extern "C" CK_FMHA_KERNEL(ck_fmha::gpu::structure::InstanceTraits::kThreads,
                           1) void ck_fmha_fwd_plan(const ck_fmha::gpu::FwdArgs args)
 {
-    ck_fmha::gpu::plan_tiles<ck_fmha::gpu::FwdKernel<ck_fmha::gpu::structure::InstanceTraits>>(args);
+    ck_fmha::gpu::plan_tiles<ck_fmha::gpu::FwdKernel<ck_fmha::gpu::structure::InstanceTraits>,
+                             ck_fmha::gpu::structure::InstanceTraits::kThreads>(args);
 }
 
 extern "C" CK_FMHA_KERNEL(ck_fmha::gpu::structure::InstanceTraits::kThreads,

@@ -8,12 +8,11 @@ namespace ck_fmha::gpu {
 template <class Traits>
 struct FwdKernel {
     using Pipeline = FwdPipelineQrKsVs<Traits>;
-    static_assert(Pipeline::Wave::kRows == kFwdRowsPerWave, "ck_fmha: the host cuts Q into waves of kFwdRowsPerWave");
     using Wave = typename Pipeline::Wave;
     using Mask = typename Pipeline::Mask;
     using Extras = typename Pipeline::Extras;
     using T = typename Traits::T;
-    static constexpr index_t kTileQ = Traits::kWaves * Wave::kRows;
+    static constexpr index_t kTileQ = Traits::kTileQ;
 
     CK_FMHA_DEVICE static void run(const FwdArgs& args)
     {
@@ -46,7 +45,7 @@ private:
         const auto log_sum = result.softmax.log_sum(sum);
         const float kept = Extras::kHasDropout ? args.extras.keep_scale : 1.f;
         Wave::gather_quads(result.o);
-        const index_t first_row = (work.row * Traits::kWaves + Mask::wave()) * Wave::kRows;
+        const index_t first_row = Pipeline::query_tile(work.row) * Wave::kRows;
         unroll<Wave::kQueriesOfLane>([&](auto n) {
             const float factor = sum[n] == 0.f ? 0.f : kept / sum[n]; // a row that attends nothing is zero
             const index_t row = first_row + Wave::query_of_lane(n);

@@ -5,17 +5,19 @@
 
 namespace ck_fmha::gpu {
 
-// Finds the live tiles of every work item of a kernel: one work-group an item, whose waves take the windows in turn.
-template <class Kernel, class Args>
+// Finds the live tiles of every work item of a kernel: one work-group of kThreads an item, whose waves take the windows
+// in turn.
+template <class Kernel, index_t kThreads, class Args>
 CK_FMHA_DEVICE void plan_tiles(const Args& args)
 {
     using Mask = typename Kernel::Mask;
+    constexpr index_t kTurns = ck_tile_masks::min(Mask::kBands, kThreads / Mask::kThreadsOfWave);
     const index_t item = block_index();
     const auto work = load_uniform<FwdWork>(args.work + item);
     const auto mask = mask_of<Mask>(args, work);
     TileCode* const tiles = tiles_of(args, item);
     index_t count = 0, from = work.begin;
-    for (index_t turn = 0; from < work.end; turn = (turn + 1) % Mask::kBands) {
+    for (index_t turn = 0; from < work.end; turn = (turn + 1) % kTurns) {
         const index_t base = mask.next(from, work.end);
         if (base >= work.end) break;
         from = base + kWindowTiles;

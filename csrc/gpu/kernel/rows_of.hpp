@@ -6,13 +6,20 @@
 
 namespace ck_fmha::gpu {
 
-// One (batch, head) of a work item: see FwdArgs.
+// One (batch, head) of a work item: see FwdArgs. All heads of an item follow each other, or, if the heads take turns,
+// all items of a head: pieces of a global line, which come first and read everything, are then few at a time.
 struct WorkIndex {
     index_t item;
     index_t shared;
     template <class Args>
     CK_FMHA_DEVICE explicit WorkIndex(const Args& args) : WorkIndex(args, block_index())
     {
+        if constexpr (kKnowsNumGroups) {
+            if (args.heads_in_turn == 0) return;
+            const index_t num_items = num_groups() / args.num_shared;
+            item = block_index() % num_items;
+            shared = block_index() / num_items;
+        }
     }
     template <class Args>
     CK_FMHA_DEVICE WorkIndex(const Args& args, index_t number)
@@ -64,6 +71,7 @@ struct RowsOfGroup {
     index_t first;
     index_t count;
     long_index_t first_number; // among the rows of all heads and samples
+    long_index_t first_sum;    // among those of the sums of dQ
 
     CK_FMHA_DEVICE explicit RowsOfGroup(const BwdArgs& args)
     {
@@ -74,6 +82,7 @@ struct RowsOfGroup {
         first = block_index() % groups * kBwdRowsPerGroup;
         count = ck_tile_masks::min(kBwdRowsPerGroup, args.seqlen_q - first);
         first_number = static_cast<long_index_t>(line) * args.seqlen_q + first;
+        first_sum = line * bwd_sum_rows(kProductLanes, args.seqlen_q) + first;
     }
 };
 template <class T>

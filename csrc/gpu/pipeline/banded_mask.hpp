@@ -32,6 +32,7 @@ template <class Mask, index_t kRows, index_t kBands_, index_t kTileK, bool kIsSc
 class BandedMask {
 public:
     static constexpr index_t kBands = kBands_;
+    static constexpr index_t kThreadsOfWave = kThreadsPerWave;
 
     CK_FMHA_DEVICE BandedMask(const char* image, index_t seqlen_q, index_t seqlen_k, index_t row)
         : place_({image, row, seqlen_q, seqlen_k})

@@ -28,7 +28,7 @@ public:
     using Wave = typename Policy::Wave;
     using Mask =
         BandedColumns<typename Traits::Mask, Wave::kKeys, Traits::kBands, Traits::kTileQ, Wave::kThreadsPerWave>;
-    using Tiles = LiveTiles<Mask, true>;
+    using Tiles = LiveTiles<Mask, true, Policy::kBandsTogether>;
     using Extras = ScoreExtras<Traits, BwdArgs>;
     using QueryTiles = typename Policy::QueryTiles;
     using Exchange = typename Wave::Exchange;
@@ -73,13 +73,20 @@ public:
             if (work.live()) {
                 unsigned attended = 0; // bits of the keys
                 const auto find_attended = [&] {
-                    attended = mask.row_bits(work.tile() * Traits::kTileQ + Wave::query_of_bits());
+                    attended = Wave::find_bits(
+                        [&](index_t query) { return mask.row_bits(work.tile() * Traits::kTileQ + query); });
                 };
                 if constexpr (Wave::kScoresLeaveNoRegisters)
                     if (work.edge()) find_attended();
                 const auto statistics = queries.statistics(work.tile());
-                typename Wave::Acc s = {};
-                Wave::add_scores(s, queries.q(), k);
+                typename Wave::Acc s = {}, dp;
+                if constexpr (Wave::kRunAhead) {
+                    dp = statistics.minus_delta();
+                    Wave::add_both_scores(s, queries.q(), k, dp, queries.d_o(), v);
+                    Wave::template wait<1>(s);
+                } else {
+                    Wave::add_scores(s, queries.q(), k);
+                }
                 const index_t first_query = work.tile() * Traits::kTileQ, first_key = mask.band() * Wave::kKeys;
                 typename Wave::Acc slope;
                 extras.template to_scores<Wave>(s, statistics.lse(), first_query, first_key, &slope);
@@ -89,8 +96,11 @@ public:
                     Wave::keep(s, attended);
                 }
                 Extras::template to_probabilities<Wave>(s);
-                typename Wave::Acc dp;
-                if constexpr (Extras::kHasDropout) {
+                if constexpr (Wave::kRunAhead) {
+                    p = Wave::to_operand(s);
+                    Wave::add_products(result.dv, queries.d_o_transposed(), p, exchange.p());
+                    Wave::template wait<1>(dp);
+                } else if constexpr (Extras::kHasDropout) {
                     const bits_t kept = Wave::exchange_bits(extras.template kept<Wave>(first_query, first_key));
                     p = Wave::to_operand(Wave::dropped(s, kept));
                     dp = {};
@@ -114,14 +124,20 @@ public:
             if ((Traits::kAddsDq || Exchange::kForGradients) && work.live()) exchange.store(p, ds);
             if constexpr (Exchange::kBeforeGradients) barrier();
             if (work.live()) {
-                no_load_crosses();
-                Wave::add_products(result.dv, queries.d_o_transposed(), p, exchange.p());
-                no_load_crosses();
+                if constexpr (!Wave::kRunAhead) {
+                    no_load_crosses();
+                    Wave::add_products(result.dv, queries.d_o_transposed(), p, exchange.p());
+                    no_load_crosses();
+                }
                 Wave::add_products(result.dk, queries.q_transposed(), ds, exchange.ds());
             }
             if constexpr (Traits::kAddsDq) {
                 if constexpr (!Exchange::kBeforeGradients) barrier(); // dS of all waves is there
                 dq.add([&](index_t band) { return work.live(band); }, work.tile());
+            }
+            if constexpr (Wave::kRunAhead) {
+                Wave::wait(result.dv);
+                Wave::wait(result.dk);
             }
         } while (!walk.at_end());
         return result;

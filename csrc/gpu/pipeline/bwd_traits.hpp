@@ -21,8 +21,11 @@ struct BwdTraits {
                   "ck_fmha: instances exist for head_dim 32, 64, 128 and 256; others are padded to the next");
 };
 
-// dQ by rows: the forward's.
+// dQ by rows: the forward's, computed by waves.
 template <class Mask, class T, index_t kHeadDim, index_t kWaves, index_t kExtras = 0>
-using BwdDqTraits = FwdTraits<Mask, T, kHeadDim, kWaves, kExtras>;
+struct BwdDqTraits : FwdTraits<Mask, T, kHeadDim, kWaves, kExtras> {
+    static constexpr index_t kThreadsPerWave = fwd_threads_per_wave(kWaveSize, kHeadDim);
+    static constexpr index_t kThreads = bwd_dq_threads(kProductLanes, kWaves, kHeadDim);
+};
 
 } // namespace ck_fmha::gpu

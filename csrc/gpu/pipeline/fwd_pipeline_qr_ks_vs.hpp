@@ -27,14 +27,21 @@ public:
     // What an element's row is asked takes registers, too: not beside scores, then.
     static constexpr bool kFindsAttendedFirst = Wave::kScoresLeaveNoRegisters || kIsScarce;
     using Mask = BandedMask<typename Traits::Mask, kFwdRowsPerWave, Traits::kWaves, Traits::kTileK, kIsScarce,
-                            Traits::kThreadsPerWave>;
-    using Tiles = LiveTiles<Mask>;
+                            Policy::kThreadsOfBand>;
+    using Tiles = LiveTiles<Mask, false, Policy::kBandsTogether>;
     using Extras = ScoreExtras<Traits, FwdArgs>;
 
     struct Result {
         typename Wave::Output o; // not yet divided by the sums
         OnlineSoftmax<Wave, typename Extras::Unit> softmax;
     };
+
+    // Which Wave::kRows queries this wave has, in row `row` of tiles.
+    CK_FMHA_DEVICE static index_t query_tile(index_t row)
+    {
+        if constexpr (Wave::kRows == Traits::kTileQ) return row;
+        return row * (Traits::kTileQ / Wave::kRows) + Mask::wave();
+    }
 
     CK_FMHA_DEVICE static Result run(const RowsInMemory& q, const RowsInMemory& k, const RowsInMemory& v, Tiles tiles,
                                      const Mask& mask, const Extras& extras)
@@ -46,7 +53,8 @@ public:
         auto walk = tiles.walk();
         if (walk.at_end()) return result;
         // Before K and V: who waits for these has it, and no wait for it is left inside the loop.
-        const typename Wave::Query query = Wave::load_query(q, mask.band(), shared + Policy::KeyValueTiles::kBytes);
+        const typename Wave::Query query =
+            Wave::load_query(q, query_tile(mask.row()), shared + Policy::KeyValueTiles::kBytes);
         keys_values.load(walk.current());
 
         do {
@@ -58,12 +66,12 @@ public:
 
             bits_t attended = 0; // of a row of S
             const auto find_attended = [&] {
-                attended = mask.row_bits(mask.band() * Wave::kRows + Wave::query_of_bits(), work.tile());
+                attended = mask.row_bits(query_tile(mask.row()) * Wave::kRows + Wave::query_of_bits(), work.tile());
             };
             if constexpr (kFindsAttendedFirst)
                 if (work.edge()) find_attended();
             typename Wave::Scores s = Wave::scores(query, keys_values.keys());
-            const index_t first_query = mask.band() * Wave::kRows, first_key = work.tile() * Traits::kTileK;
+            const index_t first_query = query_tile(mask.row()) * Wave::kRows, first_key = work.tile() * Traits::kTileK;
             const auto to_scores = [&](typename Wave::Scores& scores, const typename Wave::PerQuery& reference) {
                 if constexpr (Extras::Unit::kNatural) {
                     extras.template to_natural_scores<Wave>(scores, first_query, first_key);

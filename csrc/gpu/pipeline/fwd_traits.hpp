@@ -12,11 +12,11 @@ struct FwdTraits {
     using Mask = Mask_;                            // bound
     using T = T_;                                  // of Q, K, V and O
     static constexpr index_t kHeadDim = kHeadDim_; // padded: 32, 64, 128 or 256
-    static constexpr index_t kWaves = kWaves_;     // of a work-group
+    static constexpr index_t kWaves = kWaves_;     // of a work-group: bands of kFwdRowsPerWave rows
     static constexpr index_t kExtras = kExtras_;   // of the scores: bits of Extra
-    static constexpr index_t kTileK = fwd_tile_k(kHeadDim, kWaves);
-    static constexpr index_t kThreadsPerWave = fwd_threads_per_wave(kWaveSize, kHeadDim);
-    static constexpr index_t kThreads = fwd_threads(kWaveSize, kWaves, kHeadDim);
+    static constexpr index_t kTileQ = fwd_tile_q(kWaves);
+    static constexpr index_t kTileK = fwd_tile_k(kProductLanes, kHeadDim, kWaves);
+    static constexpr index_t kThreads = fwd_threads(kProductLanes, kWaves, kHeadDim);
 
     static_assert(kHeadDim == 32 || kHeadDim == 64 || kHeadDim == 128 || kHeadDim == 256,
                   "ck_fmha: instances exist for head_dim 32, 64, 128 and 256; others are padded to the next");

@@ -8,7 +8,10 @@ namespace ck_fmha::gpu {
 // The live tiles of a work item, one after the other, and what a wave's band of rows has to do in each. They were found
 // before (plan_tiles.hpp) and are read from memory, up to the code behind the last one. With `kAllBands` a wave knows
 // what the other bands do, too.
-template <class BandedMask, bool kAllBands = false>
+//
+// `kTogether`, of warps that multiply together: the bands that a wave has rows of, bit by bit from its first one on.
+// All of them compute what any band of the tile has to.
+template <class BandedMask, bool kAllBands = false, unsigned kTogether = 0>
 class LiveTiles {
 public:
     // A tile, and what a wave has to do in it. Of its own band alone it knows by the shifted code, from the start on:
@@ -20,9 +23,16 @@ public:
         {
         }
         CK_FMHA_DEVICE index_t tile() const { return tile_of(kAllBands ? all_ : own_ << band_); }
-        CK_FMHA_DEVICE bool live() const { return (own_ & kLiveFlag) != 0; } // some element is attended ...
-        CK_FMHA_DEVICE bool edge() const { return (own_ & kEdgeFlag) != 0; } // ... and some is not, or out of bounds
-        CK_FMHA_DEVICE bool live(index_t band) const                         // another band
+        // Some element is attended ...
+        CK_FMHA_DEVICE bool live() const { return kTogether != 0 || (own_ & kLiveFlag) != 0; }
+        // ... and some is not, or out of bounds.
+        CK_FMHA_DEVICE bool edge() const
+        {
+            if constexpr (kTogether == 0) return (own_ & kEdgeFlag) != 0;
+            return any_lane((own_ & kTogether * kEdgeFlag) != 0 ||
+                            (own_ & kTogether * kLiveFlag) != kTogether * kLiveFlag);
+        }
+        CK_FMHA_DEVICE bool live(index_t band) const // another band
         {
             static_assert(kAllBands, "ck_fmha: only with kAllBands");
             return (all_ >> band & kLiveFlag) != 0;

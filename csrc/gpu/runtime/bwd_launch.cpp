@@ -170,6 +170,7 @@ private:
             a.tiles = on_device.tiles(g, launch_.workspace + workspace_.tiles);
             a.num_stored = plan.groups[g].num_stored;
             a.merges = columns ? on_device.merges() : on_device.merges(g);
+            a.heads_in_turn = static_cast<index_t>(!(columns ? plan.merges : plan.groups[g].merges).empty());
             BwdExtents extents(problem_, on_device, plan.groups[g], a, workspace_, columns, launch_.sums_bias,
                                driver_.wants_extents());
             if (!launch_.rows) extents.add_dq_sum(a, workspace_);
@@ -189,7 +190,7 @@ private:
 
     index_t head_dim() const { return launch_.columns->plan().shape.head_dim; } // of the instances
     index_t threads_of_columns() const { return bwd_threads(lanes_, launch_.columns->plan().num_waves); }
-    index_t threads_of_rows() const { return fwd_threads(lanes_, launch_.rows->plan().num_waves, head_dim()); }
+    index_t threads_of_rows() const { return bwd_dq_threads(lanes_, launch_.rows->plan().num_waves, head_dim()); }
     void find_tiles(Function plan, index_t threads, const BwdArgs& a, size_t num_items, Stream stream,
                     const BwdExtents& extents) const
     {
@@ -212,7 +213,7 @@ private:
     const ck_fmha_problem& problem_;
     const BwdLaunch& launch_;
     const Driver& driver_;
-    const index_t lanes_; // of a wave
+    const index_t lanes_; // of the device
     BwdWorkspace workspace_;
     BwdArgs common_;
 };
@@ -223,7 +224,8 @@ BwdWorkspace::BwdWorkspace(const gpu::FwdPlan& columns, const gpu::FwdPlan* rows
 {
     const gpu::FwdShape& shape = columns.shape;
     const int64_t num_rows = shape.batch * shape.num_heads * shape.seqlen_q;
-    dq_size = rows == nullptr ? num_rows * shape.head_dim : 0;
+    const int64_t num_sums = shape.batch * shape.num_heads * bwd_sum_rows(shape.lanes, shape.seqlen_q);
+    dq_size = rows == nullptr ? num_sums * shape.head_dim : 0;
     if (rows != nullptr)
         for (const gpu::FwdGroup& group : rows->groups)
             dq_size = std::max(dq_size, rows->num_partial_rows(group) * head_dim);

@@ -1,5 +1,7 @@
 #include "gpu/runtime/cuda_driver.hpp"
 
+#include "gpu/kernel/fwd_launch.hpp"
+
 namespace ck_fmha::gpu {
 namespace {
 
@@ -69,9 +71,10 @@ void CudaDriver::read_devices()
         cuda::DeviceHandle handle = 0;
         check(device_get_(&handle, n), "cuDeviceGet");
         handles_.push_back(handle);
-        devices_.push_back({architecture_of(attribute(cuda::kComputeCapabilityMajor, handle),
-                                            attribute(cuda::kComputeCapabilityMinor, handle)),
-                            attribute(cuda::kMultiprocessorCount, handle), attribute(cuda::kWarpSize, handle)});
+        const std::string architecture = architecture_of(attribute(cuda::kComputeCapabilityMajor, handle),
+                                                         attribute(cuda::kComputeCapabilityMinor, handle));
+        const int lanes = architecture == "sm_90a" ? kWarpgroupSize : attribute(cuda::kWarpSize, handle);
+        devices_.push_back({architecture, attribute(cuda::kMultiprocessorCount, handle), lanes});
     }
     contexts_.resize(devices_.size());
 }

@@ -18,7 +18,7 @@ using Function = void*;
 struct Device {
     std::string architecture; // as compilers name it: "gfx942", "sm_90a"
     int num_compute_units;    // multiprocessors
-    int lanes;                // of a wave (warp)
+    int lanes;                // that multiply together: see kernel/fwd_launch.hpp
 };
 
 // A driver that checks memory accesses takes the exact extents of a launch's arguments: those of

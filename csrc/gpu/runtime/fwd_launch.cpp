@@ -95,6 +95,7 @@ private:
             a.tiles = launch_.plan->tiles(g, launch_.workspace + plan_.partial_size(a.head_dim_v));
             a.num_stored = group.num_stored;
             a.merges = launch_.plan->merges(g);
+            a.heads_in_turn = static_cast<index_t>(!group.merges.empty());
             a.partial_lse = a.partial_o + plan_.num_partial_rows(group) * a.head_dim_v;
             use(group, *launch_.modules[g], a,
                 FwdExtents(args_.problem, *launch_.plan, group, a, driver_.wants_extents()));
@@ -113,7 +114,7 @@ private:
     const FwdLaunch& launch_;
     const gpu::FwdPlan& plan_;
     const Driver& driver_;
-    const index_t lanes_; // of a wave
+    const index_t lanes_; // of the device
     FwdArgs common_;
 };
 

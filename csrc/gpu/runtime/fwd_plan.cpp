@@ -20,12 +20,20 @@ constexpr index_t kRangesPerComputeUnit = 4;
 constexpr index_t kMinLengthOfPiece = 512;
 // Of a line that is cut because it stands out: as many partial results are merged.
 constexpr index_t kMostPieces = 32;
+struct Share {
+    index_t part, of;
+};
+// A line stands out if it is more than this much longer than the others.
+constexpr Share kStandsOut{5, 4};
 // A tile of K and V in shared memory serves the 128 rows of four waves. Half as many (and as many keys, backward) visit
 // fewer tiles where neighbouring bands attend different ones, as those of Big Bird's blocks of 64 do; but they copy
 // more for each of them. Measured on NVIDIA, they pay where they visit less than 6/7 of the elements; on AMD each wave
 // would copy twice as much of a tile and execute more instructions for it.
 constexpr index_t kWaves = 4;
-constexpr index_t kHalfPaysBelow = 6, kHalfPaysOf = 7;
+constexpr Share kHalfPays{6, 7};
+// Of a warpgroup, forward, three halves find room on a multiprocessor and their tiles are as long as those of a whole
+// one.
+constexpr Share kHalfWarpgroupPays{19, 20};
 // Lines that this is found out from.
 constexpr index_t kSampledLines = 256;
 
@@ -45,7 +53,7 @@ public:
     Planner(const MaskExpr& mask, const FwdShape& shape) : mask_(mask)
     {
         plan_.shape = shape;
-        plan_.num_waves = shape.axis == Axis::rows ? kWaves : kBwdThreads / shape.lanes;
+        plan_.num_waves = shape.axis == Axis::rows ? kWaves : kBwdThreads / wave_lanes(shape.lanes);
         plan_.varies_by_batch = mask.varies_by_batch();
         plan_.varies_by_head = mask.varies_by_head();
     }
@@ -64,8 +72,7 @@ public:
         if (plan_.num_partial_keys() > ck_tile_masks::kIndexMax)
             refuse("the partial results of this call have more than 2^31 rows: split it by batch or head");
         for (FwdGroup& group : plan_.groups) {
-            std::stable_sort(group.work.begin(), group.work.end(),
-                             [](const FwdWork& a, const FwdWork& b) { return a.num_live > b.num_live; });
+            sort_longest_first(group.work);
             set_lists(group);
             if (plan_.num_partial_rows(group) > ck_tile_masks::kIndexMax)
                 refuse("the partial results of this call have more than 2^31 rows: split it by batch or head");
@@ -120,9 +127,11 @@ private:
     {
         const FwdShape& s = plan_.shape;
         const index_t whole = plan_.num_waves, half = whole / 2;
-        const bool has_halves = s.lanes < 64 && (s.axis == Axis::rows || s.head_dim <= 128);
+        const bool has_halves = s.lanes != 64 && (s.axis == Axis::rows || s.head_dim <= 128);
         if (!has_halves || s.seqlen_k > int64_t{kMostTiles} * s.tile(half).x()) return;
-        if (kHalfPaysOf * elements(half, whole) < kHalfPaysBelow * elements(whole, whole)) plan_.num_waves = half;
+        const bool is_warpgroup = s.axis == Axis::rows && fwd_by_warpgroup(s.lanes, s.head_dim);
+        const Share pays = is_warpgroup ? kHalfWarpgroupPays : kHalfPays;
+        if (pays.of * elements(half, whole) < pays.part * elements(whole, whole)) plan_.num_waves = half;
     }
     // Of the live tiles that work-groups of `num_waves` waves visit, in some of the lines that are full for `whole`.
     int64_t elements(index_t num_waves, index_t whole) const
@@ -161,21 +170,30 @@ private:
         }
         total *= plan_.num_shared();
         const index_t least = kMinLengthOfPiece / (rows ? tile.x() : tile.y());
-        limit_ =
-            std::min(ck_tile_masks::balanced_limit(total, plan_.shape.num_compute_units * kRangesPerComputeUnit, least),
-                     even_limit(least));
+        const index_t balanced =
+            ck_tile_masks::balanced_limit(total, plan_.shape.num_compute_units * kRangesPerComputeUnit, least);
+        const Cuts even = even_cuts(least);
+        cuts_ = balanced < even.above ? Cuts{balanced, balanced} : even;
     }
 
-    // Where a few lines stand out, as those of global tokens do, they are cut to about the length of the others: else
-    // one work-group of them might run when all others are over.
-    index_t even_limit(index_t least) const
+    // Lines with more than `above` live tiles are cut into pieces of at most `into`.
+    struct Cuts {
+        index_t above = ck_tile_masks::kIndexMax;
+        index_t into = ck_tile_masks::kIndexMax;
+        index_t limit_of(index_t count) const { return count > above ? into : ck_tile_masks::kIndexMax; }
+    };
+    // Where a few lines stand out, as those of global tokens do, their pieces are about as long as the others: else one
+    // work-group of them might run when all others are over.
+    Cuts even_cuts(index_t least) const
     {
         const Lines all = lines_up_to(ck_tile_masks::kIndexMax);
-        if (all.number == 0) return ck_tile_masks::kIndexMax;
+        if (all.number == 0) return {};
         const Lines others = lines_up_to(static_cast<index_t>(2 * all.total / all.number)); // at least half of them
-        const auto even = static_cast<index_t>(std::max<int64_t>(
-            {least, ck_tile_masks::div_up(all.longest, kMostPieces), 3 * others.total / others.number / 2}));
-        return 3 * lines_up_to(even).total >= 2 * all.total ? even : ck_tile_masks::kIndexMax;
+        const int64_t mean = (others.total + others.number - 1) / others.number;
+        const auto into =
+            static_cast<index_t>(std::max<int64_t>({least, ck_tile_masks::div_up(all.longest, kMostPieces), mean}));
+        const index_t above = into * kStandsOut.part / kStandsOut.of;
+        return 3 * lines_up_to(above).total >= 2 * all.total ? Cuts{above, into} : Cuts{};
     }
     struct Lines {
         int64_t number = 0, total = 0; // of the lines that have live tiles, and their live tiles
@@ -198,14 +216,16 @@ private:
     {
         FwdGroup& group = plan_.groups[d.group];
         const TiledMask tiled(MaskRef(*d.bound), d.call, plan_.tile());
+        group.work.reserve(group.work.size() + d.counts.size());
         for (index_t row = 0; row < static_cast<index_t>(d.counts.size()); ++row)
-            ck_tile_masks::cut_line<Axis::rows>(tiled, row, d.counts[row], limit_, [&](const TileRange& range) {
-                const bool whole = range.num_parts == 1;
-                if (!whole && range.part == 0)
-                    group.merges.push_back({row, group.num_slots, range.num_parts, d.call.batch, d.call.head, {}});
-                group.work.push_back({row, range.begin, range.end, whole ? -1 : group.num_slots++, d.image,
-                                      d.call.batch, d.call.head, range.num_live});
-            });
+            ck_tile_masks::cut_line<Axis::rows>(
+                tiled, row, d.counts[row], cuts_.limit_of(d.counts[row]), [&](const TileRange& range) {
+                    const bool whole = range.num_parts == 1;
+                    if (!whole && range.part == 0)
+                        group.merges.push_back({row, group.num_slots, range.num_parts, d.call.batch, d.call.head, {}});
+                    group.work.push_back({row, range.begin, range.end, whole ? -1 : group.num_slots++, d.image,
+                                          d.call.batch, d.call.head, range.num_live});
+                });
         d = {}; // a call may have thousands of them
     }
 
@@ -230,11 +250,34 @@ private:
     {
         FwdGroup& group = plan_.groups[d.group];
         const TiledMask tiled(MaskRef(*d.bound), d.call, plan_.tile());
-        ck_tile_masks::cut_line<Axis::cols>(tiled, column, d.counts[column], limit_, [&](const TileRange& range) {
-            const bool whole = range.num_parts == 1 && plan_.shape.heads_per_kv == 1;
-            group.work.push_back({column, range.begin, range.end, whole ? -1 : plan_.num_slots++, d.image, d.call.batch,
-                                  d.call.head, range.num_live});
-        });
+        ck_tile_masks::cut_line<Axis::cols>(
+            tiled, column, d.counts[column], cuts_.limit_of(d.counts[column]), [&](const TileRange& range) {
+                const bool whole = range.num_parts == 1 && plan_.shape.heads_per_kv == 1;
+                group.work.push_back({column, range.begin, range.end, whole ? -1 : plan_.num_slots++, d.image,
+                                      d.call.batch, d.call.head, range.num_live});
+            });
+    }
+
+    // Items as long as each other stay in their order. Lengths are few where items are many: they are counted.
+    static void sort_longest_first(std::vector<FwdWork>& work)
+    {
+        index_t longest = 0;
+        for (const FwdWork& w : work)
+            longest = std::max(longest, w.num_live);
+        if (static_cast<size_t>(longest) > work.size()) {
+            std::stable_sort(work.begin(), work.end(),
+                             [](const FwdWork& a, const FwdWork& b) { return a.num_live > b.num_live; });
+            return;
+        }
+        std::vector<size_t> place(static_cast<size_t>(longest) +
+                                  2); // of the next item so much shorter than the longest
+        for (const FwdWork& w : work)
+            ++place[longest - w.num_live + 1];
+        std::partial_sum(place.begin(), place.end(), place.begin());
+        std::vector<FwdWork> sorted(work.size());
+        for (const FwdWork& w : work)
+            sorted[place[longest - w.num_live]++] = w;
+        work = std::move(sorted);
     }
 
     // @pre the longest work item is the first one
@@ -256,14 +299,14 @@ private:
     const MaskExpr& mask_;
     FwdPlan plan_;
     std::vector<Distinct> distinct_;
-    index_t limit_ = 0;
+    Cuts cuts_;
 };
 
 } // namespace
 
 ck_tile_masks::DynamicTile FwdShape::tile(index_t num_waves) const
 {
-    if (axis == Axis::rows) return {fwd_tile_q(num_waves), fwd_tile_k(head_dim, num_waves)};
+    if (axis == Axis::rows) return {fwd_tile_q(num_waves), fwd_tile_k(lanes, head_dim, num_waves)};
     return {bwd_tile_q(lanes), bwd_tile_k(head_dim, bwd_threads(lanes, num_waves))};
 }
 

@@ -25,7 +25,7 @@ struct FwdShape {
     index_t num_compute_units;                            // of the device
     ck_tile_masks::Axis axis = ck_tile_masks::Axis::rows; // cols: of the backward
     index_t heads_per_kv = 1;                             // of the backward: query heads that share a head of K and V
-    index_t lanes = 64;                                   // of the device's waves (warps)
+    index_t lanes = 64;                                   // of the device: see fwd_launch.hpp
     int64_t most_list_bytes = kMostListBytes;
 
     // Of a work-group of so many waves.

@@ -2,6 +2,7 @@
 
 #include "gpu/kernel/bwd_launch.hpp"
 #include "gpu/tile/copy_nvidia.hpp"
+#include "gpu/tile/dq_sums_nvidia.hpp"
 
 // What the warps of the backward give each other: P and dS of a tile in shared memory, and dQ, which needs dS of all
 // of them.
@@ -82,10 +83,9 @@ private:
     SharedMemory memory_;
 };
 
-// A warp's part of dQ: some queries and some dimensions, all keys. Sums lie in the order in which a lane holds them,
-// four in a row: of 16 dimensions, numbers 4 t + {0, 1} are dimensions 2 t + {0, 1}, and 4 t + {2, 3} those + 8.
+// A warp's part of dQ: some queries and some dimensions, all keys.
 template <class T, index_t kHeadDim, class Part>
-class BwdQueryGradients {
+class BwdQueryGradients : public DqSums<kHeadDim> {
     using Element = MatrixElement<T>;
     static constexpr index_t kDimWarps = kHeadDim / 16 < 4 ? kHeadDim / 16 : 4;
     static constexpr index_t kQueryWarps = Part::kWarps / kDimWarps;
@@ -99,10 +99,7 @@ public:
     template <class Keys, class Tensors>
     CK_FMHA_DEVICE BwdQueryGradients(const Keys& keys, const Tensors& t, index_t, SharedMemory,
                                      const BwdExchange<Part>& exchange)
-        : keys_(keys.column),
-          ds_(exchange.ds()),
-          sums_({reinterpret_cast<float*>(const_cast<char*>(t.dq.data))}),
-          num_rows_(t.dq.num_rows)
+        : keys_(keys.column), ds_(exchange.ds()), sums_({reinterpret_cast<float*>(const_cast<char*>(t.dq.data))})
     {
     }
     // Adds what the live bands contribute to the sums of the tile's rows.
@@ -118,13 +115,6 @@ public:
             for (index_t dim = 0; dim < kWarpDims; dim += kDims)
                 add(bands, tile, first_dim() + dim);
         }
-    }
-
-    static constexpr bool kSumsInOrder = false;
-    // Of the pair of sums from `position` on, an even number.
-    CK_FMHA_DEVICE static index_t dim_of_sums(index_t position)
-    {
-        return position / 16 * 16 + position % 16 / 4 * 2 + position % 4 / 2 * 8;
     }
 
 private:
@@ -147,15 +137,14 @@ private:
     }
     CK_FMHA_DEVICE void add_to_memory(const Sums& sum, index_t tile, index_t first_dim) const
     {
-        float* const first = sums_.get().first + first_dim + 2 * MmaAtom::column_of_lane();
+        static_assert(Part::kTileQ == kBwdRowsPerGroup, "ck_fmha: sums lie in tiles of kBwdRowsPerGroup rows");
+        float* const of_tile = sums_.get().first + static_cast<bits_t>(static_cast<unsigned>(tile)) * this->kTileSize;
         unroll<kRowBlocks>([&](auto m) {
             unroll<2>([&](auto half) {
-                const index_t row = tile * Part::kTileQ + first_row() + 16 * m + 8 * half + MmaAtom::row_of_lane();
-                if (row >= num_rows_) return;
-                float* const to = first + static_cast<bits_t>(static_cast<unsigned>(row)) * kHeadDim;
+                float* const to = of_tile + this->place(first_row() + 16 * m + 8 * half, first_dim);
                 unroll<kDims / 16>([&](auto pair) {
                     const MmaAcc &a = sum[m][2 * pair], &b = sum[m][2 * pair + 1];
-                    atomic_add(to + 16 * pair, Float4{a[2 * half], a[2 * half + 1], b[2 * half], b[2 * half + 1]});
+                    atomic_add(to + 128 * pair, Float4{a[2 * half], a[2 * half + 1], b[2 * half], b[2 * half + 1]});
                 });
             });
         });
@@ -184,7 +173,6 @@ private:
         float* first;
     };
     Seldom<3, Address> sums_; // of dQ
-    index_t num_rows_;
 };
 
 } // namespace ck_fmha::gpu

@@ -19,6 +19,7 @@ struct MfmaBwdWave {
     static constexpr index_t kKeys = 32;
     static constexpr index_t kTileK = kBands * kKeys;
     static constexpr index_t kThreadsPerWave = kWaveSize;
+    static constexpr bool kRunAhead = false; // products are over when they return
     static constexpr bool kScoresLeaveNoRegisters = false;
     static constexpr index_t kOwnDims = kHeadDim / (kWaves / kBands); // of the gradients of the wave's keys
 
@@ -44,6 +45,12 @@ struct MfmaBwdWave {
     CK_FMHA_DEVICE static index_t key_of_lane(index_t lane = lane_index(), index_t = 0) { return lane % 32; }
     // The query of the tile whose bits this lane gives to `keep`.
     CK_FMHA_DEVICE static index_t query_of_bits() { return lane_index() % kTileQ; }
+    // What `keep` takes; ask(query of the tile): which keys of the band it attends.
+    template <class Ask>
+    CK_FMHA_DEVICE static unsigned find_bits(const Ask& ask)
+    {
+        return ask(query_of_bits());
+    }
 
     // Of waves with the same keys the first one answers for the scores.
     CK_FMHA_DEVICE static bool has_scores_of_its_own() { return kBands == kWaves || wave_index<kWaveSize>() < kBands; }

@@ -22,6 +22,7 @@ struct MmaBwdWave {
     static constexpr index_t kTileK = Part::kTileK;
     static constexpr index_t kKeys = kBwdKeysPerBand;
     static constexpr index_t kThreadsPerWave = Part::kShare * kWaveSize; // of a band
+    static constexpr bool kRunAhead = false;                             // products are over when they return
     static constexpr index_t kOwnDims = kHeadDim / Part::kShare;         // of the gradients of the band's keys
     static constexpr index_t kKeyBlocks = kKeys / Atom::kRows;
     static constexpr index_t kQueryBlocks = Part::kQueries / Atom::kColumns;
@@ -59,6 +60,12 @@ struct MmaBwdWave {
 
     // The query of the tile whose bits this lane gives to `keep`. It knows those of all keys of the band.
     CK_FMHA_DEVICE static index_t query_of_bits() { return Part::first_query() + lane_index() % Part::kQueries; }
+    // What `keep` takes; ask(query of the tile): which keys of the band it attends.
+    template <class Ask>
+    CK_FMHA_DEVICE static unsigned find_bits(const Ask& ask)
+    {
+        return ask(query_of_bits());
+    }
     static constexpr index_t kKeysOfBits = kKeys, kLanesOfBits = 1;
     CK_FMHA_DEVICE static index_t share_of_bits() { return 0; }
     CK_FMHA_DEVICE static bits_t exchange_bits(bits_t bits) { return bits; }

@@ -15,16 +15,23 @@ CK_FMHA_DEVICE void copy_async(unsigned to_shared, const char* from, bool inside
     const unsigned size = inside ? 16 : 0;
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to_shared), "l"(from), "r"(size) : "memory");
 }
+// 8 bytes.
+CK_FMHA_DEVICE void copy_eight_async(unsigned to_shared, const char* from, bool inside)
+{
+    const unsigned size = inside ? 8 : 0;
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;" ::"r"(to_shared), "l"(from), "r"(size) : "memory");
+}
 // All that this thread has sent has come.
 CK_FMHA_DEVICE void wait_for_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+// What this thread copied is seen by products of a warpgroup that follow a barrier.
+CK_FMHA_DEVICE void show_to_products() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
-// Tiles of kTileRows rows, moved by kThreads threads: every thread moves pieces of 16 bytes.
-template <index_t kTileRows, index_t kHeadDim, index_t kThreads>
+// Tiles of kTileRows rows, moved by kThreads threads to where `Shared` says that they lie: every thread moves pieces of
+// 16 bytes.
+template <index_t kTileRows, index_t kHeadDim, index_t kThreads, class Shared = SharedRows<kHeadDim>>
 class TileCopy {
-    using Shared = SharedRows<kHeadDim>;
-
 public:
-    static constexpr index_t kBytes = kTileRows * Shared::kRowBytes;
+    static constexpr index_t kBytes = 2 * kTileRows * kHeadDim;
 
     // What a thread's part is, is found for every tile: registers are scarcer than these few instructions.
     CK_FMHA_DEVICE static void load(const RowsInMemory& rows, index_t tile, SharedMemory to)
@@ -51,9 +58,9 @@ private:
 };
 
 // Tiles of two tensors, K and V or Q and dO, in two stages: the next one's copies are in flight while this one is read.
-template <index_t kTileRows, index_t kHeadDim, index_t kThreads>
+template <index_t kTileRows, index_t kHeadDim, index_t kThreads, class Shared = SharedRows<kHeadDim>>
 class TilePairs {
-    using Copy = TileCopy<kTileRows, kHeadDim, kThreads>;
+    using Copy = TileCopy<kTileRows, kHeadDim, kThreads, Shared>;
     static constexpr index_t kStages = 2;
     static constexpr index_t kStageBytes = 2 * Copy::kBytes;
 
@@ -79,12 +86,14 @@ public:
     CK_FMHA_DEVICE void receive()
     {
         wait_for_copies();
+        if constexpr (Shared::kForWarpgroups) show_to_products();
         barrier();
         current_ = kStageBytes - current_;
     }
     CK_FMHA_DEVICE SharedMemory first() const { return shared_ + current_; }
     CK_FMHA_DEVICE SharedMemory second() const { return shared_ + current_ + Copy::kBytes; }
     CK_FMHA_DEVICE const void* more() const { return data_.get().more; }
+    CK_FMHA_DEVICE index_t stage() const { return current_ / kStageBytes; } // of the tile that is there
 
 private:
     SharedMemory shared_;

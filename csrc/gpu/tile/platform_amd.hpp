@@ -7,6 +7,7 @@
 namespace ck_fmha::gpu {
 
 inline constexpr index_t kWaveSize = 64;
+inline constexpr index_t kProductLanes = kWaveSize;
 
 // 16-bit elements.
 using f16 = _Float16;
@@ -20,6 +21,9 @@ using Float8 = float __attribute__((ext_vector_type(8)));
 
 CK_FMHA_DEVICE index_t thread_index() { return static_cast<index_t>(__builtin_amdgcn_workitem_id_x()); }
 CK_FMHA_DEVICE index_t block_index() { return static_cast<index_t>(__builtin_amdgcn_workgroup_id_x()); }
+// How many work-groups the launch has is not among the registers that a wave starts with.
+inline constexpr bool kKnowsNumGroups = false;
+CK_FMHA_DEVICE index_t num_groups() { return 0; }
 CK_FMHA_DEVICE index_t lane_index() { return thread_index() % kWaveSize; }
 
 // Computed here and not earlier, so that nothing that comes from it is kept in registers from there to here.

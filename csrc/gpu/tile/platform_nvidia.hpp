@@ -8,6 +8,11 @@
 namespace ck_fmha::gpu {
 
 inline constexpr index_t kWaveSize = 32;
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+inline constexpr index_t kProductLanes = kWarpgroupSize;
+#else
+inline constexpr index_t kProductLanes = kWaveSize;
+#endif
 inline constexpr unsigned kAllLanes = 0xffffffffu;
 
 // 16-bit elements: names for their storage. Arithmetic on them is the matrix atoms' and conversions'.
@@ -50,6 +55,9 @@ CK_FMHA_DEVICE index_t thread_index()
 CK_FMHA_DEVICE index_t lane_index() { return thread_index() % kWaveSize; }
 CK_FMHA_DEVICE index_t lane_index_anew() { return lane_index(); }
 CK_FMHA_DEVICE index_t block_index() { return static_cast<index_t>(blockIdx.x); }
+// How many work-groups the launch has.
+inline constexpr bool kKnowsNumGroups = true;
+CK_FMHA_DEVICE index_t num_groups() { return static_cast<index_t>(gridDim.x); }
 
 // A value that is the same for all lanes, moved to where the compiler knows that it is. All lanes must be here.
 CK_FMHA_DEVICE index_t uniform(index_t value)

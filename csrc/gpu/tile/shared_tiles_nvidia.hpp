@@ -16,6 +16,7 @@ struct SharedRows {
     using Swizzle = gpu::Swizzle<kHeadDim / 8>;
     // Rows whose swizzle is the same: a constant number of them away lies a constant number of bytes away.
     static constexpr index_t kPeriod = 8;
+    static constexpr bool kForWarpgroups = false; // ldmatrix reads them
 
     CK_FMHA_DEVICE static index_t place(index_t row, index_t piece)
     {

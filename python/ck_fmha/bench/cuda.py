@@ -17,6 +17,7 @@ from torch.nn.attention import SDPBackend
 import ck_fmha
 from ck_fmha import _native, masks
 from ck_fmha._compiler import find_compiler
+from ck_fmha._compiler_base import lanes_of
 from ck_fmha._gpu_driver import load_driver
 from ck_fmha._instance import Instance
 from ck_fmha.bench.cases import DIRECTIONS, distinct_heads
@@ -286,9 +287,9 @@ def _schedule(seed: int) -> float:
     """Milliseconds that the host takes for the plan of a mask that it has not seen."""
     mask = masks.BigBird(64, seed=seed).native
     sizes = (1, 1, 1, LONG, LONG, HEAD_DIM, HEAD_DIM)
-    device = torch.cuda.get_device_properties(torch.cuda.current_device())
+    arch, num_compute_units = load_driver("cuda").device(torch.cuda.current_device())
     start = time.perf_counter()
-    _native.FwdPlan(mask, sizes, device.multi_processor_count, device.warp_size)
+    _native.FwdPlan(mask, sizes, num_compute_units, lanes_of(arch))
     return 1e3 * (time.perf_counter() - start)
 
 

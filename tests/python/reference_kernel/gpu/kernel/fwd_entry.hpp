@@ -4,7 +4,7 @@
 // the host hands over. Same macros, same arguments.
 
 #include "ck_tile_masks/generic_attention_mask.hpp"
-#include "gpu/kernel/fwd_args.hpp"
+#include "gpu/kernel/fwd_launch.hpp"
 #include "gpu/kernel/mask_image.hpp"
 
 namespace reference {
@@ -17,7 +17,8 @@ using Mask = CK_FMHA_MASK;
 } // namespace structure_of_instance
 
 using Mask = MaskImage<structure_of_instance::Mask>;
-using Tile = ck_tile_masks::FixedTile<fwd_tile_q(CK_FMHA_WAVES), fwd_tile_k(CK_FMHA_HEAD_DIM, CK_FMHA_WAVES)>;
+constexpr index_t kLanes = 64; // of AMD's waves
+using Tile = ck_tile_masks::FixedTile<fwd_tile_q(CK_FMHA_WAVES), fwd_tile_k(kLanes, CK_FMHA_HEAD_DIM, CK_FMHA_WAVES)>;
 using Tiled = ck_tile_masks::GenericAttentionMask<Mask, Tile>;
 
 constexpr float kLn2 = 0.69314718f;
