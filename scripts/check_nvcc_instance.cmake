@@ -1,12 +1,12 @@
-# cmake -D NVCC=<nvcc or empty> -D ROOT=<project> -D SOURCE=<.cu file> -D CUBIN=<file> -P check_nvcc_instance.cmake
-# The source compiles for sm_90, without a warning, and its kernels keep everything in registers.
+# cmake -D NVCC=<nvcc or empty> -D ARCH=<sm_..> -D ROOT=<project> -D SOURCE=<.cu file> -D CUBIN=<file> -P check_nvcc_instance.cmake
+# The source compiles for that architecture, without a warning, and its kernels keep everything in registers.
 
 if(NOT NVCC)
     message("skipped: no nvcc on the PATH; -D CK_FMHA_NVCC=/path/to/nvcc names one")
     return()
 endif()
 execute_process(
-    COMMAND ${NVCC} -std=c++17 -O3 -arch=sm_90 -cubin -Xptxas -v -I${ROOT} -I${ROOT}/csrc ${SOURCE}
+    COMMAND ${NVCC} -std=c++17 -O3 -arch=${ARCH} -cubin -Xptxas -v -I${ROOT} -I${ROOT}/csrc ${SOURCE}
             -o ${CUBIN}
     RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
 if(NOT result EQUAL 0 OR output MATCHES "warning")

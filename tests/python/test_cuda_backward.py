@@ -80,6 +80,17 @@ def test_busy_calls(call, deterministic):
     assert_right(call, deterministic=deterministic)
 
 
+@pytest.mark.parametrize("seqlen", [5, 40, 70, 200])
+@pytest.mark.parametrize("head_dim", [64, 128])
+def test_keys_past_the_last_one_have_no_weight(head_dim, seqlen):
+    """Bands of a tile that begin behind the last key, where exp(0 - lse) would be more than a half holds."""
+    call = Call(masks.Causal(), fp16, head_dim, seqlens=(seqlen, seqlen), heads=(1, 1), batch=1, scale=1 / 8)
+    tensors = make_tensors(call)
+    tensors.q.fill_(2)
+    tensors.k.fill_(-2 * 64 / head_dim)  # every score is -32
+    assert_right(call, tensors)
+
+
 @pytest.mark.parametrize("head_dim", HEAD_DIMS)
 def test_a_hundred_deterministic_runs_give_the_same_bits(head_dim):
     call = Call(masks.Longformer(90, 140), bf16, head_dim, seqlens=(700, 700), heads=(4, 2))

@@ -24,8 +24,7 @@ struct BwdArgs {
     float* partial_dv; // ... head_dim_v: of cut columns, and of query heads that share a head of K and V
     index_t num_shared;
     index_t shared_heads;
-    index_t heads_in_turn; // not 0: see WorkIndex
-    index_t merge_heads;   // query heads that work items share and that share a head of K and V: 1, or all of these
+    index_t merge_heads; // query heads that work items share and that share a head of K and V: 1, or all of these
     index_t num_heads;
     index_t heads_per_kv;
     index_t seqlen_q;
@@ -36,6 +35,7 @@ struct BwdArgs {
     float scale;
     float scale_log2; // scale * log2(e), of any sign
     ExtrasArgs extras;
+    index_t heads_in_turn; // not 0: see WorkIndex
 };
 
 } // namespace ck_fmha::gpu

@@ -72,7 +72,6 @@ struct FwdArgs {
     float* partial_lse; // (slots * num_shared, tile_q), in base 2 unless the instance's scores are natural
     index_t num_shared;
     index_t shared_heads;
-    index_t heads_in_turn; // not 0: see WorkIndex
     index_t num_heads;
     index_t heads_per_kv;
     index_t seqlen_q;
@@ -82,6 +81,7 @@ struct FwdArgs {
     index_t num_stored;
     float scale_log2; // softmax_scale * log2(e), of any sign
     ExtrasArgs extras;
+    index_t heads_in_turn; // not 0: see WorkIndex
 };
 
 // A work-group's rows of Q: 32 for each "wave" of its tile. (Who computes them is fwd_launch.hpp's.)

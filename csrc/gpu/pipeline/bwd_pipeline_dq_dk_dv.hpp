@@ -73,6 +73,9 @@ public:
             if (work.live()) {
                 unsigned attended = 0; // bits of the keys
                 const auto find_attended = [&] {
+                    // A band that computes only because others do may begin past the last key: it attends nothing.
+                    if constexpr (Policy::kBandsTogether != 0)
+                        if (!work.live(mask.band_in_tile())) return;
                     attended = Wave::find_bits(
                         [&](index_t query) { return mask.row_bits(work.tile() * Traits::kTileQ + query); });
                 };

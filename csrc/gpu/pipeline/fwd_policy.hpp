@@ -45,6 +45,9 @@ template <class Traits>
 struct FwdProducts<Traits, true> {
     using KeyValueTiles = KeyValuePanels<Traits::kTileK, Traits::kHeadDim>;
     using Wave = WgmmaWave<typename Traits::T, Traits::kTileK, Traits::kHeadDim, Traits::kTileQ>;
+    static_assert(KeyValueTiles::kBytes + Wave::Query::kBytes <=
+                      fwd_shared_bytes_of_tiles(kProductLanes, Traits::kWaves, Traits::kHeadDim),
+                  "ck_fmha: shared memory of K, V and Q");
     static constexpr index_t kThreadsOfBand = Wave::kThreadsOfBand;
     static constexpr unsigned kBandsTogether = Wave::kBandsTogether;
     static constexpr index_t kWavesPerSimd = Traits::kWaves == 2 && Traits::kExtras == 0 ? 3 : 2;

@@ -170,7 +170,7 @@ private:
             a.tiles = on_device.tiles(g, launch_.workspace + workspace_.tiles);
             a.num_stored = plan.groups[g].num_stored;
             a.merges = columns ? on_device.merges() : on_device.merges(g);
-            a.heads_in_turn = static_cast<index_t>(!(columns ? plan.merges : plan.groups[g].merges).empty());
+            a.heads_in_turn = static_cast<index_t>(plan.has_cut_lines);
             BwdExtents extents(problem_, on_device, plan.groups[g], a, workspace_, columns, launch_.sums_bias,
                                driver_.wants_extents());
             if (!launch_.rows) extents.add_dq_sum(a, workspace_);

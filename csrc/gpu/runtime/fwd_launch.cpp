@@ -95,7 +95,7 @@ private:
             a.tiles = launch_.plan->tiles(g, launch_.workspace + plan_.partial_size(a.head_dim_v));
             a.num_stored = group.num_stored;
             a.merges = launch_.plan->merges(g);
-            a.heads_in_turn = static_cast<index_t>(!group.merges.empty());
+            a.heads_in_turn = static_cast<index_t>(plan_.has_cut_lines);
             a.partial_lse = a.partial_o + plan_.num_partial_rows(group) * a.head_dim_v;
             use(group, *launch_.modules[g], a,
                 FwdExtents(args_.problem, *launch_.plan, group, a, driver_.wants_extents()));

@@ -221,6 +221,7 @@ private:
             ck_tile_masks::cut_line<Axis::rows>(
                 tiled, row, d.counts[row], cuts_.limit_of(d.counts[row]), [&](const TileRange& range) {
                     const bool whole = range.num_parts == 1;
+                    plan_.has_cut_lines |= !whole;
                     if (!whole && range.part == 0)
                         group.merges.push_back({row, group.num_slots, range.num_parts, d.call.batch, d.call.head, {}});
                     group.work.push_back({row, range.begin, range.end, whole ? -1 : group.num_slots++, d.image,
@@ -253,6 +254,7 @@ private:
         ck_tile_masks::cut_line<Axis::cols>(
             tiled, column, d.counts[column], cuts_.limit_of(d.counts[column]), [&](const TileRange& range) {
                 const bool whole = range.num_parts == 1 && plan_.shape.heads_per_kv == 1;
+                plan_.has_cut_lines |= range.num_parts > 1;
                 group.work.push_back({column, range.begin, range.end, whole ? -1 : plan_.num_slots++, d.image,
                                       d.call.batch, d.call.head, range.num_live});
             });
@@ -269,8 +271,8 @@ private:
                              [](const FwdWork& a, const FwdWork& b) { return a.num_live > b.num_live; });
             return;
         }
-        std::vector<size_t> place(static_cast<size_t>(longest) +
-                                  2); // of the next item so much shorter than the longest
+        // Of the next item that is so much shorter than the longest.
+        std::vector<size_t> place(static_cast<size_t>(longest) + 2);
         for (const FwdWork& w : work)
             ++place[longest - w.num_live + 1];
         std::partial_sum(place.begin(), place.end(), place.begin());

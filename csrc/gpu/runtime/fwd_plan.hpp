@@ -57,6 +57,7 @@ struct FwdPlan {
     // Of columns: of all groups, because heads whose masks have different structures may share a head of K and V.
     std::vector<FwdMerge> merges;
     index_t num_slots = 0;
+    bool has_cut_lines = false;
 
     ck_tile_masks::DynamicTile tile() const { return shape.tile(num_waves); }
     // How many (batch, head) pairs a work item serves, and how many of them are heads.

@@ -184,6 +184,7 @@ struct WgmmaBwdWave {
     {
         using Product = WarpgroupProduct<T, kHeadDim, true>;
         hold(g.block[0]);
+        hold(own.chunk);
         begin_products();
         unroll<kQueryChunks>(
             [&](auto c) { Product::multiply_add(g.block[0], own.chunk[c], queries.template from<16 * c, 0>(), true); });

@@ -186,10 +186,12 @@ CK_FMHA_DEVICE void atomic_add(float* to, const Float4& x)
 CK_FMHA_DEVICE void barrier() { __syncthreads(); }
 
 // The work-group's shared memory, which the launch gives. It begins with what warps keep there: Seldom.
-extern __shared__ __align__(128) char ck_fmha_shared[];
+// Panels of a warpgroup's operands repeat their pattern in 1024 bytes, counted from address 0.
+extern __shared__ __align__(1024) char ck_fmha_shared[];
 inline constexpr index_t kSeldomSlots = 4;
-static_assert(kSharedBytesBeforeTiles == kSeldomSlots * kMostWarps * kSeldomBytes && kSharedBytesBeforeTiles % 128 == 0,
-              "ck_fmha: tiles begin, at a multiple of 128 bytes, behind what warps keep");
+static_assert(kSharedBytesBeforeTiles == kSeldomSlots * kMostWarps * kSeldomBytes &&
+                  kSharedBytesBeforeTiles % 1024 == 0,
+              "ck_fmha: tiles begin, at a multiple of 1024 bytes, behind what warps keep");
 
 // Shared memory, by byte offsets.
 class SharedMemory {

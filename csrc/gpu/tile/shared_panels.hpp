@@ -45,7 +45,7 @@ public:
             kDim / Panels::kPanelDims * Panels::kPanelBytes + kRow * Panels::kRowBytes + kDim % Panels::kPanelDims * 2;
         return tile_ + kBytes / 16;
     }
-    // From row `row` on, a multiple of 8, and dimension `dim`, where panels begin.
+    // From row `row` on, a multiple of 8, and dimension `dim`, a multiple of 16.
     CK_FMHA_DEVICE PanelsOperand from_any(index_t row, index_t dim) const
     {
         PanelsOperand x = *this;

@@ -90,6 +90,7 @@ struct WgmmaWave : MmaLayout<T, kTileK, kHeadDim, kRows_, 4> {
     {
         using Product = WarpgroupProduct<T, kHeadDim, true>;
         hold(o);
+        unroll<kRowBlocks>([&](auto m) { gpu::hold(p.chunk[m]); });
         begin_products();
         unroll<kRowBlocks>([&](auto m) {
             unroll<kKeyChunks>([&](auto c) {

@@ -35,6 +35,13 @@ CK_FMHA_DEVICE void hold(MmaAcc (&c)[kBlocks])
     unroll<kBlocks>([&](auto n) { unroll<4>([&](auto e) { asm volatile("" : "+f"(c[n][e])::"memory"); }); });
 }
 
+// Nor written later than this, where they are operands.
+template <index_t kChunks>
+CK_FMHA_DEVICE void hold(const MmaA (&a)[kChunks])
+{
+    unroll<kChunks>([&](auto c) { unroll<4>([&](auto dword) { asm volatile("" ::"r"(a[c][dword]) : "memory"); }); });
+}
+
 // multiply_add(c, a, b, adds): c = a b, plus c if `adds`. Rows of a tile in shared memory are rows of A and columns of
 // B; `kAcrossB` (`kAcrossA`): they are the depth.
 template <class T, index_t kColumns, bool kAcrossB, bool kAcrossA = false>
