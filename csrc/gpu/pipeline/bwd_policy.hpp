@@ -50,11 +50,15 @@ struct BwdProducts<Traits, true> {
     static constexpr unsigned kBandsTogether = 1;
 };
 
+// Extras are computed beside products of warps.
 template <class Traits>
-struct BwdPolicy : BwdProducts<Traits, bwd_by_warpgroup(kProductLanes, Traits::kHeadDim) && Traits::kExtras == 0> {
+using BwdProductsOf = BwdProducts<Traits, bwd_by_warpgroup(kProductLanes, Traits::kHeadDim) && Traits::kExtras == 0>;
+
+template <class Traits>
+struct BwdPolicy : BwdProductsOf<Traits> {
     // Warps that a quarter of a multiprocessor is to hold: with two, each has the 255 registers that it can name.
     static constexpr index_t kWavesPerSimd = 2;
-    using Base = BwdProducts<Traits, bwd_by_warpgroup(kProductLanes, Traits::kHeadDim) && Traits::kExtras == 0>;
+    using Base = BwdProductsOf<Traits>;
     static_assert(Base::Wave::kTileQ == Traits::kTileQ &&
                       Base::Wave::kTileK == bwd_tile_k(Traits::kHeadDim, Traits::kThreads),
                   "ck_fmha: the host cuts Q and K into the tiles of bwd_launch.hpp");
