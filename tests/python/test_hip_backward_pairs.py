@@ -41,9 +41,9 @@ def kernels_of_mask(mask: str) -> list[dict]:
     one besides, which adds dQ up while it walks columns.
     """
     number, kernels = list(MASKS).index(mask), kernels_of_pairs()[mask]
-    first = number // 4 % 4
+    first = number // 8 % 2
     chosen = [kernels[first] | {"deterministic": True}]
-    return chosen if number % 3 else [*chosen, kernels[3 - first] | {"deterministic": False}]
+    return chosen if number % 3 else [*chosen, kernels[1 - first] | {"deterministic": False}]
 
 
 def cases_of_pairs() -> list[dict]:

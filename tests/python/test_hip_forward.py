@@ -30,12 +30,12 @@ KERNELS: dict[str, list[Any]] = {"mask": list(MASKS), "arch": ARCHS, "dtype": DT
 
 
 def kernels_of_pairs() -> dict[str, list[dict]]:
-    """Four kernels for each mask: every pair of KERNELS comes, and few have to be compiled."""
-    arch_and_dtype = list(product(ARCHS, DTYPES))
+    """Two kernels for each mask, of both architectures and dtypes: most of the time of these tests is compilation."""
+    arch_and_dtype = [list(zip(ARCHS, dtypes, strict=True)) for dtypes in (DTYPES, DTYPES[::-1])]
     return {
         mask: [
-            {"arch": arch, "dtype": dtype, "head_dim": HEAD_DIMS[(n + number) % 4]}
-            for n, (arch, dtype) in enumerate(arch_and_dtype)
+            {"arch": arch, "dtype": dtype, "head_dim": HEAD_DIMS[(n + number // 2) % 4]}
+            for n, (arch, dtype) in enumerate(arch_and_dtype[number % 2])
         ]
         for number, mask in enumerate(MASKS)
     }
@@ -49,7 +49,7 @@ def cases_of_pairs() -> list[dict]:
     cases = []
     for case in calls:
         dealt[case["mask"]] += 1
-        cases.append(case | kernels[case["mask"]][dealt[case["mask"]] % 4])
+        cases.append(case | kernels[case["mask"]][dealt[case["mask"]] % 2])
     return cases
 
 
@@ -79,11 +79,13 @@ def test_pairs_of_parameters(case, monkeypatch):
 
 
 def test_every_pair_of_parameters_is_among_the_cases():
+    """But for a mask and a head_dim: `make sweep` has those."""
     parameters = KERNELS | CALLS
     met = {(a, str(case[a]), b, str(case[b])) for case in CASES for a, b in combinations(parameters, 2)}
     for a, b in combinations(parameters, 2):
-        for x, y in product(parameters[a], parameters[b]):
-            assert (a, str(x), b, str(y)) in met
+        if (a, b) != ("mask", "head_dim"):
+            missing = [(x, y) for x, y in product(parameters[a], parameters[b]) if (a, str(x), b, str(y)) not in met]
+            assert not missing, f"{a}, {b}"
 
 
 @pytest.mark.slow
