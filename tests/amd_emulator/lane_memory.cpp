@@ -237,11 +237,27 @@ const NamedAccess* end_loads() { return std::end(kLoads); }
 const NamedAccess* begin_stores() { return std::begin(kStores); }
 const NamedAccess* end_stores() { return std::end(kStores); }
 
-const MemoryAccess* keep(const MemoryAccess& access)
+Operation access_on_lanes(InstructionClass instruction_class, const MemoryAccess& access, Execute execute)
 {
-    static std::deque<MemoryAccess> kept;
+    static std::deque<MemoryAccess> kept; // operations point to them
     kept.push_back(access);
-    return &kept.back();
+    Operation operation;
+    operation.instruction_class = instruction_class;
+    operation.execute = execute;
+    operation.access = &kept.back();
+    return operation;
+}
+
+MemoryOperation& begin_access(Wave& wave, const Instruction& instruction, WaitCounter counter, MemorySpace space)
+{
+    MemoryOperation& operation = wave.memory.prepare();
+    operation.instruction = &instruction;
+    operation.access = instruction.operation->access;
+    operation.perform = perform_on_lanes;
+    operation.counter = counter;
+    operation.space = space;
+    operation.lanes = wave.exec();
+    return operation;
 }
 
 void perform_on_lanes(Wave& wave, MemoryOperation& operation)
@@ -288,6 +304,35 @@ void take_data(Wave& wave, MemoryOperation& operation, int first, int count, int
             operation.undefined[position + i][lane] = wave.undefined_bits(first + i, lane);
         }
     }
+}
+
+void set_destination(MemoryOperation& operation, const Operand& operand, int count)
+{
+    operation.destination = operand.index;
+    operation.num_destinations = static_cast<uint8_t>(count);
+}
+
+void send_to_lds(Wave& wave, MemoryOperation& operation)
+{
+    if (operation.access->bytes != 4) {
+        throw_unsupported(*operation.instruction, "LDS-DMA of anything but dwords");
+    }
+    if (wave.sgpr_undefined[kM0] != 0) {
+        wave.throw_undefined("M0, the LDS address");
+    }
+    operation.writes_lds = true;
+    operation.lds_base = (wave.sgpr[kM0] & 0xffffu) + static_cast<uint32_t>(operation.instruction->modifiers.offset);
+}
+
+void issue_atomic(Wave& wave, MemoryOperation& operation, const Operand& data)
+{
+    const int registers = operation.access->bytes / 4;
+    take_data(wave, operation, data.index, operation.access->compares ? 2 * registers : registers);
+    require_defined_data(wave, operation);
+    if (operation.instruction->modifiers.returns) {
+        set_destination(operation, operation.instruction->operand(0), registers);
+    }
+    wave.memory.issue(wave);
 }
 
 void require_defined_data(Wave& wave, const MemoryOperation& operation)

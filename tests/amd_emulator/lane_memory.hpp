@@ -1,4 +1,4 @@
-// What all memory instructions on lanes share: taking over the data to store, and the access itself.
+// What all memory instructions on lanes share: their beginning, taking over the data to store, and the access itself.
 #pragma once
 
 #include "memory_operation.hpp"
@@ -6,8 +6,21 @@
 
 namespace amd_emulator {
 
+/// The wave's next memory operation, an access by the active lanes; its addresses and data are still to be set.
+MemoryOperation& begin_access(Wave& wave, const Instruction& instruction, WaitCounter counter, MemorySpace space);
+
 /// Loads, stores or atomics at the addresses of an operation, in the order of lanes.
 void perform_on_lanes(Wave& wave, MemoryOperation& operation);
+
+/// What is loaded goes to `count` registers from the operand's on.
+void set_destination(MemoryOperation& operation, const Operand& operand, int count);
+
+/// What is loaded goes to LDS, from M0 on, a dword a lane.
+void send_to_lds(Wave& wave, MemoryOperation& operation);
+
+/// Issues an atomic outside LDS. Comparing ones have what to compare with after the new value, which `data` begins
+/// with; operand 0 receives the old value if that is asked for.
+void issue_atomic(Wave& wave, MemoryOperation& operation, const Operand& data);
 
 /// Copies `count` registers from `first` on to the operation's data from `position` on.
 void take_data(Wave& wave, MemoryOperation& operation, int first, int count, int position = 0);
@@ -42,7 +55,7 @@ const NamedAccess* end_loads();
 const NamedAccess* begin_stores();
 const NamedAccess* end_stores();
 
-/// A place for access descriptions that lives as long as the program.
-const MemoryAccess* keep(const MemoryAccess& access);
+/// The operation of the instruction table for an access on lanes.
+Operation access_on_lanes(InstructionClass instruction_class, const MemoryAccess& access, Execute execute);
 
 } // namespace amd_emulator

@@ -67,13 +67,7 @@ void set_addresses(Wave& wave, MemoryOperation& operation, const Operand& addres
 
 MemoryOperation& prepare(Wave& wave, const Instruction& instruction, int address_operand)
 {
-    MemoryOperation& operation = wave.memory.prepare();
-    operation.instruction = &instruction;
-    operation.access = instruction.operation->access;
-    operation.perform = perform_on_lanes;
-    operation.counter = WaitCounter::vector;
-    operation.space = MemorySpace::global;
-    operation.lanes = wave.exec();
+    MemoryOperation& operation = begin_access(wave, instruction, WaitCounter::vector, MemorySpace::global);
     const Descriptor descriptor(wave, instruction.operand(address_operand + 1));
     const uint32_t scalar_offset =
         wave.read_defined_scalar(instruction.operand(address_operand + 2), "a buffer's scalar offset");
@@ -97,19 +91,10 @@ MemoryOperation& prepare(Wave& wave, const Instruction& instruction, int address
 void execute_load(Wave& wave, const Instruction& instruction)
 {
     if (instruction.modifiers.to_lds) { // no destination
-        MemoryOperation& operation = prepare(wave, instruction, 0);
-        if (operation.access->bytes != 4) {
-            throw_unsupported(instruction, "LDS-DMA of anything but dwords");
-        }
-        if (wave.sgpr_undefined[kM0] != 0) {
-            wave.throw_undefined("M0, the LDS address");
-        }
-        operation.writes_lds = true;
-        operation.lds_base = (wave.sgpr[kM0] & 0xffffu) + static_cast<uint32_t>(instruction.modifiers.offset);
+        send_to_lds(wave, prepare(wave, instruction, 0));
     } else {
         MemoryOperation& operation = prepare(wave, instruction, 1);
-        operation.destination = instruction.operand(0).index;
-        operation.num_destinations = static_cast<uint8_t>(operation.access->num_registers());
+        set_destination(operation, instruction.operand(0), operation.access->num_registers());
     }
     wave.memory.issue(wave);
 }
@@ -127,24 +112,12 @@ void execute_store(Wave& wave, const Instruction& instruction)
 /// The data registers receive the old value, if it is asked for.
 void execute_atomic(Wave& wave, const Instruction& instruction)
 {
-    MemoryOperation& operation = prepare(wave, instruction, 1);
-    const int registers = operation.access->bytes / 4;
-    take_data(wave, operation, instruction.operand(0).index, operation.access->compares ? 2 * registers : registers);
-    require_defined_data(wave, operation);
-    if (instruction.modifiers.returns) {
-        operation.destination = instruction.operand(0).index;
-        operation.num_destinations = static_cast<uint8_t>(registers);
-    }
-    wave.memory.issue(wave);
+    issue_atomic(wave, prepare(wave, instruction, 1), instruction.operand(0));
 }
 
 Operation row(const MemoryAccess& access, Execute execute)
 {
-    Operation operation;
-    operation.instruction_class = InstructionClass::vector_memory;
-    operation.execute = execute;
-    operation.access = keep(access);
-    return operation;
+    return access_on_lanes(InstructionClass::vector_memory, access, execute);
 }
 
 } // namespace

@@ -48,29 +48,11 @@ void set_addresses(Wave& wave, MemoryOperation& operation, const Operand& addres
 template <MemorySpace space>
 MemoryOperation& prepare(Wave& wave, const Instruction& instruction, int address_operand, int base_operand)
 {
-    MemoryOperation& operation = wave.memory.prepare();
-    operation.instruction = &instruction;
-    operation.access = instruction.operation->access;
-    operation.perform = perform_on_lanes;
-    operation.counter = space == MemorySpace::flat ? WaitCounter::flat : WaitCounter::vector;
-    operation.space = space;
-    operation.lanes = wave.exec();
+    constexpr WaitCounter kCounter = space == MemorySpace::flat ? WaitCounter::flat : WaitCounter::vector;
+    MemoryOperation& operation = begin_access(wave, instruction, kCounter, space);
     set_addresses(wave, operation, instruction.operand(address_operand),
                   space == MemorySpace::flat ? nullptr : &instruction.operand(base_operand));
     return operation;
-}
-
-/// The data go to LDS from M0 on, a dword a lane.
-void send_to_lds(Wave& wave, MemoryOperation& operation)
-{
-    if (operation.access->bytes != 4) {
-        throw_unsupported(*operation.instruction, "LDS-DMA of anything but dwords");
-    }
-    if (wave.sgpr_undefined[kM0] != 0) {
-        wave.throw_undefined("M0, the LDS address");
-    }
-    operation.writes_lds = true;
-    operation.lds_base = (wave.sgpr[kM0] & 0xffffu) + static_cast<uint32_t>(operation.instruction->modifiers.offset);
 }
 
 template <MemorySpace space>
@@ -80,8 +62,7 @@ void execute_load(Wave& wave, const Instruction& instruction)
         send_to_lds(wave, prepare<space>(wave, instruction, 0, 1));
     } else {
         MemoryOperation& operation = prepare<space>(wave, instruction, 1, 2);
-        operation.destination = instruction.operand(0).index;
-        operation.num_destinations = static_cast<uint8_t>(operation.access->num_registers());
+        set_destination(operation, instruction.operand(0), operation.access->num_registers());
     }
     wave.memory.issue(wave);
 }
@@ -103,30 +84,17 @@ void execute_store(Wave& wave, const Instruction& instruction)
     wave.memory.issue(wave);
 }
 
-/// Operands: [destination,] address, data, base. Comparing ones have what to compare with after the new value.
+/// Operands: [destination,] address, data, base.
 template <MemorySpace space>
 void execute_atomic(Wave& wave, const Instruction& instruction)
 {
     const int first = instruction.modifiers.returns ? 1 : 0;
-    MemoryOperation& operation = prepare<space>(wave, instruction, first, first + 2);
-    const int registers = operation.access->bytes / 4;
-    take_data(wave, operation, instruction.operand(first + 1).index,
-              operation.access->compares ? 2 * registers : registers);
-    require_defined_data(wave, operation);
-    if (instruction.modifiers.returns) {
-        operation.destination = instruction.operand(0).index;
-        operation.num_destinations = static_cast<uint8_t>(registers);
-    }
-    wave.memory.issue(wave);
+    issue_atomic(wave, prepare<space>(wave, instruction, first, first + 2), instruction.operand(first + 1));
 }
 
 Operation row(const MemoryAccess& access, Execute execute)
 {
-    Operation operation;
-    operation.instruction_class = InstructionClass::vector_memory;
-    operation.execute = execute;
-    operation.access = keep(access);
-    return operation;
+    return access_on_lanes(InstructionClass::vector_memory, access, execute);
 }
 
 template <MemorySpace space>

@@ -14,13 +14,7 @@ using HalfRegister = MemoryAccess::HalfRegister;
 /// An operation with the instruction's addresses: `address_operand` plus offset, in the active lanes.
 MemoryOperation& prepare(Wave& wave, const Instruction& instruction, int address_operand)
 {
-    MemoryOperation& operation = wave.memory.prepare();
-    operation.instruction = &instruction;
-    operation.access = instruction.operation->access;
-    operation.perform = perform_on_lanes;
-    operation.counter = WaitCounter::lds;
-    operation.space = MemorySpace::lds;
-    operation.lanes = wave.exec();
+    MemoryOperation& operation = begin_access(wave, instruction, WaitCounter::lds, MemorySpace::lds);
     const Operand& address = instruction.operand(address_operand);
     wave.require_defined(address.index, operation.lanes, "an LDS address");
     const Modifiers& modifiers = instruction.modifiers;
@@ -35,12 +29,6 @@ MemoryOperation& prepare(Wave& wave, const Instruction& instruction, int address
         operation.address[lane] = uint64_t{addresses[lane]} + offset;
     }
     return operation;
-}
-
-void set_destination(MemoryOperation& operation, const Operand& operand, int count)
-{
-    operation.destination = operand.index;
-    operation.num_destinations = static_cast<uint8_t>(count);
 }
 
 void execute_load(Wave& wave, const Instruction& instruction)
@@ -83,13 +71,8 @@ void execute_atomic(Wave& wave, const Instruction& instruction)
 template <class F>
 void move_lanes(Wave& wave, const Instruction& instruction, const Operand& source, F source_of)
 {
-    MemoryOperation& operation = wave.memory.prepare();
-    operation.instruction = &instruction;
-    operation.access = instruction.operation->access;
+    MemoryOperation& operation = begin_access(wave, instruction, WaitCounter::lds, MemorySpace::lds);
     operation.perform = [](Wave&, MemoryOperation&) {};
-    operation.counter = WaitCounter::lds;
-    operation.space = MemorySpace::lds;
-    operation.lanes = wave.exec();
     operation.has_undefined = wave.vgpr_undefined_lanes(source.index) != 0;
     for (int lane = 0; lane < kLanes; ++lane) {
         const int from = source_of(lane);
@@ -143,11 +126,7 @@ void execute_swizzle(Wave& wave, const Instruction& instruction)
 
 Operation row(const MemoryAccess& access, Execute execute)
 {
-    Operation operation;
-    operation.instruction_class = InstructionClass::lds;
-    operation.execute = execute;
-    operation.access = keep(access);
-    return operation;
+    return access_on_lanes(InstructionClass::lds, access, execute);
 }
 
 void add_loads_and_stores(InstructionTable& table)
