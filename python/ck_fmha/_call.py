@@ -29,6 +29,7 @@ _DTYPES = {
 }
 _NO_TENSOR = (0, 0, 0, 0)
 NO_SCORES = (0, 0, 0, 0, 0)
+_FULL = Full()
 
 TensorArg = tuple[int, int, int, int]
 ScoresArg = tuple[int, int, int, int, int]
@@ -72,7 +73,7 @@ def lse_dtype(dtype: torch.dtype) -> torch.dtype:
 def check_mask(mask: object, name: str = "mask") -> Mask:
     """Return the mask, `Full` for None; raise TypeError for anything else."""
     if mask is None:
-        return Full()
+        return _FULL
     if not isinstance(mask, Mask):
         hint = ""
         if isinstance(mask, torch.Tensor):
@@ -212,18 +213,18 @@ def _readable(t: torch.Tensor) -> torch.Tensor:
 
 def _native_input(t: torch.Tensor, layout: str) -> tuple[torch.Tensor, TensorArg]:
     """As `_readable`, with rows that are dense; return where they lie beside the tensor, which has to be kept alive."""
-    t = _readable(t)
-    strides = t.stride()
-    if strides[3] != 1 and t.shape[3] != 1:
-        t = t.contiguous()
-        strides = t.stride()
-    if layout == "bhsd":
-        return t, (t.data_ptr(), strides[0], strides[1], strides[2])
-    return t, (t.data_ptr(), strides[0], strides[2], strides[1])
+    at, (batch, head, seq, element) = t.data_ptr(), t.stride()
+    if (element != 1 and t.shape[3] != 1) or t.is_neg() or at % t.element_size():
+        t = _readable(t).contiguous()
+        return t, _address(t, layout)
+    return t, (at, batch, head, seq) if layout == "bhsd" else (at, batch, seq, head)
 
 
-def _native_output(t: torch.Tensor | None, layout: str) -> TensorArg:
-    return _NO_TENSOR if t is None else _native_input(t, layout)[1]
+def _address(t: torch.Tensor | None, layout: str) -> TensorArg:
+    if t is None:
+        return _NO_TENSOR
+    batch, head, seq, _ = t.stride()
+    return (t.data_ptr(), batch, head, seq) if layout == "bhsd" else (t.data_ptr(), batch, seq, head)
 
 
 def scores_arg(t: torch.Tensor | None, shape: tuple[int, int, int, int]) -> ScoresArg:
@@ -280,21 +281,22 @@ def forward(
         _native_input(v, layout),
     )
     native_extras = NativeExtras(bias, extras, s)
+    dtype = q.dtype
     if s.head_dim_v == s.head_dim and q.is_contiguous():
         out = torch.empty_like(q)
     else:
-        out = torch.empty((*q.shape[:3], s.head_dim_v), dtype=q.dtype)
-    lse = torch.empty(s[0], s[1], s[3], dtype=lse_dtype(q.dtype))
+        out = torch.empty((*q.shape[:3], s.head_dim_v), dtype=dtype)
+    lse = torch.empty(s[0], s[1], s[3], dtype=torch.float64 if dtype is torch.float64 else torch.float32)
     _native.attention_forward(
         mask,
-        _DTYPES[q.dtype],
-        s,
+        _DTYPES[dtype],
+        s[:],  # (a plain tuple is taken apart faster than a named one)
         scale,
         min(torch.get_num_threads(), _MAX_THREADS),
         q_arg,
         k_arg,
         v_arg,
-        _native_output(out, layout),
+        _address(out, layout),
         lse.data_ptr(),
         native_extras.args,
     )
@@ -341,9 +343,9 @@ def backward(
         lse.data_ptr(),
         d_out_arg,
         0 if d_lse is None else d_lse.data_ptr(),
-        _native_output(dq, layout),
-        _native_output(dk, layout),
-        _native_output(dv, layout),
+        _address(dq, layout),
+        _address(dk, layout),
+        _address(dv, layout),
         scores_arg(dbias, scores_shape(s)),
         native_extras.args,
     )

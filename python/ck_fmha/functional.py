@@ -18,7 +18,8 @@ from ck_fmha.ops import backward_operator
 
 __all__ = ["Explanation", "attention", "dropout_mask", "explain"]
 
-_PLAIN = (torch.Tensor, torch.nn.Parameter)
+_PLAIN = frozenset((torch.Tensor, torch.nn.Parameter))
+_STRIDED = torch.strided
 
 _Call: TypeAlias = "tuple[Mask, float, str, Extras, _call.Sizes, str, bool]"  # ..., backend, deterministic
 _Options: TypeAlias = "tuple[torch.Tensor | None, float, float, int | None]"  # ALiBi, softcap, dropout_p, dropout_seed
@@ -67,15 +68,29 @@ class _Attention(torch.autograd.Function):
         return *grads, None
 
 
+def _record(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None, call: _Call
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """As `_Attention.apply` of plain eager tensors, without another look for transforms of functorch (2 µs)."""
+    alive = torch._C._functorch.unwrap_if_dead  # what is left of tensors after a transform is a wrapper
+    tensors = (alive(q), alive(k), alive(v), None if bias is None else alive(bias))
+    return _apply(*tensors, call)  # type: ignore[no-any-return,no-untyped-call]
+
+
+_apply = super(torch.autograd.Function, _Attention).apply
+
+
 def _is_plain_eager(*tensors: torch.Tensor) -> bool:
     """Are these plain tensors of one device, with nothing active that wants to see the operators?"""
-    device = None  # its number, -1 for the CPU
+    device = None
     for t in tensors:  # a loop, for every call waits for it
-        if type(t) not in _PLAIN or not (t.is_cpu or t.is_cuda) or t.is_nested or t.layout is not torch.strided:
+        if type(t) not in _PLAIN or t.is_nested or t.layout is not _STRIDED:
             return False
         if device is None:
-            device = t.get_device()
-        elif t.get_device() != device:
+            device = t.device
+            if not (t.is_cpu or t.is_cuda):
+                return False
+        elif t.device != device:
             return False
     return _nobody_watches()
 
@@ -294,7 +309,7 @@ def compute(
             if not (torch.is_grad_enabled() and any(t.requires_grad for t in given)):
                 return _gpu.forward(backend, q, k, v, bias, mask.native, softmax_scale, layout, sizes, extras)
             call = (mask, softmax_scale, layout, extras, sizes, backend, deterministic)
-            return _Attention.apply(q, k, v, bias, call)  # type: ignore[no-any-return,no-untyped-call]
+            return _record(q, k, v, bias, call)
     if backend == "ck_tile":
         recorded = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)
         _ck_tile.check(q, sizes, softmax_scale, bias, extras, backward=recorded)
@@ -306,7 +321,7 @@ def compute(
         plain = _is_plain_eager(*(t for t in (bias, *extras[:3]) if t is not None))
     if plain:
         call = (mask, softmax_scale, layout, extras, sizes, "cpu", False)
-        return _Attention.apply(q, k, v, bias, call)  # type: ignore[no-any-return,no-untyped-call]
+        return _record(q, k, v, bias, call)
     return torch.ops.ck_fmha.attention_forward(  # type: ignore[no-any-return]
         q,
         k,

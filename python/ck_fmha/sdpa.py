@@ -74,7 +74,7 @@ def scaled_dot_product_attention(
     out, _ = compute(
         names, q, k, v, mask, scale, enable_gqa, "bhsd", "auto", bias, attended, (None, 0.0, dropout_p, None)
     )
-    return out.reshape(*lead, *out.shape[-2:])
+    return out if len(lead) == 2 else out.reshape(*lead, *out.shape[-2:])
 
 
 def _broadcast_heads(
@@ -102,6 +102,8 @@ def _broadcast_heads(
 
 
 def _as_4d(t: torch.Tensor) -> torch.Tensor:
+    if t.dim() == 4:
+        return t
     if t.dim() == 2:
         return t[None, None]
     return t[None] if t.dim() == 3 else t.flatten(0, -4)
