@@ -76,7 +76,8 @@ static void differentiate_softmax(const BwdTile<Operand>& t)
         for (int lane = 0; lane < t.num_k; lane += kLanes<RealOf<Operand>>) {
             for (int n = 0; n < kPack<Operand>; ++n)
                 for (const NextRows& rows : next)
-                    bring_near(rows, q + n, lane / kLanes<RealOf<Operand>>, kTileK / kLanes<RealOf<Operand>>);
+                    LinesAhead(rows, lane / kLanes<RealOf<Operand>>, kTileK / kLanes<RealOf<Operand>>)
+                        .bring_near(q + n);
             Vec p[kPack<Operand>] = {}, ds[kPack<Operand>] = {};
             for (int n = 0; n < kPack<Operand> && q + n < t.num_q; ++n) {
                 const SoftmaxGradient<Operand, kExtras> gradient(t, q + n, lane);

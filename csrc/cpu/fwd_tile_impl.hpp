@@ -116,15 +116,16 @@ static vec<Real> exponentiate(const FwdTile<Operand>& t, int lane, vec<Real> shi
 {
     vec<Real> sum{};
     // Copies, which no store can change.
-    const NextRows next[] = {t.next[0], t.next[1]};
+    const int part = lane / kLanes<Real>, parts = kTileQ / kLanes<Real>;
+    const LinesAhead ahead[] = {{t.next[0], part, parts}, {t.next[1], part, parts}};
     const Real* const x = t.s_t + lane;
     Operand* const p_t = t.p_t + lane;
     const bits_t* const keep_bits = t.keep_bits;
     const int num_k = t.num_k;
     for (int k = 0; k < num_k; k += kPack<Operand>) {
         for (int n = 0; n < kPack<Operand>; ++n)
-            for (const NextRows& rows : next)
-                bring_near(rows, k + n, lane / kLanes<Real>, kTileQ / kLanes<Real>);
+            for (const LinesAhead& lines : ahead)
+                lines.bring_near(k + n);
         vec<Real> p[kPack<Operand>] = {};
         for (int n = 0; n < kPack<Operand> && k + n < num_k; ++n) {
             vec<Real> y = load(x + (k + n) * kTileQ);
