@@ -139,6 +139,19 @@ TEST(FwdPlan, RowsAreLowWhereHalvesAttendOthers)
     }
 }
 
+TEST(FwdPlan, RowsThatSeveralThreadsCountAreThoseOfOne)
+{
+    const int64_t seqlen = 128 * 12288 + 1;
+    const auto mask = build_mask("big_bird", {64, 3, 1, 3, 7}, {});
+    const FwdPlan plan = make_fwd_plan(*mask, shape(1, 1, seqlen, seqlen));
+    const MaskCall call{0, 0, index_t(seqlen), index_t(seqlen)};
+    std::vector<index_t> counts(12289), planned(counts.size());
+    mask->bind(call)->count_live_tiles(Axis::rows, call, plan.tile(), 0, 12289, counts.data());
+    for (const FwdWork& work : plan.groups.at(0).work)
+        planned.at(size_t(work.row)) += work.num_live;
+    EXPECT_EQ(planned, counts);
+}
+
 TEST(FwdPlan, LongRowsAreCut)
 {
     const auto mask = build_mask("longformer", {256, 64, 1}, {});

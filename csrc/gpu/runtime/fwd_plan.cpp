@@ -1,8 +1,10 @@
 #include "gpu/runtime/fwd_plan.hpp"
 
 #include <algorithm>
+#include <future>
 #include <numeric>
 #include <stdexcept>
+#include <thread>
 
 #include "ck_tile_masks/tile_schedule.hpp"
 
@@ -34,8 +36,12 @@ constexpr Share kHalfPays{6, 7};
 // Of a warpgroup, forward, three halves find room on a multiprocessor and their tiles are as long as those of a whole
 // one.
 constexpr Share kHalfWarpgroupPays{19, 20};
-// Lines that this is found out from.
-constexpr index_t kSampledLines = 256;
+// Lines that this is found out from: runs of neighbours, which take less time than as many single ones.
+constexpr index_t kSampledRuns = 16;
+constexpr index_t kLinesOfRun = 8;
+// A thread is worth starting to count the live tiles of so many lines, some 100 microseconds of work.
+constexpr index_t kLinesOfThread = 4096;
+constexpr index_t kMostThreads = 8;
 
 [[noreturn]] void refuse(const std::string& what) { throw std::invalid_argument("ck_fmha: " + what); }
 
@@ -139,14 +145,14 @@ private:
         const auto tile = plan_.shape.tile(num_waves);
         const index_t per_line = whole / num_waves;
         int64_t total = 0;
-        index_t counts[2];
+        index_t counts[2 * kLinesOfRun];
         for (const Distinct& d : distinct_) {
             const index_t full_lines = std::max(num_lines(d, plan_.shape.tile(whole)) - 1, 0);
-            const index_t step = ck_tile_masks::div_up(full_lines, kSampledLines);
-            for (index_t line = step / 2; line < full_lines; line += step) {
-                const index_t first = line * per_line;
-                d.bound->count_live_tiles(plan_.shape.axis, d.call, tile, first, first + per_line, counts);
-                total = std::accumulate(counts, counts + per_line, total);
+            const index_t step = std::max(ck_tile_masks::div_up(full_lines, kSampledRuns), kLinesOfRun);
+            for (index_t line = (step - kLinesOfRun) / 2; line < full_lines; line += step) {
+                const index_t first = line * per_line, last = std::min(line + kLinesOfRun, full_lines) * per_line;
+                d.bound->count_live_tiles(plan_.shape.axis, d.call, tile, first, last, counts);
+                total = std::accumulate(counts, counts + (last - first), total);
             }
         }
         return total * tile.x() * tile.y();
@@ -159,13 +165,12 @@ private:
 
     void count_lines()
     {
-        const Axis axis = plan_.shape.axis;
-        const bool rows = axis == Axis::rows;
+        const bool rows = plan_.shape.axis == Axis::rows;
         const auto tile = plan_.tile();
         int64_t total = 0;
         for (Distinct& d : distinct_) {
             d.counts.resize(num_lines(d, tile));
-            d.bound->count_live_tiles(axis, d.call, tile, 0, static_cast<index_t>(d.counts.size()), d.counts.data());
+            count_live_tiles(d, tile);
             total = std::accumulate(d.counts.begin(), d.counts.end(), total);
         }
         total *= plan_.num_shared();
@@ -174,6 +179,24 @@ private:
             ck_tile_masks::balanced_limit(total, plan_.shape.num_compute_units * kRangesPerComputeUnit, least);
         const Cuts even = even_cuts(least);
         cuts_ = balanced < even.above ? Cuts{balanced, balanced} : even;
+    }
+
+    void count_live_tiles(Distinct& d, const ck_tile_masks::DynamicTile& tile) const
+    {
+        const auto lines = static_cast<int64_t>(d.counts.size());
+        const auto count = [&](int64_t begin, int64_t end) {
+            d.bound->count_live_tiles(plan_.shape.axis, d.call, tile, static_cast<index_t>(begin),
+                                      static_cast<index_t>(end), &d.counts[begin]);
+        };
+        const int64_t processors = std::thread::hardware_concurrency();
+        const int64_t threads =
+            std::clamp<int64_t>(lines / kLinesOfThread, 1, std::clamp<int64_t>(processors, 1, kMostThreads));
+        std::vector<std::future<void>> others; // where no thread can be started, get() counts
+        for (int64_t n = 1; n < threads; ++n)
+            others.push_back(std::async(count, lines * n / threads, lines * (n + 1) / threads));
+        if (lines > 0) count(0, lines / threads);
+        for (std::future<void>& other : others)
+            other.get();
     }
 
     // Lines with more than `above` live tiles are cut into pieces of at most `into`.
