@@ -49,6 +49,12 @@ CK_TILE_MASKS_HD constexpr index_t balanced_limit(long_index_t num_live, index_t
     return max(saturate((num_live + ranges - 1) / ranges), max(min_live, 1));
 }
 
+// How many of a line's live tiles the `part`-th of its ranges holds: the first ones one more than the last ones.
+CK_TILE_MASKS_HD constexpr index_t num_live_of_part(index_t num_live, index_t num_parts, index_t part)
+{
+    return num_live / num_parts + (part < num_live % num_parts ? 1 : 0);
+}
+
 // Calls emit(TileRange) for the ranges of one line that has `num_live` live tiles, none with more than `limit` >= 1.
 // @post the ranges of a line are adjacent and cover [0, number of tiles); their counts differ by at most one
 // @post a line without live tiles is one range with num_live == 0
@@ -66,7 +72,7 @@ CK_TILE_MASKS_HD constexpr void cut_line(const Mask& mask, index_t line, index_t
     const bool one_run = walk_line<kAxis>(mask, line, first + num_live).at_end();
     const index_t num_parts = div_up(num_live, limit);
     for (index_t part = 0, begin = 0, passed = 0; part < num_parts; ++part) {
-        const index_t count = num_live / num_parts + (part < num_live % num_parts ? 1 : 0);
+        const index_t count = num_live_of_part(num_live, num_parts, part);
         passed += count;
         for (index_t n = 0; n < count && !one_run; ++n)
             it.advance();

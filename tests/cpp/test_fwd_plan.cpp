@@ -152,6 +152,17 @@ TEST(FwdPlan, RowsThatSeveralThreadsCountAreThoseOfOne)
     EXPECT_EQ(planned, counts);
 }
 
+TEST(FwdPlan, TheLongestWorkComesFirstElseRowByRow)
+{
+    for (const int64_t seqlen : {1000, 40000, 300000}) {
+        const FwdPlan plan = plan_of("big_bird", {64, 3, 1, 3, 7}, shape(1, 1, seqlen, seqlen));
+        const std::vector<FwdWork>& work = plan.groups.at(0).work;
+        EXPECT_TRUE(std::is_sorted(work.begin(), work.end(), [](const FwdWork& a, const FwdWork& b) {
+            return std::make_tuple(-a.num_live, a.row, a.begin) < std::make_tuple(-b.num_live, b.row, b.begin);
+        }));
+    }
+}
+
 TEST(FwdPlan, LongRowsAreCut)
 {
     const auto mask = build_mask("longformer", {256, 64, 1}, {});
@@ -236,6 +247,7 @@ TEST(FwdPlan, StoresTheTilesOfTheLongestRow)
     };
     EXPECT_EQ(stored("full", {}, 64 * 64), 65); // and the code behind them
     EXPECT_EQ(stored("full", {}, 64 * 64 + 1), 66);
+    EXPECT_EQ(stored("full", {}, 64 * 70000), 70001);
     EXPECT_EQ(stored("diagonal", {300, 0, 1, 0}, 64 * 6400), 7); // six, wherever they are
     EXPECT_EQ(stored("not(full)", {}, 64 * 64), 1);
     EXPECT_EQ(stored("full", {}, 0), 1);

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "ck_tile_masks/tile_schedule.hpp"
+#include "gpu/runtime/longest_first.hpp"
 
 namespace ck_fmha::gpu {
 namespace {
@@ -70,6 +71,7 @@ public:
         bind_all();
         choose_waves();
         count_lines();
+        expect_work();
         if (plan_.shape.axis == Axis::rows)
             for (Distinct& d : distinct_)
                 cut_rows(d);
@@ -78,7 +80,6 @@ public:
         if (plan_.num_partial_keys() > ck_tile_masks::kIndexMax)
             refuse("the partial results of this call have more than 2^31 rows: split it by batch or head");
         for (FwdGroup& group : plan_.groups) {
-            sort_longest_first(group.work);
             set_lists(group);
             if (plan_.num_partial_rows(group) > ck_tile_masks::kIndexMax)
                 refuse("the partial results of this call have more than 2^31 rows: split it by batch or head");
@@ -235,11 +236,29 @@ private:
         return lines;
     }
 
+    void expect_work()
+    {
+        places_.resize(plan_.groups.size());
+        for (const Distinct& d : distinct_)
+            for (const index_t count : d.counts) {
+                const index_t limit = cuts_.limit_of(count);
+                const index_t parts = count > limit ? ck_tile_masks::div_up(count, limit) : 1;
+                for (index_t part = 0; part < parts; ++part)
+                    places_[d.group].expect(ck_tile_masks::num_live_of_part(count, parts, part));
+            }
+        for (size_t n = 0; n < places_.size(); ++n)
+            plan_.groups[n].work.resize(places_[n].begin());
+    }
+    void add(const Distinct& d, const TileRange& range, index_t slot)
+    {
+        plan_.groups[d.group].work[places_[d.group].next(range.num_live)] = {
+            range.line, range.begin, range.end, slot, d.image, d.call.batch, d.call.head, range.num_live};
+    }
+
     void cut_rows(Distinct& d)
     {
         FwdGroup& group = plan_.groups[d.group];
         const TiledMask tiled(MaskRef(*d.bound), d.call, plan_.tile());
-        group.work.reserve(group.work.size() + d.counts.size());
         for (index_t row = 0; row < static_cast<index_t>(d.counts.size()); ++row)
             ck_tile_masks::cut_line<Axis::rows>(
                 tiled, row, d.counts[row], cuts_.limit_of(d.counts[row]), [&](const TileRange& range) {
@@ -247,8 +266,7 @@ private:
                     plan_.has_cut_lines |= !whole;
                     if (!whole && range.part == 0)
                         group.merges.push_back({row, group.num_slots, range.num_parts, d.call.batch, d.call.head, {}});
-                    group.work.push_back({row, range.begin, range.end, whole ? -1 : group.num_slots++, d.image,
-                                          d.call.batch, d.call.head, range.num_live});
+                    add(d, range, whole ? -1 : group.num_slots++);
                 });
         d = {}; // a call may have thousands of them
     }
@@ -272,46 +290,24 @@ private:
     }
     void cut_column(const Distinct& d, index_t column)
     {
-        FwdGroup& group = plan_.groups[d.group];
         const TiledMask tiled(MaskRef(*d.bound), d.call, plan_.tile());
         ck_tile_masks::cut_line<Axis::cols>(
             tiled, column, d.counts[column], cuts_.limit_of(d.counts[column]), [&](const TileRange& range) {
                 const bool whole = range.num_parts == 1 && plan_.shape.heads_per_kv == 1;
                 plan_.has_cut_lines |= range.num_parts > 1;
-                group.work.push_back({column, range.begin, range.end, whole ? -1 : plan_.num_slots++, d.image,
-                                      d.call.batch, d.call.head, range.num_live});
+                add(d, range, whole ? -1 : plan_.num_slots++);
             });
     }
 
-    // Items as long as each other stay in their order. Lengths are few where items are many: they are counted.
-    static void sort_longest_first(std::vector<FwdWork>& work)
-    {
-        index_t longest = 0;
-        for (const FwdWork& w : work)
-            longest = std::max(longest, w.num_live);
-        if (static_cast<size_t>(longest) > work.size()) {
-            std::stable_sort(work.begin(), work.end(),
-                             [](const FwdWork& a, const FwdWork& b) { return a.num_live > b.num_live; });
-            return;
-        }
-        // Of the next item that is so much shorter than the longest.
-        std::vector<size_t> place(static_cast<size_t>(longest) + 2);
-        for (const FwdWork& w : work)
-            ++place[longest - w.num_live + 1];
-        std::partial_sum(place.begin(), place.end(), place.begin());
-        std::vector<FwdWork> sorted(work.size());
-        for (const FwdWork& w : work)
-            sorted[place[longest - w.num_live]++] = w;
-        work = std::move(sorted);
-    }
-
-    // @pre the longest work item is the first one
     void set_lists(FwdGroup& group) const
     {
         const FwdShape& shape = plan_.shape;
         group.items_at_once = group.work.size();
         if (group.work.empty()) return;
-        group.num_stored = group.work.front().num_live + 1;
+        const auto longest =
+            std::max_element(group.work.begin(), group.work.end(),
+                             [](const FwdWork& a, const FwdWork& b) { return a.num_live < b.num_live; });
+        group.num_stored = longest->num_live + 1;
         const auto most =
             static_cast<size_t>(shape.most_list_bytes) / sizeof(TileCode) / static_cast<size_t>(group.num_stored);
         group.keeps_lists = group.work.size() <= most;
@@ -325,6 +321,7 @@ private:
     FwdPlan plan_;
     std::vector<Distinct> distinct_;
     Cuts cuts_;
+    std::vector<LongestFirst> places_; // in the work of each group
 };
 
 } // namespace
