@@ -68,18 +68,6 @@ class _Attention(torch.autograd.Function):
         return *grads, None
 
 
-def _record(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None, call: _Call
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """As `_Attention.apply` of plain eager tensors, without another look for transforms of functorch (2 µs)."""
-    alive = torch._C._functorch.unwrap_if_dead  # what is left of tensors after a transform is a wrapper
-    tensors = (alive(q), alive(k), alive(v), None if bias is None else alive(bias))
-    return _apply(*tensors, call)  # type: ignore[no-any-return,no-untyped-call]
-
-
-_apply = super(torch.autograd.Function, _Attention).apply
-
-
 def _is_plain_eager(*tensors: torch.Tensor) -> bool:
     """Are these plain tensors of one device, with nothing active that wants to see the operators?"""
     device = None
@@ -309,7 +297,7 @@ def compute(
             if not (torch.is_grad_enabled() and any(t.requires_grad for t in given)):
                 return _gpu.forward(backend, q, k, v, bias, mask.native, softmax_scale, layout, sizes, extras)
             call = (mask, softmax_scale, layout, extras, sizes, backend, deterministic)
-            return _record(q, k, v, bias, call)
+            return _Attention.apply(q, k, v, bias, call)  # type: ignore[no-any-return,no-untyped-call]
     if backend == "ck_tile":
         recorded = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)
         _ck_tile.check(q, sizes, softmax_scale, bias, extras, backward=recorded)
@@ -321,7 +309,7 @@ def compute(
         plain = _is_plain_eager(*(t for t in (bias, *extras[:3]) if t is not None))
     if plain:
         call = (mask, softmax_scale, layout, extras, sizes, "cpu", False)
-        return _record(q, k, v, bias, call)
+        return _Attention.apply(q, k, v, bias, call)  # type: ignore[no-any-return,no-untyped-call]
     return torch.ops.ck_fmha.attention_forward(  # type: ignore[no-any-return]
         q,
         k,
