@@ -2,7 +2,7 @@
 
 Environment:
     CK_FMHA_BUILD_DIR     keep CMake's build tree there, so that the next build is incremental
-    CK_FMHA_GPU_ARCHS     compile a default set of kernels for these GPUs into the package: "gfx942;gfx90a"; unset: none
+    CK_FMHA_GPU_ARCHS     compile a default set of kernels for these GPUs into the package: "gfx942;sm_90a"; unset: none
     CK_FMHA_CMAKE_ARGS    further arguments for CMake's configuration, split like a shell line
 """
 

@@ -3,7 +3,7 @@
     package_instances.py ARCHS --check
     package_instances.py ARCHS --include FOLDER --to FOLDER [--jobs N]
 
-ARCHS is a list like "gfx942;gfx90a", with the features that ROCm reports or without. `--check` says whether they can be
+ARCHS is a list like "gfx942;sm_90a", with the features that ROCm reports or without. `--check` says whether they can be
 compiled for, and nothing else. Code that is there already and would be compiled the same way is kept.
 
 Runs in an isolated build: it needs neither torch nor the native module, only a compiler.
@@ -34,8 +34,19 @@ from ck_fmha._default_instances import default_instances  # noqa: E402
 from ck_fmha._instance import Instance, headers_digest, plain_arch  # noqa: E402
 
 VARIABLE = "CK_FMHA_GPU_ARCHS"
-# With the matrix products that kernels are made of, and what finds programs that compile for them.
-SUPPORTED = {"gfx90a": "MI200", "gfx942": "MI300", "gfx950": "MI350"}
+# With the matrix products that kernels are made of, and what finds programs that compile for them. NVIDIA's have the
+# names that its driver's numbers give: see cuda_driver.cpp.
+SUPPORTED = {
+    "gfx90a": "MI200",
+    "gfx942": "MI300",
+    "gfx950": "MI350",
+    "sm_80": "A100",
+    "sm_86": "A40",
+    "sm_89": "L40S",
+    "sm_90a": "H100, H200",
+    "sm_100": "B200",
+    "sm_120": "RTX 5090",
+}
 _FIND = {"amd": _clang.find, "nvidia": _nvcc.find}
 
 

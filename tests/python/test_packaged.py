@@ -15,6 +15,7 @@ import hip_emulator
 from calls import Call, assert_matches_reference, make_tensors, run
 from ck_fmha import _default_instances, _instances, _native, _packaged, masks
 from ck_fmha._compiler import find_compiler
+from ck_fmha._compiler_base import lanes_of
 from ck_fmha._instance import Instance
 
 SCRIPT = hip_emulator.ROOT / "scripts/package_instances.py"
@@ -27,6 +28,15 @@ case "$*" in
 *--version*) echo "clang version 19.0.0" ;;
 *-fsyntax-only*) ;;
 *) cat kernel.hip > kernel.co ;;
+esac
+"""
+
+NVCC = """#!/bin/sh
+case "$*" in
+*--version*) echo "nvcc: release 13.0" ;;
+*--list-gpu-code*) echo "sm_80 sm_90" ;;
+*-arch=sm_90a*) cat kernel.cu > kernel.co ;;
+*) exit 1 ;;
 esac
 """
 
@@ -103,6 +113,37 @@ def test_the_default_set_is_what_plans_ask_for():
     assert packaged == asked
 
 
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90a"])
+def test_the_default_set_has_what_plans_for_nvidia_ask_for(arch):
+    """Forward, and dQ by rows; columns have twice the waves."""
+    packaged, waves = set(_default_instances.default_instances(arch)), set()
+    for mask in MASKS:
+        for head_dim in _default_instances.HEAD_DIMS:
+            plan = _native.FwdPlan(mask.native, (2, 2, 2, 1024, 1024, head_dim, head_dim), 132, lanes_of(arch))
+            for structure, num_waves in plan.groups:
+                waves.add(num_waves)
+                for kernels in ("fwd", "bwd_dq"):
+                    assert Instance(structure, "bf16", head_dim, num_waves, arch, kernels) in packaged
+                for kernels in ("bwd", "bwd_deterministic"):
+                    assert Instance(structure, "bf16", head_dim, 2 * num_waves, arch, kernels) in packaged
+    assert waves == {2, 4}
+
+
+def test_an_installation_compiles_for_nvidia_by_nvcc(tmp_path, monkeypatch):
+    compiler = tmp_path / "nvcc"
+    compiler.write_text(NVCC)
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CK_FMHA_CUDA_COMPILER", str(compiler))
+    monkeypatch.delenv("CK_FMHA_CUDA_FLAGS", raising=False)
+    folder = tmp_path / "instances"
+    command = [sys.executable, SCRIPT, "sm_90a", "--include", _instances.INCLUDE, "--to", folder]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    default = list(_default_instances.default_instances("sm_90a"))
+    assert f"{len(default)} instances for sm_90a, 0 of them kept" in said
+    found = _packaged.Packaged.of(folder)
+    assert all(found.load(one) == one.source.encode() for one in default)
+
+
 def test_an_installation_compiles_the_default_set_and_keeps_it(fake_compiler, tmp_path):
     folder = tmp_path / "instances"
 
@@ -123,7 +164,7 @@ def test_an_installation_compiles_the_default_set_and_keeps_it(fake_compiler, tm
     assert "0 of them kept" in install("gfx90a")
 
 
-@pytest.mark.parametrize("archs", ["gfx1100", "gfx942;sm_90a", "gfx942:xnack", "$(id)", ";"])
+@pytest.mark.parametrize("archs", ["gfx1100", "gfx942;sm_75", "sm_90", "gfx942:xnack", "$(id)", ";"])
 def test_an_installation_refuses_other_architectures(archs):
     done = subprocess.run([sys.executable, SCRIPT, archs, "--check"], capture_output=True, text=True, check=False)
     assert done.returncode == 1 and "Traceback" not in done.stderr
