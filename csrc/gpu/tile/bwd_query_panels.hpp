@@ -1,6 +1,6 @@
 #pragma once
 
-#include "gpu/kernel/bwd_launch.hpp"
+#include "gpu/tile/bwd_tile_pairs_nvidia.hpp"
 #include "gpu/tile/shared_panels.hpp"
 
 namespace ck_fmha::gpu {
@@ -8,44 +8,34 @@ namespace ck_fmha::gpu {
 // Q, dO and statistics of the row tiles that warpgroups of the backward visit: the next one's copies are in flight
 // while this one is read.
 template <class Wave, index_t kHeadDim>
-class BwdQueryPanels {
+class BwdQueryPanels
+    : public BwdTilePairs<Wave::kTileQ, kHeadDim, Wave::kThreads, SharedPanels<Wave::kTileQ, kHeadDim>> {
     static constexpr index_t kTileQ = Wave::kTileQ;
-    using Tiles = TilePairs<kTileQ, kHeadDim, Wave::kThreads, SharedPanels<kTileQ, kHeadDim>>;
+    using Tiles = BwdTilePairs<kTileQ, kHeadDim, Wave::kThreads, SharedPanels<kTileQ, kHeadDim>>;
     static constexpr index_t kStatisticsBytes = kTileQ * sizeof(Float2);
 
 public:
     static constexpr index_t kBytes = Tiles::kBytes + kBwdStages * kStatisticsBytes;
-    static_assert(kBwdStages == 2 && kBytes % 1024 == 0, "ck_fmha: panels begin at multiples of 1024 bytes");
+    static_assert(kBytes % 1024 == 0, "ck_fmha: panels begin at multiples of 1024 bytes");
 
     CK_FMHA_DEVICE BwdQueryPanels(SharedMemory shared, const RowsInMemory& q, const RowsInMemory& d_o,
                                   const Float2* statistics)
-        : tiles_(shared, q, d_o, statistics), statistics_(shared + Tiles::kBytes), num_rows_(q.num_rows)
+        : Tiles(shared, q, d_o, statistics), statistics_(shared + Tiles::kBytes), num_rows_(q.num_rows)
     {
     }
     // Begins to load a tile. Queries past the end have zeros in the place of statistics: no product with them counts,
     // for their dO is zero, too.
     CK_FMHA_DEVICE void load(index_t tile)
     {
-        tiles_.load(tile);
+        Tiles::load(tile);
         if (thread_index() >= kTileQ) return;
         const index_t query = tile * kTileQ + thread_index();
-        const auto* const from = static_cast<const Float2*>(tiles_.more()) + query;
-        const SharedMemory to = statistics_ + ((1 - tiles_.stage()) * kStatisticsBytes + thread_index() * 8);
+        const auto* const from = static_cast<const Float2*>(this->more()) + query;
+        const SharedMemory to = statistics_ + ((1 - this->stage()) * kStatisticsBytes + thread_index() * 8);
         copy_eight_async(to.address(), reinterpret_cast<const char*>(from), query < num_rows_);
     }
-    // The tile loaded last is there, and `load_next` may load over the one before.
-    template <class LoadNext>
-    CK_FMHA_DEVICE void receive(const LoadNext& load_next)
-    {
-        tiles_.receive();
-        load_next();
-    }
-    template <class LoadNext>
-    CK_FMHA_DEVICE void receive_transposed(const LoadNext&)
-    {
-    }
-    CK_FMHA_DEVICE auto q() const { return PanelsOperand<kTileQ, kHeadDim>(tiles_.first()); }
-    CK_FMHA_DEVICE auto d_o() const { return PanelsOperand<kTileQ, kHeadDim>(tiles_.second()); }
+    CK_FMHA_DEVICE auto q() const { return PanelsOperand<kTileQ, kHeadDim>(this->first()); }
+    CK_FMHA_DEVICE auto d_o() const { return PanelsOperand<kTileQ, kHeadDim>(this->second()); }
     CK_FMHA_DEVICE auto q_transposed() const { return q(); }
     CK_FMHA_DEVICE auto d_o_transposed() const { return d_o(); }
 
@@ -75,12 +65,11 @@ public:
     CK_FMHA_DEVICE Statistics statistics(index_t) const
     {
         Statistics x;
-        x.first_ = (statistics_ + (tiles_.stage() * kStatisticsBytes + MmaAtom::column_of_lane() * 8)).address();
+        x.first_ = (statistics_ + (this->stage() * kStatisticsBytes + MmaAtom::column_of_lane() * 8)).address();
         return x;
     }
 
 private:
-    Tiles tiles_;
     SharedMemory statistics_;
     index_t num_rows_;
 };

@@ -1,40 +1,23 @@
 #pragma once
 
-#include "gpu/kernel/bwd_launch.hpp"
-#include "gpu/tile/copy_nvidia.hpp"
+#include "gpu/tile/bwd_tile_pairs_nvidia.hpp"
 
 namespace ck_fmha::gpu {
 
 // Q, dO and statistics of the row tiles that a work-group of the backward visits: the next one's copies are in flight
 // while this one is read. ldmatrix transposes, so that there are no transposed tiles.
 template <class Wave, index_t kHeadDim>
-class BwdQueryTiles {
-    using Tiles = TilePairs<Wave::kTileQ, kHeadDim, Wave::Part::kWarps * kWaveSize>;
+class BwdQueryTiles : public BwdTilePairs<Wave::kTileQ, kHeadDim, Wave::Part::kWarps * kWaveSize> {
+    using Tiles = BwdTilePairs<Wave::kTileQ, kHeadDim, Wave::Part::kWarps * kWaveSize>;
 
 public:
-    static constexpr index_t kBytes = Tiles::kBytes;
-    static_assert(kBwdStages == 2, "ck_fmha: of two stages, one is computed and one on its way");
-
     CK_FMHA_DEVICE BwdQueryTiles(SharedMemory shared, const RowsInMemory& q, const RowsInMemory& d_o,
                                  const Float2* statistics)
-        : tiles_(shared, q, d_o, statistics), num_rows_(q.num_rows)
+        : Tiles(shared, q, d_o, statistics), num_rows_(q.num_rows)
     {
     }
-    // Begins to load a tile.
-    CK_FMHA_DEVICE void load(index_t tile) { tiles_.load(tile); }
-    // The tile loaded last is there, and `load_next` may load over the one before.
-    template <class LoadNext>
-    CK_FMHA_DEVICE void receive(const LoadNext& load_next)
-    {
-        tiles_.receive();
-        load_next();
-    }
-    template <class LoadNext>
-    CK_FMHA_DEVICE void receive_transposed(const LoadNext&)
-    {
-    }
-    CK_FMHA_DEVICE SharedMemory q() const { return tiles_.first(); }
-    CK_FMHA_DEVICE SharedMemory d_o() const { return tiles_.second(); }
+    CK_FMHA_DEVICE SharedMemory q() const { return this->first(); }
+    CK_FMHA_DEVICE SharedMemory d_o() const { return this->second(); }
     CK_FMHA_DEVICE SharedMemory q_transposed() const { return q(); }
     CK_FMHA_DEVICE SharedMemory d_o_transposed() const { return d_o(); }
 
@@ -58,7 +41,7 @@ public:
     CK_FMHA_DEVICE Statistics statistics(index_t tile) const
     {
         Statistics x;
-        const auto* const pairs = static_cast<const Float2*>(tiles_.more());
+        const auto* const pairs = static_cast<const Float2*>(this->more());
         const index_t first = tile * Wave::kTileQ + Wave::Part::first_query() + MmaAtom::column_of_lane();
         unroll<Wave::kQueryBlocks>([&](auto b) {
             unroll<2>([&](auto e) {
@@ -73,7 +56,6 @@ public:
     }
 
 private:
-    Tiles tiles_;
     index_t num_rows_;
 };
 

@@ -23,7 +23,7 @@ CK_FMHA_DEVICE void copy_eight_async(unsigned to_shared, const char* from, bool 
 }
 // All that this thread has sent has come.
 CK_FMHA_DEVICE void wait_for_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
-// What this thread copied is seen by products of a warpgroup that follow a barrier.
+// What this thread has put into shared memory is seen by products of a warpgroup that follow a barrier.
 CK_FMHA_DEVICE void show_to_products() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
 // Tiles of kTileRows rows, moved by kThreads threads to where `Shared` says that they lie: every thread moves pieces of
