@@ -49,7 +49,12 @@ CK_TILE_MASKS_HD constexpr index_t balanced_limit(long_index_t num_live, index_t
     return max(saturate((num_live + ranges - 1) / ranges), max(min_live, 1));
 }
 
-// How many of a line's live tiles the `part`-th of its ranges holds: the first ones one more than the last ones.
+// Into how many ranges cut_line cuts a line ...
+CK_TILE_MASKS_HD constexpr index_t num_parts_of_line(index_t num_live, index_t limit)
+{
+    return num_live <= limit ? 1 : div_up(num_live, limit);
+}
+// ... and how many of its live tiles the `part`-th one holds: the first ones one more than the last ones.
 CK_TILE_MASKS_HD constexpr index_t num_live_of_part(index_t num_live, index_t num_parts, index_t part)
 {
     return num_live / num_parts + (part < num_live % num_parts ? 1 : 0);
@@ -61,7 +66,8 @@ CK_TILE_MASKS_HD constexpr index_t num_live_of_part(index_t num_live, index_t nu
 template <Axis kAxis, class Mask, class Emit>
 CK_TILE_MASKS_HD constexpr void cut_line(const Mask& mask, index_t line, index_t num_live, index_t limit, Emit&& emit)
 {
-    if (num_live <= limit) {
+    const index_t num_parts = num_parts_of_line(num_live, limit);
+    if (num_parts == 1) {
         emit(TileRange{line, 0, line_length<kAxis>(mask), num_live, 0, 1});
         return;
     }
@@ -70,7 +76,6 @@ CK_TILE_MASKS_HD constexpr void cut_line(const Mask& mask, index_t line, index_t
     // them, they follow each other, and nobody needs to walk them.
     const index_t first = it.current();
     const bool one_run = walk_line<kAxis>(mask, line, first + num_live).at_end();
-    const index_t num_parts = div_up(num_live, limit);
     for (index_t part = 0, begin = 0, passed = 0; part < num_parts; ++part) {
         const index_t count = num_live_of_part(num_live, num_parts, part);
         passed += count;

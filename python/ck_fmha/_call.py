@@ -213,6 +213,7 @@ def _readable(t: torch.Tensor) -> torch.Tensor:
 
 def _native_input(t: torch.Tensor, layout: str) -> tuple[torch.Tensor, TensorArg]:
     """As `_readable`, with rows that are dense; return where they lie beside the tensor, which has to be kept alive."""
+    # A tensor is asked for each thing once: by `_readable` and `_address` a call takes 2 to 3 µs more.
     at, (batch, head, seq, element) = t.data_ptr(), t.stride()
     if (element != 1 and t.shape[3] != 1) or t.is_neg() or at % t.element_size():
         t = _readable(t).contiguous()
@@ -286,7 +287,7 @@ def forward(
         out = torch.empty_like(q)
     else:
         out = torch.empty((*q.shape[:3], s.head_dim_v), dtype=dtype)
-    lse = torch.empty(s[0], s[1], s[3], dtype=torch.float64 if dtype is torch.float64 else torch.float32)
+    lse = torch.empty(s[0], s[1], s[3], dtype=lse_dtype(dtype))
     _native.attention_forward(
         mask,
         _DTYPES[dtype],

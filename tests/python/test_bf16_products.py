@@ -1,6 +1,6 @@
 """Products of pairs of bfloat16, and of float16 as sums of two: the instructions and their emulation.
 
-Each in a process of its own.
+In processes of their own.
 """
 
 import functools
@@ -142,9 +142,8 @@ for result in run(call, make_tensors(call)):
     assert len(outputs) == 1
 
 
-NOT_FINITE = [
-    (where, seqlen) for where in ("q", "k", "v", "dout", "dlse") for seqlen in (50, 200)
-]  # one tile, and many
+LENGTHS = (50, 200)  # one tile, and many
+NOT_FINITE = [(where, seqlen) for where in ("q", "k", "v", "dout", "dlse") for seqlen in LENGTHS]
 
 
 @functools.cache

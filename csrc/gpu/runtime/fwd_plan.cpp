@@ -241,8 +241,7 @@ private:
         places_.resize(plan_.groups.size());
         for (const Distinct& d : distinct_)
             for (const index_t count : d.counts) {
-                const index_t limit = cuts_.limit_of(count);
-                const index_t parts = count > limit ? ck_tile_masks::div_up(count, limit) : 1;
+                const index_t parts = ck_tile_masks::num_parts_of_line(count, cuts_.limit_of(count));
                 for (index_t part = 0; part < parts; ++part)
                     places_[d.group].expect(ck_tile_masks::num_live_of_part(count, parts, part));
             }
