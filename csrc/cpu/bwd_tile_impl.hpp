@@ -74,7 +74,7 @@ static void differentiate_softmax(const BwdTile<Operand>& t)
     const NextRows next[] = {t.next[0], t.next[1], t.next[2], t.next[3]}; // copies, which no store can change
     for (int q = 0; q < t.num_q; q += kPack<Operand>)
         for (int lane = 0; lane < t.num_k; lane += kLanes<RealOf<Operand>>) {
-            for (int n = 0; n < kPack<Operand>; ++n)
+            for (int n = 0; n < kPack<Operand> && !kBringsNear; ++n)
                 for (const NextRows& rows : next)
                     LinesAhead(rows, lane / kLanes<RealOf<Operand>>, kTileK / kLanes<RealOf<Operand>>)
                         .bring_near(q + n);
@@ -98,11 +98,14 @@ static void bwd_tile(const BwdTile<Operand>& t)
 {
     using Real = RealOf<Operand>;
     const int num_k = round_to_lanes<Real>(t.num_k);
+    RowsAhead ahead[] = {RowsAhead(t.next[0]), RowsAhead(t.next[1]), RowsAhead(t.next[2]), RowsAhead(t.next[3])};
     // Q K^T, dP = dO V^T
-    product<Operand, ALayout::rows, Init::zero>(t.num_q, num_k,
-                                                {t.q, t.ld_q, t.k_t, kTileK, t.s, kTileK, packed<Operand>(t.head_dim)});
-    product<Operand, ALayout::rows, Init::zero>(
-        t.num_q, num_k, {t.d_o, t.ld_do, t.v_t, kTileK, t.dp, kTileK, packed<Operand>(t.head_dim_v)});
+    Product<Operand> s{t.q, t.ld_q, t.k_t, kTileK, t.s, kTileK, packed<Operand>(t.head_dim)};
+    s.ahead = &ahead[0];
+    product<Operand, ALayout::rows, Init::zero>(t.num_q, num_k, s);
+    Product<Operand> dp{t.d_o, t.ld_do, t.v_t, kTileK, t.dp, kTileK, packed<Operand>(t.head_dim_v)};
+    dp.ahead = &ahead[1];
+    product<Operand, ALayout::rows, Init::zero>(t.num_q, num_k, dp);
     // P and dS
     if (t.keep_bits || t.dbias || t.changes.any())
         differentiate_softmax<Operand, Extras::any>(t);
@@ -115,12 +118,16 @@ static void bwd_tile(const BwdTile<Operand>& t)
     const int d = round_to_lanes<Real>(t.head_dim), dv = round_to_lanes<Real>(t.head_dim_v);
     const int ld = padded_head_dim(t.head_dim), ld_dv = padded_head_dim(t.head_dim_v);
     const int num_q = packed<Operand>(t.num_q);
-    if (t.dv)
-        product<Operand, ALayout::cols, Init::add>(t.num_k, dv,
-                                                   {t.p, kLdRows, t.d_o_rows, t.ld_do_rows, t.dv, ld_dv, num_q});
-    if (t.dk)
-        product<Operand, ALayout::cols, Init::add>(
-            t.num_k, d, {t.ds_rows, kLdRows, t.q_rows, t.ld_q_rows, t.dk, ld, num_q, t.softmax_scale});
+    if (t.dv) {
+        Product<Operand> p{t.p, kLdRows, t.d_o_rows, t.ld_do_rows, t.dv, ld_dv, num_q};
+        p.ahead = &ahead[2];
+        product<Operand, ALayout::cols, Init::add>(t.num_k, dv, p);
+    }
+    if (t.dk) {
+        Product<Operand> p{t.ds_rows, kLdRows, t.q_rows, t.ld_q_rows, t.dk, ld, num_q, t.softmax_scale};
+        p.ahead = &ahead[3];
+        product<Operand, ALayout::cols, Init::add>(t.num_k, d, p);
+    }
     if (t.dq)
         product<Operand, ALayout::rows, Init::zero>(
             t.num_q, d, {t.ds, kLdKeys, t.k, t.ld_k, t.dq, ld, packed<Operand>(t.num_k), t.softmax_scale});

@@ -123,7 +123,7 @@ static vec<Real> exponentiate(const FwdTile<Operand>& t, int lane, vec<Real> shi
     const bits_t* const keep_bits = t.keep_bits;
     const int num_k = t.num_k;
     for (int k = 0; k < num_k; k += kPack<Operand>) {
-        for (int n = 0; n < kPack<Operand>; ++n)
+        for (int n = 0; n < kPack<Operand> && !kBringsNear; ++n)
             for (const LinesAhead& lines : ahead)
                 lines.bring_near(k + n);
         vec<Real> p[kPack<Operand>] = {};
@@ -139,17 +139,22 @@ static vec<Real> exponentiate(const FwdTile<Operand>& t, int lane, vec<Real> shi
     return sum;
 }
 
-// m, l, and P^T of Y^T or S^T, for kN vectors of queries; `m` is what Y was formed with, alpha what was summed
-// so far is to be multiplied with. Is any alpha not 1?
+// m, l, and P^T of Y^T or S^T, for kN vectors of queries; `m` is what Y was formed with, `maxima` those of Y or S where
+// the product left the scores as they shall be (else null), alpha what was summed so far is to be multiplied with. Is
+// any alpha not 1?
 template <class Operand, int kN>
 static bool softmax(const FwdTile<Operand>& t, const FromSums<RealOf<Operand>>& from,
                     const AttendedKeys<RealOf<Operand>>& attended, Scores scores, int lane, const RealOf<Operand>* m,
-                    RealOf<Operand>* alpha)
+                    const RealOf<Operand>* maxima, RealOf<Operand>* alpha)
 {
     using Real = RealOf<Operand>;
     using Vec = vec<Real>;
     Vec largest[kN];
-    change_and_max<Operand, kN>(t, from, attended, lane, largest);
+    if (maxima)
+        for (int n = 0; n < kN; ++n)
+            largest[n] = load(maxima + lane + n * kLanes<Real>);
+    else
+        change_and_max<Operand, kN>(t, from, attended, lane, largest);
     bool rescale = false;
     for (int n = 0; n < kN; ++n, lane += kLanes<Real>) {
         const Vec m_used = load(m + lane), none = splat(-kInfinity<Real>);
@@ -198,10 +203,17 @@ static void fwd_tile(const FwdTile<Operand>& t)
                                                         : t.softmax_scale * ExpConstants<Real>::kLog2E,
                               scores == Scores::minus_m ? m : zero};
     Product<Operand> s{t.k, t.ld_k, t.q_t, kTileQ, t.s_t, kTileQ, packed<Operand>(t.head_dim)};
+    RowsAhead ahead_of_k(t.next[0]), ahead_of_v(t.next[1]);
+    s.ahead = &ahead_of_k;
+    alignas(64) Real maxima[kTileQ];
+    for (int lane = 0; lane < num_q; lane += kLanes<Real>)
+        store(maxima + lane, splat(-kInfinity<Real>));
+    const bool has_maxima = kFormsScores && !t.query_bits && !t.changes.any();
     if constexpr (kFormsScores) {
         s.scale = from.scale;
         s.per_column = from.m;
-        product<Operand, ALayout::rows, Init::subtract>(t.num_k, num_q, s);
+        s.maxima = maxima;
+        product<Operand, ALayout::rows, Init::subtract, ColumnMaxima::raised>(t.num_k, num_q, s);
     } else {
         product<Operand, ALayout::rows, Init::zero>(t.num_k, num_q, s);
     }
@@ -210,13 +222,13 @@ static void fwd_tile(const FwdTile<Operand>& t)
     bool rescale = false;
     int lane = 0;
     for (; lane + kBlockN * kLanes<Real> <= num_q; lane += kBlockN * kLanes<Real>)
-        rescale |= softmax<Operand, kBlockN>(t, from, attended, scores, lane, m, alpha);
+        rescale |= softmax<Operand, kBlockN>(t, from, attended, scores, lane, m, has_maxima ? maxima : nullptr, alpha);
     for (; lane < num_q; lane += kLanes<Real>)
-        rescale |= softmax<Operand, 1>(t, from, attended, scores, lane, m, alpha);
+        rescale |= softmax<Operand, 1>(t, from, attended, scores, lane, m, has_maxima ? maxima : nullptr, alpha);
     // O^T = alpha O^T + V^T P^T
     constexpr ALayout kOfV = kPack<Operand> == 1 ? ALayout::cols : ALayout::rows;
     const Product<Operand> o{t.v, t.ld_v, t.p_t, kLdP<Operand>, t.state.o_t, kTileQ, packed<Operand>(t.num_k),
-                             1,   alpha};
+                             1,   alpha,  &ahead_of_v};
     if (t.first)
         product<Operand, kOfV, Init::zero>(t.head_dim_v, num_q, o);
     else if (rescale)

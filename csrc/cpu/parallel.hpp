@@ -38,7 +38,7 @@ public:
     }
 
 private:
-    static constexpr size_t kMostAtATime = 8;
+    static constexpr size_t kMostAtATime = 32;
 
     const size_t num_items_;
     const Body& body_;

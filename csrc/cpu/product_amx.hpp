@@ -26,6 +26,7 @@ namespace ck_fmha::cpu::CK_FMHA_ISA {
 inline constexpr int kBlockRows = 2 * kTileRows;
 inline constexpr int kBlockCols = 2 * kTileCols;
 inline constexpr bool kFormsScores = false;                // sums go from tile registers to memory
+inline constexpr bool kBringsNear = false;                 // a product has some tens of instructions
 inline constexpr int kMaxPairs = packed<Bf16Pair>(kTileQ); // of the sums over queries or keys
 static_assert(kTileCols == kSplitGroup, "a tile register holds a part of a group of each of its rows");
 

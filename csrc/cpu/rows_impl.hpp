@@ -12,33 +12,6 @@ static inline int round_to_lanes(int n)
     return (n + kLanes<Real> - 1) / kLanes<Real> * kLanes<Real>;
 }
 
-// Of each row the cache lines `part` and `part` + `parts`, which are brought nearer few at a time, between
-// computations: each takes one of the places for lines under way. (Not a loop over the lines: compilers take one that
-// does nothing else for idle. And nothing is asked for in vain: a line that is near already costs as much.)
-class LinesAhead {
-public:
-    LinesAhead(const NextRows& rows, int part, int parts)
-        : line_(rows.data ? rows.data + part * kLine : nullptr),
-          stride_(rows.stride),
-          second_((part + parts) * kLine < rows.size ? parts * kLine : 0),
-          num_rows_(part * kLine < rows.size ? rows.count : 0)
-    {
-    }
-    __attribute__((always_inline)) void bring_near(int row) const
-    {
-        if (row >= num_rows_) return;
-        __builtin_prefetch(line_ + row * stride_, 0, 2);
-        if (second_) __builtin_prefetch(line_ + row * stride_ + second_, 0, 2);
-    }
-
-private:
-    static constexpr int kLine = 64;
-
-    const char* line_;
-    ptrdiff_t stride_, second_;
-    int num_rows_;
-};
-
 static inline float bits_to_float(uint32_t bits)
 {
     float x;
