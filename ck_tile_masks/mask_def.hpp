@@ -1,6 +1,7 @@
 #pragma once
 
 #include "ck_tile_masks/index.hpp"
+#include "ck_tile_masks/interval.hpp"
 #include "ck_tile_masks/meta.hpp"
 #include "ck_tile_masks/tile_counts.hpp"
 
@@ -110,6 +111,9 @@ using row_bits_t = decltype(meta::declval<const M&>().row_bits(index_t{}, index_
 template <class M>
 using tile_bits_t = decltype(meta::declval<const M&>().tile_bits(index_t{}, index_t{}, index_t{}, index_t{},
                                                                  static_cast<bits_t*>(nullptr)));
+
+template <class M>
+using is_in_one_block_t = decltype(meta::declval<const M&>().is_in_one_block(Interval{}, Interval{}));
 
 struct AnyVisitor {
     template <class Array, class Count>

@@ -95,6 +95,13 @@ struct LiftedBlocks : MaskDefABC<LiftedBlocks<Def>> {
             return def.tile_mask_func(i / def.block_y(), j / def.block_x());
     }
 
+    // Is a live rectangle full because it lies in one block, which is attended whole?
+    CK_TILE_MASKS_HD constexpr bool is_in_one_block(Interval rows, Interval cols) const
+    {
+        return exact() && blocks(rows.begin, rows.end, def.block_y()).size() == 1 &&
+               blocks(cols.begin, cols.end, def.block_x()).size() == 1;
+    }
+
     CK_TILE_MASKS_HD constexpr index_t next_live_col(index_t i0, index_t i1, index_t from_j) const
     {
         const Interval band = blocks(i0, i1, def.block_y());

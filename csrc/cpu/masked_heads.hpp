@@ -80,7 +80,9 @@ private:
 // Returns null for a full tile, which needs no bits.
 inline const bits_t* query_bits(const TiledMask& mask, index_t i_tile, index_t j_tile, bits_t (&bits)[kTileQ])
 {
-    if (mask.StatusOfLiveTile(i_tile, j_tile) == ck_tile_masks::TileStatus::full) return nullptr;
+    if (mask.bound().is_in_one_block(mask.rows(i_tile), mask.cols(j_tile)) ||
+        mask.StatusOfLiveTile(i_tile, j_tile) == ck_tile_masks::TileStatus::full)
+        return nullptr;
     mask.TileBits(i_tile, j_tile, bits);
     std::fill(bits + mask.rows(i_tile).size(), bits + kTileQ, bits_t{0});
     return bits;

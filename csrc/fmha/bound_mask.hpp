@@ -27,6 +27,8 @@ public:
     virtual index_t next_not_full_col(index_t i0, index_t i1, index_t from_j) const = 0;
     virtual index_t next_live_row(index_t j0, index_t j1, index_t from_i) const = 0;
     virtual index_t next_not_full_row(index_t j0, index_t j1, index_t from_i) const = 0;
+    // Known without a walk: is a rectangle of one block, which is full if it is live? False where blocks may be partial.
+    virtual bool is_in_one_block(Interval rows, Interval cols) const = 0;
     virtual bits_t row_bits(index_t i, index_t j0, index_t count) const = 0;
     virtual void tile_bits(index_t i0, index_t i1, index_t j0, index_t count, bits_t* bits) const = 0;
 
@@ -58,6 +60,7 @@ struct MaskRef : ck_tile_masks::MaskDefABC<MaskRef> {
     {
         return mask->next_not_full_row(j0, j1, from);
     }
+    bool is_in_one_block(Interval rows, Interval cols) const { return mask->is_in_one_block(rows, cols); }
     void write_image(MaskImageWriter& writer) const { mask->write_image(writer); }
     bits_t row_bits(index_t i, index_t j0, index_t count) const { return mask->row_bits(i, j0, count); }
     void tile_bits(index_t i0, index_t i1, index_t j0, index_t count, bits_t* bits) const
@@ -104,6 +107,12 @@ public:
     index_t next_not_full_row(index_t j0, index_t j1, index_t from) const override
     {
         return bound_.next_not_full_row(j0, j1, from);
+    }
+    bool is_in_one_block([[maybe_unused]] Interval rows, [[maybe_unused]] Interval cols) const override
+    {
+        if constexpr (ck_tile_masks::meta::detected<ck_tile_masks::contract::is_in_one_block_t, Bound>)
+            return bound_.is_in_one_block(rows, cols);
+        return false;
     }
     bits_t row_bits(index_t i, index_t j0, index_t count) const override
     {
