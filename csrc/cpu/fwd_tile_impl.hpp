@@ -227,7 +227,7 @@ static void fwd_tile(const FwdTile<Operand>& t)
         rescale |= softmax<Operand, 1>(t, from, attended, scores, lane, m, has_maxima ? maxima : nullptr, alpha);
     // O^T = alpha O^T + V^T P^T
     constexpr ALayout kOfV = kPack<Operand> == 1 ? ALayout::cols : ALayout::rows;
-    const Product<Operand> o{t.v, t.ld_v, t.p_t, kLdP<Operand>, t.state.o_t, kTileQ, packed<Operand>(t.num_k),
+    const Product<Operand> o{t.v, t.ld_v, t.p_t,      kLdP<Operand>, t.state.o_t, kTileQ, packed<Operand>(t.num_k),
                              1,   alpha,  &ahead_of_v};
     if (t.first)
         product<Operand, kOfV, Init::zero>(t.head_dim_v, num_q, o);

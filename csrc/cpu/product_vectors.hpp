@@ -18,7 +18,7 @@ inline constexpr int kBlockDepth = 64;
 inline constexpr int kBlockDepth = 16;
 #endif
 inline constexpr int kBlockM = 6;
-inline constexpr int kStepsAtOnce = 4; // of the sum, in the inner loop
+inline constexpr int kStepsAtOnce = 4;     // of the sum, in the inner loop
 inline constexpr bool kFormsScores = true; // at no cost: sums are in vectors when they are complete
 inline constexpr bool kBringsNear = true;
 
@@ -46,7 +46,7 @@ __attribute__((noinline)) static void product_block(const Operand* a, RealOf<Ope
         a += kLayout == ALayout::rows ? 1 : ld_a;
         b += ld_b;
     };
-    RowsAhead::Pairs ahead = t.ahead ? t.ahead->for_block() : RowsAhead::Pairs();
+    RowsAhead::Pairs ahead = t.ahead ? t.ahead->for_block(t.depth / kStepsAtOnce) : RowsAhead::Pairs();
     // Where two threads share a core, the number of instructions is what bounds the loop: several steps a turn.
     int left = t.depth;
     for (; left >= kStepsAtOnce; left -= kStepsAtOnce) {

@@ -12,17 +12,13 @@ namespace ck_fmha::cpu::CK_FMHA_ISA {
 
 inline constexpr int kLine = 64; // bytes
 
-__attribute__((always_inline)) static inline void bring_line_near(const char* line)
-{
-    __builtin_prefetch(line, 0, 2);
-}
+__attribute__((always_inline)) static inline void bring_line_near(const char* line) { __builtin_prefetch(line, 0, 2); }
 
-// In the inner loops of the products, which take nearly all the time: each block of a product brings sixteen pairs of
-// neighbouring lines. Rows that lie one after the other are taken as one long row: the processor foresees the lines of
-// that by itself. In order, then, else by columns of lines of sixteen rows.
+// In the inner loops of the products, which take nearly all the time: two neighbouring lines a turn. Rows that lie one
+// after the other are one long row, and are taken in its order: the processor then foresees what comes. Of others
+// first two lines of every row, then the next two.
 class RowsAhead {
 public:
-    static constexpr int kPairs = 16; // a block of whole depth has as many turns of its inner loop
     static constexpr int kPair = 2 * kLine;
 
     // What a block brings, a pair at a time.
@@ -56,15 +52,16 @@ public:
         if (in_one_) rows_.size *= rows.count;
     }
 
-    Pairs for_block()
+    // For a block whose inner loop takes that many turns.
+    Pairs for_block(int turns)
     {
         if (column_ >= rows_.size) return {};
         const char* const line = rows_.data + row_ * rows_.stride + column_;
         if (in_one_) {
-            column_ += kPairs * kPair;
+            column_ += turns * kPair;
             return {line, kPair};
         }
-        row_ += kPairs;
+        row_ += turns;
         if (row_ >= rows_.count) {
             row_ = 0;
             column_ += kPair;

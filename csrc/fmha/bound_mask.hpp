@@ -27,7 +27,8 @@ public:
     virtual index_t next_not_full_col(index_t i0, index_t i1, index_t from_j) const = 0;
     virtual index_t next_live_row(index_t j0, index_t j1, index_t from_i) const = 0;
     virtual index_t next_not_full_row(index_t j0, index_t j1, index_t from_i) const = 0;
-    // Known without a walk: is a rectangle of one block, which is full if it is live? False where blocks may be partial.
+    // Known without a walk: is a rectangle of one block, which is full if it is live? False where blocks may be
+    // partial.
     virtual bool is_in_one_block(Interval rows, Interval cols) const = 0;
     virtual bits_t row_bits(index_t i, index_t j0, index_t count) const = 0;
     virtual void tile_bits(index_t i0, index_t i1, index_t j0, index_t count, bits_t* bits) const = 0;

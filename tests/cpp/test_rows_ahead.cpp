@@ -12,15 +12,15 @@ using namespace ck_fmha::cpu::isa_test;
 namespace {
 
 // Offsets of the lines that blocks bring near until there are none left, from the first row on.
-std::set<ptrdiff_t> lines_of(const NextRows& rows)
+std::set<ptrdiff_t> lines_of(const NextRows& rows, int turns = 16)
 {
     std::set<ptrdiff_t> lines;
     RowsAhead ahead(rows);
     for (int block = 0; block < 1000; ++block) {
-        RowsAhead::Pairs pairs = ahead.for_block();
+        RowsAhead::Pairs pairs = ahead.for_block(turns);
         const char* line = pairs.next();
         if (!line) return lines;
-        for (int n = 0; n < RowsAhead::kPairs; ++n, line = pairs.next())
+        for (int n = 0; n < turns; ++n, line = pairs.next())
             for (const ptrdiff_t second : {0, kLine})
                 lines.insert(line - rows.data + second);
     }
@@ -36,7 +36,8 @@ struct Shape {
 std::string name_of(const ::testing::TestParamInfo<Shape>& info)
 {
     const Shape& s = info.param;
-    return std::to_string(s.count) + "_rows_of_" + std::to_string(s.size) + "_bytes_" + std::to_string(s.stride) + "_apart";
+    return std::to_string(s.count) + "_rows_of_" + std::to_string(s.size) + "_bytes_" + std::to_string(s.stride) +
+           "_apart";
 }
 
 class RowsAheadOf : public ::testing::TestWithParam<Shape> {};
@@ -46,10 +47,12 @@ TEST_P(RowsAheadOf, EveryLineIsBrought)
 {
     const Shape s = GetParam();
     const char data[1] = {};
-    const auto lines = lines_of({data, s.stride, s.size, s.count});
-    for (int row = 0; row < s.count; ++row)
-        for (int at = 0; at < s.size; at += kLine)
-            EXPECT_TRUE(lines.count(row * s.stride + at)) << "row " << row << ", byte " << at;
+    for (const int turns : {1, 4, 8, 16}) {
+        const auto lines = lines_of({data, s.stride, s.size, s.count}, turns);
+        for (int row = 0; row < s.count; ++row)
+            for (int at = 0; at < s.size; at += kLine)
+                EXPECT_TRUE(lines.count(row * s.stride + at)) << turns << " turns, row " << row << ", byte " << at;
+    }
 }
 
 // A block is filled up: with lines past the last row, or of the gap between rows, but few.
@@ -58,8 +61,8 @@ TEST_P(RowsAheadOf, FewOthersAre)
     const Shape s = GetParam();
     const char data[1] = {};
     const size_t pairs_of_rows = (s.size + RowsAhead::kPair - 1) / RowsAhead::kPair;
-    const size_t blocks = (s.count + RowsAhead::kPairs - 1) / RowsAhead::kPairs;
-    EXPECT_LE(lines_of({data, s.stride, s.size, s.count}).size(), 2 * RowsAhead::kPairs * blocks * pairs_of_rows);
+    const size_t blocks = (s.count + 15) / 16;
+    EXPECT_LE(lines_of({data, s.stride, s.size, s.count}).size(), 2 * 16 * blocks * pairs_of_rows);
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, RowsAheadOf,

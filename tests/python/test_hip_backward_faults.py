@@ -26,6 +26,7 @@ def test_fault_is_noticed(name, tmp_path, monkeypatch):
     assert_noticed(FAULTS[name], tmp_path, monkeypatch)
 
 
+@pytest.mark.slow  # of the faults' tests, not of the kernels: none of them fails where nothing is wrong
 @pytest.mark.parametrize("name", HARMLESS)
 def test_harmless_change_changes_no_bit(name, tmp_path, monkeypatch):
     def results() -> list:
