@@ -202,7 +202,7 @@ TEST(Parallel, PhasesFollowEachOther)
 
 TEST(Parallel, AThreadTakesNeighboursWhileManyAreLeft)
 {
-    constexpr int kThreads = 2, kItems = 1000;
+    constexpr int kThreads = 2, kItems = 1000, kAtATime = 32;
     std::vector<std::atomic<int>> times(kItems);
     std::vector<int> thread_of(kItems);
     cpu::parallel_for(kThreads, kItems, [&](size_t n, int thread) {
@@ -212,9 +212,9 @@ TEST(Parallel, AThreadTakesNeighboursWhileManyAreLeft)
     });
     for (const std::atomic<int>& t : times)
         EXPECT_EQ(t, 1);
-    // Eight at a time at first: as long as there are more than eight shares of as many for each thread.
-    for (int n = 0; n < kItems - 8 * 8 * kThreads - 8; ++n)
-        EXPECT_EQ(thread_of[n], thread_of[n / 8 * 8]) << n;
+    // So many at a time at first: as long as there are more than eight shares of as many for each thread.
+    for (int n = 0; n < kItems - 8 * kAtATime * kThreads - kAtATime; ++n)
+        EXPECT_EQ(thread_of[n], thread_of[n / kAtATime * kAtATime]) << n;
 }
 
 TEST(Parallel, TheLastItemsAreTakenOneByOne)
